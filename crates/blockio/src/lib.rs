@@ -1,0 +1,26 @@
+//! The vocabulary of cvol's storage stack: units, the two traits everything else is built on, and
+//! the implementations that know no format.
+//!
+//! ```text
+//!   Disk      what a guest sees: fixed size, sectors, holes       (VHDX, VHD, raw, window, ...)
+//!     |
+//!   format    a crate above this one maps sectors to bytes
+//!     |
+//!   Storage   what a file is: growable bytes, sync, holes         (file, memory, simulated)
+//! ```
+//!
+//! This crate imports nothing else of cvol and knows no format, no volume and no machine.
+
+mod disk;
+mod error;
+pub mod file;
+mod memory;
+mod storage;
+mod units;
+
+pub use disk::{BlockKind, BlockStatus, Disk};
+pub use error::{IoError, IoErrorKind, Operation, Result};
+pub use file::LockMode;
+pub use memory::{MemoryDisk, MemoryStorage};
+pub use storage::{Extent, ExtentKind, Storage, ZeroMode};
+pub use units::{ByteCount, ByteOffset, ByteRange, GIB, KIB, Lba, MIB, SectorSize, TIB};

@@ -1,0 +1,85 @@
+//! `Storage`: growable bytes below an image format, which is what a host file is.
+
+use crate::error::Result;
+use crate::units::{ByteCount, ByteOffset, ByteRange};
+
+/// How zeros are put in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZeroMode {
+    /// Space stays (or becomes) allocated on the host where the host can do that.
+    KeepAllocated,
+    /// Space is given back to the host where it can be (a hole is punched); else zeros are written.
+    Punch,
+}
+
+/// Whether a range of a storage is backed by the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtentKind {
+    /// May hold any bytes.
+    Data,
+    /// A hole: reads as zeros, occupies nothing.
+    Hole,
+}
+
+/// A run of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The bytes of the run.
+    pub range: ByteRange,
+    /// What the host keeps for it.
+    pub kind: ExtentKind,
+}
+
+/// Growable bytes with durable flush: a host file, memory, a simulated disk.
+///
+/// All methods take `&self` and may be called from many threads at once; ranges that overlap are
+/// ordered by the caller. What was written is durable only after the next [`Storage::sync`] that
+/// began after the write returned; before that, a crash may keep any subset of it, torn per sector.
+pub trait Storage: Send + Sync {
+    /// Fills `buf` from `offset`.
+    ///
+    /// # Errors
+    /// `OutOfRange` where the range runs past the end, `Host` where the host fails.
+    fn read_at(&self, buf: &mut [u8], offset: ByteOffset) -> Result<()>;
+
+    /// Writes all of `buf` at `offset`; grows the storage where the range runs past the end, and
+    /// what lies between reads zero.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `NoSpace`, `Host`.
+    fn write_at(&self, buf: &[u8], offset: ByteOffset) -> Result<()>;
+
+    /// Makes every write, zeroing and change of length that returned before this call durable.
+    ///
+    /// # Errors
+    /// `Host`. After a failure nothing is known of earlier writes; never retry, stop instead.
+    fn sync(&self) -> Result<()>;
+
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// `Host`.
+    fn len(&self) -> Result<ByteCount>;
+
+    /// Cuts or grows the storage to `len`; grown space reads zero.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `NoSpace`, `Host`.
+    fn set_len(&self, len: ByteCount) -> Result<()>;
+
+    /// Makes `range` read zero. The range must lie within the storage.
+    ///
+    /// # Errors
+    /// `OutOfRange`, `ReadOnly`, `NoSpace`, `Host`.
+    fn zero(&self, range: ByteRange, mode: ZeroMode) -> Result<()>;
+
+    /// The first run of one kind at the start of `range`, cut to `range`; `range` must be non-empty
+    /// and lie within the storage. A storage that cannot know says `Data` for all of it.
+    ///
+    /// # Errors
+    /// `OutOfRange`, `Host`.
+    fn extent_at(&self, range: ByteRange) -> Result<Extent>;
+
+    /// Whether writes are refused.
+    fn is_read_only(&self) -> bool;
+}

@@ -1,0 +1,2 @@
+//! The cvol command.
+fn main() {}
