@@ -1,1 +1,41 @@
-//! Placeholder.
+//! Disk images: VHDX, VHD and raw files as [`blockio::Disk`]s.
+//!
+//! ```text
+//!            create / open / info / check        image.rs: one door for all formats
+//!                  |
+//!      probe ------+------------------+
+//!                  |                  |
+//!     vhdx/  BAT, log, regions   vhd/  footer, BAT      raw.rs     ImageDisk: a Disk with info
+//!                  |                  |                   |                   and close
+//!                  +------------------+-------------------+
+//!                                     |
+//!                              blockio::Storage
+//! ```
+//!
+//! A format opens no path: a parent that an image names
+//! goes through a [`ParentGate`] that the caller supplies, and the default denies.
+//! Bytes of an image never cause a panic, an unbounded allocation or an unbounded loop.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod gate;
+mod ids;
+mod image;
+mod info;
+mod probe;
+mod raw;
+mod report;
+pub mod vhd;
+pub mod vhdx;
+
+pub use error::{ImageError, ImageErrorKind};
+pub use gate::{DenyAll, ParentGate};
+pub use ids::IdSource;
+pub use image::{
+    Access, CreateOptions, ImageDisk, ImageFormat, Provisioning, UnknownName, check, create, info,
+    open,
+};
+pub use info::{ImageInfo, ImageKind, ParentInfo, ParentPath};
+pub use probe::probe;
+pub use report::{CheckReport, Finding, MAX_FINDINGS, Severity};

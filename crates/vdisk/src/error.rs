@@ -1,0 +1,181 @@
+//! The one error of the image formats: what an image, an option or the host made impossible.
+//!
+//! Damage names the rule of the specification that is broken and the place in the file; a cause
+//! below is kept as the source. Callers decide by [`ImageError::kind`] alone.
+
+use blockio::{ByteCount, ByteOffset, IoError, IoErrorKind, Operation};
+
+use crate::image::ImageFormat;
+
+/// The class of an [`ImageError`], which is all that callers decide by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ImageErrorKind {
+    /// The file is not an image of the expected format.
+    NotAnImage,
+    /// The file contradicts its format.
+    Damaged,
+    /// The image needs something that is not supported.
+    Unsupported,
+    /// A differencing image: reading it needs its parent.
+    Differencing,
+    /// The image was opened for reading only.
+    ReadOnly,
+    /// Somebody else holds the file open.
+    InUse,
+    /// The host has no space left.
+    NoSpace,
+    /// The host failed.
+    Io,
+    /// The disk is larger than the format or the target allows.
+    TooLarge,
+    /// An option is out of its range.
+    InvalidOption,
+    /// An earlier failure made the image unusable for writing.
+    Poisoned,
+    /// The caller stopped the operation.
+    Cancelled,
+}
+
+/// Why an image could not be created, opened, checked or copied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The file is not an image of the expected format.
+    #[error("not a {format} image: {reason}")]
+    NotAnImage {
+        /// The format that was expected.
+        format: ImageFormat,
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// The file contradicts its format.
+    #[error("damaged image: {message} [{rule}]{}", display_offset(*.offset))]
+    Damaged {
+        /// Section of the specification that is broken, such as `MS-VHDX 2.5.1.1`.
+        rule: &'static str,
+        /// Where in the file the contradiction stands.
+        offset: Option<ByteOffset>,
+        /// What is wrong, with the values found.
+        message: String,
+    },
+    /// The image needs something that is not supported.
+    #[error("unsupported image: {feature}")]
+    Unsupported {
+        /// What would be needed.
+        feature: String,
+    },
+    /// The data of a differencing image cannot be read without its parent.
+    #[error("differencing image: its parent {parent:?} is needed; not supported yet")]
+    Differencing {
+        /// The parent as the image names it: advice of an untrusted file, shown escaped.
+        parent: String,
+    },
+    /// The image was opened for reading only.
+    #[error("image is open for reading only")]
+    ReadOnly,
+    /// The disk is larger than allowed.
+    #[error("disk of {size} is larger than the limit of {limit}")]
+    TooLarge {
+        /// The size asked for.
+        size: ByteCount,
+        /// The largest size there is.
+        limit: ByteCount,
+    },
+    /// An option is out of its range.
+    #[error("{option} is not possible: {reason}")]
+    InvalidOption {
+        /// The option.
+        option: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// An earlier failure made the image unusable for writing.
+    #[error("image was given up after an earlier failure to write it")]
+    Poisoned,
+    /// The caller stopped the operation.
+    #[error("stopped on request")]
+    Cancelled,
+    /// Reading, writing or flushing failed below the format.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+fn display_offset(offset: Option<ByteOffset>) -> String {
+    offset.map_or_else(String::new, |offset| format!(" at {offset}"))
+}
+
+impl ImageError {
+    /// Damage at a place in the file.
+    pub fn damaged_at(rule: &'static str, offset: ByteOffset, message: impl Into<String>) -> Self {
+        Self::Damaged {
+            rule,
+            offset: Some(offset),
+            message: message.into(),
+        }
+    }
+
+    /// Damage of the file as a whole.
+    pub fn damaged(rule: &'static str, message: impl Into<String>) -> Self {
+        Self::Damaged {
+            rule,
+            offset: None,
+            message: message.into(),
+        }
+    }
+
+    /// Something the image needs and that is not there.
+    pub fn unsupported(feature: impl Into<String>) -> Self {
+        Self::Unsupported {
+            feature: feature.into(),
+        }
+    }
+
+    /// An option out of its range.
+    pub fn invalid_option(option: &'static str, reason: impl Into<String>) -> Self {
+        Self::InvalidOption {
+            option,
+            reason: reason.into(),
+        }
+    }
+
+    /// The class of the error.
+    pub fn kind(&self) -> ImageErrorKind {
+        match self {
+            Self::NotAnImage { .. } => ImageErrorKind::NotAnImage,
+            Self::Damaged { .. } => ImageErrorKind::Damaged,
+            Self::Unsupported { .. } => ImageErrorKind::Unsupported,
+            Self::Differencing { .. } => ImageErrorKind::Differencing,
+            Self::ReadOnly => ImageErrorKind::ReadOnly,
+            Self::TooLarge { .. } => ImageErrorKind::TooLarge,
+            Self::InvalidOption { .. } => ImageErrorKind::InvalidOption,
+            Self::Poisoned => ImageErrorKind::Poisoned,
+            Self::Cancelled => ImageErrorKind::Cancelled,
+            Self::Io(error) => match error.kind() {
+                IoErrorKind::NoSpace => ImageErrorKind::NoSpace,
+                IoErrorKind::ReadOnly => ImageErrorKind::ReadOnly,
+                IoErrorKind::InUse => ImageErrorKind::InUse,
+                IoErrorKind::Poisoned => ImageErrorKind::Poisoned,
+                IoErrorKind::Damaged => ImageErrorKind::Damaged,
+                IoErrorKind::Unsupported => ImageErrorKind::Unsupported,
+                _ => ImageErrorKind::Io,
+            },
+        }
+    }
+
+    /// The same as the failure of one operation on the open disk; this error becomes the source.
+    pub fn into_io(self, operation: Operation, offset: ByteOffset, length: ByteCount) -> IoError {
+        let kind = match self {
+            Self::Io(error) => return error,
+            Self::NotAnImage { .. } | Self::Damaged { .. } => IoErrorKind::Damaged,
+            Self::ReadOnly => IoErrorKind::ReadOnly,
+            Self::Poisoned => IoErrorKind::Poisoned,
+            Self::TooLarge { .. } => IoErrorKind::NoSpace,
+            Self::Unsupported { .. }
+            | Self::Differencing { .. }
+            | Self::InvalidOption { .. }
+            | Self::Cancelled => IoErrorKind::Unsupported,
+        };
+        IoError::new(kind, operation, offset, length).with_source(self)
+    }
+}

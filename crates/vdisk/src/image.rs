@@ -1,0 +1,238 @@
+//! The common face of all formats: what an open image is, and the doors to create, open, describe
+//! and check one of any format.
+//!
+//! A format never opens a path: it is handed a [`Storage`] and keeps it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use blockio::{ByteCount, Disk, SectorSize, Storage};
+
+use crate::error::ImageError;
+use crate::ids::IdSource;
+use crate::info::ImageInfo;
+use crate::probe::probe;
+use crate::report::CheckReport;
+use crate::{raw, vhd, vhdx};
+
+/// The formats of image files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ImageFormat {
+    /// VHDX, the format of Hyper-V.
+    Vhdx,
+    /// VHD, its forerunner.
+    Vhd,
+    /// The bytes of the disk and nothing else.
+    Raw,
+}
+
+/// Whether space is taken when it is needed or from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Provisioning {
+    /// Blocks come into being when they are first written.
+    Dynamic,
+    /// Every byte has its place from the start.
+    Fixed,
+}
+
+/// What an image is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reading; not a byte of the file is changed.
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// What a new image is to be. Each format checks the values it uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Size of the disk; a multiple of the logical sector size.
+    pub size: ByteCount,
+    /// Whether blocks are allocated when needed.
+    pub provisioning: Provisioning,
+    /// Bytes in a block; `None` for what Windows would choose.
+    pub block_size: Option<ByteCount>,
+    /// Logical sector size.
+    pub logical_sector: SectorSize,
+    /// Physical sector size.
+    pub physical_sector: SectorSize,
+    /// Where identifiers come from.
+    pub ids: IdSource,
+    /// Time of creation in seconds since 1970-01-01 UTC, for formats that record it.
+    pub unix_time: u64,
+}
+
+/// A disk that lives in an image file.
+pub trait ImageDisk: Disk {
+    /// Writes what is still pending, makes it durable and ends the use of the image.
+    ///
+    /// Dropping an image without closing it is what a crash does: nothing flushed is lost.
+    ///
+    /// # Errors
+    /// `Io`, `NoSpace`, `Poisoned`.
+    fn close(self: Box<Self>) -> Result<(), ImageError>;
+
+    /// Facts of the image as it is now.
+    fn info(&self) -> ImageInfo;
+}
+
+impl CreateOptions {
+    /// A dynamic disk of `size` with 512-byte logical and 4096-byte physical sectors, the
+    /// format's own block size and random identifiers.
+    pub fn new(size: ByteCount) -> Self {
+        Self {
+            size,
+            provisioning: Provisioning::Dynamic,
+            block_size: None,
+            logical_sector: SectorSize::B512,
+            physical_sector: SectorSize::B4096,
+            ids: IdSource::Random,
+            unix_time: 0,
+        }
+    }
+}
+
+/// Creates an image in the empty `storage` and opens it for reading and writing.
+///
+/// # Errors
+/// `InvalidOption` or `TooLarge` where the options do not fit the format, `NoSpace`, `Io`.
+pub fn create(
+    storage: Box<dyn Storage>,
+    format: ImageFormat,
+    options: &CreateOptions,
+) -> Result<Box<dyn ImageDisk>, ImageError> {
+    match format {
+        ImageFormat::Vhdx => vhdx::create(storage, options),
+        ImageFormat::Vhd => vhd::create(storage, options),
+        ImageFormat::Raw => raw::create(storage, options),
+    }
+}
+
+/// Opens an image; `None` as the format finds out which it is.
+///
+/// # Errors
+/// `NotAnImage`, `Damaged`, `Unsupported`, `Differencing`, `ReadOnly` where a read-only storage is
+/// to be written, `Io`.
+pub fn open(
+    storage: Box<dyn Storage>,
+    format: Option<ImageFormat>,
+    access: Access,
+) -> Result<Box<dyn ImageDisk>, ImageError> {
+    match format_of(&*storage, format)? {
+        ImageFormat::Vhdx => vhdx::open(storage, access),
+        ImageFormat::Vhd => vhd::open(storage, access),
+        ImageFormat::Raw => raw::open(storage, access),
+    }
+}
+
+/// Facts of an image, also of one whose data cannot be read (a differencing one).
+///
+/// # Errors
+/// As for [`open`], without `Differencing`.
+pub fn info(storage: &dyn Storage, format: Option<ImageFormat>) -> Result<ImageInfo, ImageError> {
+    match format_of(storage, format)? {
+        ImageFormat::Vhdx => vhdx::info(storage),
+        ImageFormat::Vhd => vhd::info(storage),
+        ImageFormat::Raw => raw::info(storage),
+    }
+}
+
+/// Checks the structure of an image without changing a byte.
+///
+/// # Errors
+/// `NotAnImage` where there is nothing to check, `Io`. Damage is not an error but a finding.
+pub fn check(
+    storage: &dyn Storage,
+    format: Option<ImageFormat>,
+) -> Result<CheckReport, ImageError> {
+    match format_of(storage, format)? {
+        ImageFormat::Vhdx => vhdx::check(storage),
+        ImageFormat::Vhd => vhd::check(storage),
+        ImageFormat::Raw => raw::check(storage),
+    }
+}
+
+fn format_of(
+    storage: &dyn Storage,
+    format: Option<ImageFormat>,
+) -> Result<ImageFormat, ImageError> {
+    match format {
+        Some(format) => Ok(format),
+        None => probe(storage),
+    }
+}
+
+impl fmt::Display for ImageFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Vhdx => "vhdx",
+            Self::Vhd => "vhd",
+            Self::Raw => "raw",
+        })
+    }
+}
+
+impl fmt::Display for Provisioning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Dynamic => "dynamic",
+            Self::Fixed => "fixed",
+        })
+    }
+}
+
+/// A name that is none of an enumeration's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is none of {expected}")]
+pub struct UnknownName {
+    name: String,
+    expected: &'static str,
+}
+
+impl FromStr for ImageFormat {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        match text {
+            "vhdx" => Ok(Self::Vhdx),
+            "vhd" => Ok(Self::Vhd),
+            "raw" => Ok(Self::Raw),
+            _ => Err(UnknownName {
+                name: text.to_owned(),
+                expected: "vhdx, vhd, raw",
+            }),
+        }
+    }
+}
+
+impl FromStr for Provisioning {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        match text {
+            "dynamic" => Ok(Self::Dynamic),
+            "fixed" => Ok(Self::Fixed),
+            _ => Err(UnknownName {
+                name: text.to_owned(),
+                expected: "dynamic, fixed",
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_reads_back_from_its_own_name() {
+        for format in [ImageFormat::Vhdx, ImageFormat::Vhd, ImageFormat::Raw] {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        for provisioning in [Provisioning::Dynamic, Provisioning::Fixed] {
+            assert_eq!(provisioning.to_string().parse(), Ok(provisioning));
+        }
+        assert!("qcow2".parse::<ImageFormat>().is_err());
+    }
+}
