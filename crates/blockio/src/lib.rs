@@ -11,16 +11,22 @@
 //!
 //! This crate imports nothing else of cvol and knows no format, no volume and no machine.
 
+mod cursor;
 mod disk;
 mod error;
 pub mod file;
+mod forward;
 mod memory;
+mod range;
 mod storage;
 mod units;
+mod wrap;
 
+pub use cursor::DiskCursor;
 pub use disk::{BlockKind, BlockStatus, Disk};
 pub use error::{IoError, IoErrorKind, Operation, Result};
-pub use file::LockMode;
+pub use file::{FileAccess, FileDisk, FileStorage, LockMode, write_file_atomically};
 pub use memory::{MemoryDisk, MemoryStorage};
 pub use storage::{Extent, ExtentKind, Storage, ZeroMode};
 pub use units::{ByteCount, ByteOffset, ByteRange, GIB, KIB, Lba, MIB, SectorSize, TIB};
+pub use wrap::Window;

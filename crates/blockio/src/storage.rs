@@ -35,6 +35,10 @@ pub struct Extent {
 /// All methods take `&self` and may be called from many threads at once; ranges that overlap are
 /// ordered by the caller. What was written is durable only after the next [`Storage::sync`] that
 /// began after the write returned; before that, a crash may keep any subset of it, torn per sector.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "the length is asked of the host, and nobody asks whether it is zero"
+)]
 pub trait Storage: Send + Sync {
     /// Fills `buf` from `offset`.
     ///

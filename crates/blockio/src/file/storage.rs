@@ -1,0 +1,191 @@
+//! An open host file as a storage.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::{FileAccess, LockMode, platform};
+use crate::error::{IoError, Operation, Result};
+use crate::range::{buffer_len, check_status, checked, read_only};
+use crate::storage::{Extent, ExtentKind, Storage, ZeroMode};
+use crate::units::{ByteCount, ByteOffset, ByteRange};
+
+/// Zeros are written in pieces of at most this many bytes where the host has no better way.
+const ZEROS: usize = 1024 * 1024;
+
+/// A host file, open and locked until it is dropped.
+///
+/// # Locks
+/// - Linux: `flock` (shared to read, exclusive to write) keeps cvol from cvol, and the byte locks
+///   of QEMU (open file description locks) keep cvol from QEMU and QEMU from cvol just as two
+///   QEMUs are kept apart. Both are advisory. A file system without locks is used without.
+/// - Windows: the share mode of the open, enforced by the system: a reader lets others read, a
+///   writer lets nobody in. In either case nobody can rename, replace or delete the file while it
+///   is open, so an image in use cannot vanish; close before renaming. Byte locks are not used
+///   there, since they would make the reads of others fail.
+#[derive(Debug)]
+pub struct FileStorage {
+    file: File,
+    access: FileAccess,
+}
+
+fn open_error(error: io::Error) -> IoError {
+    IoError::host(Operation::Open, ByteOffset(0), ByteCount(0), error)
+}
+
+impl FileStorage {
+    /// Opens an existing file or block device, with a shared lock for `ReadOnly` and an exclusive
+    /// one for `ReadWrite`.
+    ///
+    /// # Errors
+    /// `InUse` where somebody else holds the file, `Unsupported` for a directory, pipe or socket,
+    /// `Host` where the system refuses.
+    pub fn open(path: &Path, access: FileAccess) -> Result<Self> {
+        Self::open_with_lock(path, access, access.lock_mode())
+    }
+
+    /// Opens an existing file with a lock of the caller's choice; [`LockMode::None`] is for source
+    /// files that others may go on using.
+    ///
+    /// # Errors
+    /// As for [`FileStorage::open`].
+    pub fn open_with_lock(path: &Path, access: FileAccess, lock: LockMode) -> Result<Self> {
+        let file = platform::open(path, access, lock).map_err(open_error)?;
+        Self::from_file_with_lock(file, access, lock)
+    }
+
+    /// Makes a new, empty file with an exclusive lock. On Unix only its owner may read and write it.
+    ///
+    /// # Errors
+    /// `Host` where something of that name exists (also a dangling symbolic link) or the system
+    /// refuses.
+    pub fn create_new(path: &Path) -> Result<Self> {
+        let file = platform::create_new(path).map_err(open_error)?;
+        Self::from_file(file, FileAccess::ReadWrite)
+    }
+
+    /// Takes over a file that the caller opened for `access` (beneath a directory handle, say) and
+    /// locks it as [`FileStorage::open`] would.
+    ///
+    /// On Windows the share mode is chosen where a file is opened, so the caller chooses it there:
+    /// 0 to write, `FILE_SHARE_READ` to read.
+    ///
+    /// # Errors
+    /// As for [`FileStorage::open`].
+    pub fn from_file(file: File, access: FileAccess) -> Result<Self> {
+        Self::from_file_with_lock(file, access, access.lock_mode())
+    }
+
+    fn from_file_with_lock(file: File, access: FileAccess, lock: LockMode) -> Result<Self> {
+        platform::check_kind(&file).map_err(open_error)?;
+        platform::lock(&file, lock).map_err(open_error)?;
+        Ok(Self { file, access })
+    }
+
+    /// The open file, for what this type does not offer (fast copying, say). Its lock is tied to
+    /// the storage.
+    pub fn as_file(&self) -> &File {
+        &self.file
+    }
+
+    fn check_writable(
+        &self,
+        operation: Operation,
+        offset: ByteOffset,
+        len: ByteCount,
+    ) -> Result<()> {
+        match self.access {
+            FileAccess::ReadOnly => Err(read_only(operation, offset, len)),
+            FileAccess::ReadWrite => Ok(()),
+        }
+    }
+
+    fn write_zeros(&self, range: ByteRange) -> io::Result<()> {
+        let piece = usize::try_from(range.len().get()).map_or(ZEROS, |len| len.min(ZEROS));
+        let zeros = vec![0; piece];
+        let mut position = range.start().get();
+        while position < range.end().get() {
+            let left = range.end().get() - position;
+            let count = usize::try_from(left).map_or(piece, |left| left.min(piece));
+            platform::write_all_at(&self.file, &zeros[..count], position)?;
+            position += buffer_len(&zeros[..count]).get();
+        }
+        Ok(())
+    }
+}
+
+impl Storage for FileStorage {
+    fn read_at(&self, buf: &mut [u8], offset: ByteOffset) -> Result<()> {
+        platform::read_exact_at(&self.file, buf, offset.get())
+            .map_err(|error| IoError::host(Operation::Read, offset, buffer_len(buf), error))
+    }
+
+    fn write_at(&self, buf: &[u8], offset: ByteOffset) -> Result<()> {
+        self.check_writable(Operation::Write, offset, buffer_len(buf))?;
+        platform::write_all_at(&self.file, buf, offset.get())
+            .map_err(|error| IoError::host(Operation::Write, offset, buffer_len(buf), error))
+    }
+
+    fn sync(&self) -> Result<()> {
+        if self.access == FileAccess::ReadOnly {
+            return Ok(());
+        }
+        // Not the timestamps, but all that reading the data back needs, the length included:
+        // fdatasync on Unix, FlushFileBuffers on Windows.
+        self.file
+            .sync_data()
+            .map_err(|error| IoError::host(Operation::Flush, ByteOffset(0), ByteCount(0), error))
+    }
+
+    fn len(&self) -> Result<ByteCount> {
+        platform::len(&self.file)
+            .map(ByteCount)
+            .map_err(|error| IoError::host(Operation::Status, ByteOffset(0), ByteCount(0), error))
+    }
+
+    fn set_len(&self, len: ByteCount) -> Result<()> {
+        let end = ByteOffset(len.get());
+        self.check_writable(Operation::Resize, end, ByteCount(0))?;
+        self.file
+            .set_len(len.get())
+            .map_err(|error| IoError::host(Operation::Resize, end, ByteCount(0), error))
+    }
+
+    fn zero(&self, range: ByteRange, mode: ZeroMode) -> Result<()> {
+        let (start, len) = (range.start(), range.len());
+        self.check_writable(Operation::Zero, start, len)?;
+        checked(Operation::Zero, start, len, self.len()?)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        platform::zero(&self.file, range, mode)
+            .and_then(|done| {
+                if done {
+                    Ok(())
+                } else {
+                    self.write_zeros(range)
+                }
+            })
+            .map_err(|error| IoError::host(Operation::Zero, start, len, error))
+    }
+
+    fn extent_at(&self, range: ByteRange) -> Result<Extent> {
+        check_status(range, self.len()?)?;
+        let (kind, end) = platform::extent(&self.file, range)
+            .map_err(|error| IoError::host(Operation::Status, range.start(), range.len(), error))?;
+        let run =
+            ByteRange::between(range.start(), ByteOffset(end)).and_then(|run| run.intersect(range));
+        Ok(match run {
+            Some(run) => Extent { range: run, kind },
+            // The file changed meanwhile; `Data` is always true.
+            None => Extent {
+                range,
+                kind: ExtentKind::Data,
+            },
+        })
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.access == FileAccess::ReadOnly
+    }
+}
