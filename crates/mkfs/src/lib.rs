@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Partition tables and file systems, built in one pass on a disk that reads as zeros.
+//!
+//! ```text
+//!   TreeSource (tree)     a stream of directories, files, links
+//!        |
+//!   names                 what becomes of names Windows cannot use
+//!        |
+//!   ntfs | fat32          a builder each: boot sector, data, index, bitmaps
+//!        |
+//!   gpt                   where the file system lies on the disk
+//!        |
+//!   blockio::Disk
+//! ```
+//!
+//! A builder is a pure function: the same tree and options make the same bytes. Nothing is written
+//! where zeros belong. What is read back from a disk ([`gpt`], `identify`) is bounded before it is
+//! believed.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod names;
+mod report;
+pub mod tree;
+
+pub use error::{MkfsError, MkfsErrorKind};
+pub use names::{NameError, NameNote, NamePolicy, NameProblem, NameRules, SiblingNames};
+pub use report::{BuildReport, SkipReason, Skipped};
+pub use tree::{
+    Attributes, EntryKind, FileContent, NodeId, NodeName, NtTime, Times, TreeEntry, TreeError,
+    TreeErrorKind, TreeSource, TreeTotals,
+};
