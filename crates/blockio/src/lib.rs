@@ -25,7 +25,7 @@ mod wrap;
 pub use cursor::DiskCursor;
 pub use disk::{BlockKind, BlockStatus, Disk};
 pub use error::{IoError, IoErrorKind, Operation, Result};
-pub use file::{FileAccess, FileDisk, FileStorage, LockMode, write_file_atomically};
+pub use file::{FileAccess, FileDisk, FileStorage, LockMode, replace_file, write_file_atomically};
 pub use memory::{MemoryDisk, MemoryStorage};
 pub use storage::{Extent, ExtentKind, Storage, ZeroMode};
 pub use units::{ByteCount, ByteOffset, ByteRange, GIB, KIB, Lba, MIB, SectorSize, TIB};

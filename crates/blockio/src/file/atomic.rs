@@ -32,6 +32,17 @@ pub fn write_file_atomically(folder: &Path, name: &OsStr, bytes: &[u8]) -> Resul
     })
 }
 
+/// Puts a finished file in the place of another (or of none) in the same folder, durably and in one
+/// step. The caller has made the bytes of `finished` durable and closed it before.
+///
+/// # Errors
+/// `Host` or `NoSpace` where the system refuses; `target` is then as it was, unless it was only
+/// the last step, making the new name durable, that failed.
+pub fn replace_file(finished: &Path, target: &Path) -> Result<()> {
+    platform::replace(finished, target)
+        .map_err(|error| IoError::host(Operation::Write, ByteOffset(0), ByteCount(0), error))
+}
+
 fn write(folder: &Path, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
     let mut components = Path::new(name).components();
     if !matches!(

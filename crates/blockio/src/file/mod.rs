@@ -23,7 +23,7 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
-pub use atomic::write_file_atomically;
+pub use atomic::{replace_file, write_file_atomically};
 pub use disk::FileDisk;
 pub use storage::FileStorage;
 
