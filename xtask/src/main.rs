@@ -1,2 +1,85 @@
-//! Chores.
-fn main() {}
+//! Chores of cvol: `cargo xtask VERB`. One verb a file; `cargo xtask help` lists them.
+//!
+//! The crate stands on `std` and `serde_json` alone, so that it builds in seconds on a machine that
+//! has only cargo, before anything else was installed.
+
+mod arguments;
+mod failure;
+mod process;
+mod setup;
+mod windows;
+mod workspace;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+use failure::{Failure, Outcome};
+
+/// One verb: its name, one line for the list, its whole help, and what it does.
+struct Verb {
+    name: &'static str,
+    summary: &'static str,
+    help: &'static str,
+    run: fn(Arguments) -> Outcome,
+}
+
+/// Every verb, in the order in which the help shows them.
+const VERBS: &[Verb] = &[
+    Verb {
+        name: "setup",
+        summary: "install the programs of others that the other verbs need, or say which",
+        help: setup::HELP,
+        run: setup::run,
+    },
+    Verb {
+        name: "windows",
+        summary: "build, lint and test for Windows, run under Wine",
+        help: windows::HELP,
+        run: windows::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let verb = words.next().unwrap_or_else(|| "help".to_owned());
+    let arguments = Arguments::new(words.collect());
+    let outcome = match verb.as_str() {
+        "help" | "--help" | "-h" => help(arguments),
+        name => dispatch(name, arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn find(name: &str) -> Result<&'static Verb, Failure> {
+    VERBS
+        .iter()
+        .find(|verb| verb.name == name)
+        .ok_or_else(|| Failure::usage(format!("no verb {name:?}; see cargo xtask help")))
+}
+
+fn dispatch(name: &str, mut arguments: Arguments) -> Outcome {
+    let verb = find(name)?;
+    if arguments.flag("--help") || arguments.flag("-h") {
+        println!("{}", verb.help.trim_end());
+        return Ok(());
+    }
+    (verb.run)(arguments)
+}
+
+fn help(mut arguments: Arguments) -> Outcome {
+    if let Some(name) = arguments.positional()? {
+        println!("{}", find(&name)?.help.trim_end());
+        return arguments.finish();
+    }
+    println!("usage: cargo xtask VERB [OPTIONS]      (cargo xtask help VERB tells more)\n");
+    for verb in VERBS {
+        println!("  {:<10} {}", verb.name, verb.summary);
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! `cargo xtask setup`: the programs of others that building, testing and showing cvol need.
+//!
+//! As root on Debian or Ubuntu what is missing is installed; otherwise it is said exactly what to
+//! install, and the verb fails. Verbs call [`require`] for what they need, so that nobody has to
+//! run this one first.
+
+mod apt;
+mod tools;
+
+use crate::arguments::Arguments;
+use crate::failure::{Failure, Outcome};
+
+pub(crate) use tools::Group;
+use tools::{TOOLS, Tool};
+
+pub(crate) const HELP: &str = "\
+usage: cargo xtask setup [GROUP]...
+
+Sees to it that the programs of others that cvol is built, tested and shown with are there: as root
+on Debian or Ubuntu it installs what is missing; otherwise it says what to install and fails. The
+other verbs do this by themselves for what they need.
+
+Groups: build, demo, test, windows, wine, bench. Without one: all of them.
+";
+
+pub(crate) fn run(mut arguments: Arguments) -> Outcome {
+    let mut groups = Vec::new();
+    while let Some(name) = arguments.positional()? {
+        let known = Group::ALL.iter().find(|(known, _)| *known == name);
+        let (_, group) = known.ok_or_else(|| Failure::usage(format!("no group {name:?}")))?;
+        groups.push(*group);
+    }
+    arguments.finish()?;
+    if groups.is_empty() {
+        groups.extend(Group::ALL.map(|(_, group)| group));
+    }
+    require(&groups)?;
+    for tool in needed(&groups) {
+        println!("{:<24} {}", tool.program, tool.packages.join(" "));
+    }
+    Ok(())
+}
+
+fn needed(groups: &[Group]) -> impl Iterator<Item = &'static Tool> {
+    TOOLS.iter().filter(|tool| tool.groups.iter().any(|group| groups.contains(group)))
+}
+
+/// The programs of these groups that are not on this machine.
+fn missing(groups: &[Group]) -> Vec<&'static Tool> {
+    needed(groups).filter(|tool| !tool.is_here()).collect()
+}
+
+/// Names of the programs of these groups that are not here.
+pub(crate) fn missing_programs(groups: &[Group]) -> Vec<&'static str> {
+    missing(groups).iter().map(|tool| tool.program).collect()
+}
+
+/// Installs what is missing of these groups if we may, or fails and says what to install.
+pub(crate) fn require(groups: &[Group]) -> Outcome {
+    if cfg!(windows) {
+        // The judges and the cross compiler are programs of Linux.
+        return Ok(());
+    }
+    let lacking = missing(groups);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let packages = packages(&lacking);
+    if !apt::is_here() {
+        return Err(Failure::new(format!(
+            "these programs are missing: {}\n\
+             On Debian and Ubuntu they are in the packages: {}",
+            lacking.iter().map(|tool| tool.program).collect::<Vec<_>>().join(", "),
+            packages.join(" ")
+        )));
+    }
+    if !is_root() {
+        return Err(Failure::new(format!(
+            "these programs are missing: {}\n\nInstall them with:\n\n    \
+             sudo apt-get update\n    sudo apt-get install --no-install-recommends {}\n",
+            lacking.iter().map(|tool| tool.program).collect::<Vec<_>>().join(", "),
+            packages.join(" ")
+        )));
+    }
+    apt::install(&packages)?;
+    let still = missing(groups);
+    if still.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = still.iter().map(|tool| tool.program).collect();
+    Err(Failure::new(format!("installed, yet still missing: {}", names.join(", "))))
+}
+
+fn packages(tools: &[&'static Tool]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = tools.iter().flat_map(|tool| tool.packages).copied().collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+/// Asked of the system, not of the environment, which a wrapper may have changed.
+fn is_root() -> bool {
+    let mut command = std::process::Command::new("id");
+    crate::process::capture(command.arg("-u")).is_ok_and(|text| text.trim() == "0")
+}

@@ -1,0 +1,105 @@
+//! `cargo xtask windows`: everything compiled and linted for Windows, the test suites and
+//! `cvol.exe` run under Wine, and images made there compared with those made here.
+//!
+//! The builds have a target folder of their own (`windows` in cargo's), so that they neither wait
+//! for nor spoil the builds for this machine.
+
+mod comparison;
+mod source;
+mod target;
+mod wine;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::arguments::Arguments;
+use crate::failure::Outcome;
+use crate::{process, workspace};
+
+pub(crate) use target::Target;
+
+pub(crate) const HELP: &str = "\
+usage: cargo xtask windows [--check | --test | --smoke] [-p CRATE]... [--std-from-source] [-- ARGS]
+
+Builds cvol for x86_64-pc-windows-gnu with the mingw cross compiler, lints it with warnings denied,
+runs the test suites under Wine, then has cvol.exe make, list, convert and check volumes there and
+compares the images byte by byte with those that cvol makes on this machine.
+
+  --check            lint only (needs no Wine)
+  --test             run the test suites only; words after -- go to the test programs
+  --smoke            run cvol.exe and compare the images only
+  -p CRATE           only this crate; may be given several times (not with --smoke)
+  --std-from-source  compile the standard library from the source package of the distribution,
+                     as is done by itself where rustup cannot add the target
+
+The builds are kept in the folder `windows` of cargo's target folder.
+";
+
+/// Crates whose tests need programs of this machine.
+const NOT_UNDER_WINE: [&str; 2] = ["e2e", "xtask"];
+
+pub(crate) fn run(mut arguments: Arguments) -> Outcome {
+    let (check, test, smoke) =
+        (arguments.flag("--check"), arguments.flag("--test"), arguments.flag("--smoke"));
+    let everything = !(check || test || smoke);
+    let crates = arguments.options("-p")?;
+    let from_source = arguments.flag("--std-from-source");
+    let test_words = arguments.after_dashes();
+    arguments.finish()?;
+
+    let target = Target::prepare(from_source)?;
+    if check || everything {
+        lint(&target, &crates)?;
+    }
+    if test || everything {
+        run_tests(&target, &crates, &test_words)?;
+    }
+    if smoke || (everything && crates.is_empty()) {
+        comparison::run(&target)?;
+    }
+    Ok(())
+}
+
+/// Whether Wine is on this machine.
+pub(crate) fn wine_is_here() -> bool {
+    wine::find().is_some()
+}
+
+/// The folder of the Windows builds.
+pub(crate) fn target_folder() -> PathBuf {
+    workspace::target().join("windows")
+}
+
+/// Clippy with warnings denied, on all targets of the crates.
+pub(crate) fn lint(target: &Target, crates: &[String]) -> Outcome {
+    let mut clippy = target.cargo("clippy");
+    select(&mut clippy, crates, &[]);
+    clippy.args(["--all-targets", "--", "-D", "warnings"]);
+    process::run(&mut clippy)
+}
+
+/// The test suites under Wine. Documentation tests run on this machine alone.
+pub(crate) fn run_tests(target: &Target, crates: &[String], words: &[String]) -> Outcome {
+    let wine = wine::Wine::prepare()?;
+    let mut test = target.cargo("test");
+    wine.equip(&mut test);
+    test.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", wine.program());
+    select(&mut test, crates, &NOT_UNDER_WINE);
+    test.args(["--lib", "--bins", "--tests", "--no-fail-fast"]);
+    if !words.is_empty() {
+        test.arg("--").args(words);
+    }
+    process::run(&mut test)
+}
+
+fn select(command: &mut Command, crates: &[String], excluded: &[&str]) {
+    if crates.is_empty() {
+        command.arg("--workspace");
+        for name in excluded {
+            command.args(["--exclude", name]);
+        }
+    }
+    for name in crates {
+        command.args(["-p", name]);
+    }
+}
