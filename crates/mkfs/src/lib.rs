@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod gpt;
 mod names;
 mod report;
 pub mod tree;
