@@ -1,1 +1,42 @@
-//! Placeholder.
+//! Volumes at rest: their names and specifications, the store that keeps them, their life cycle,
+//! and looking into them.
+//!
+//! ```text
+//!   name, labels, spec, filter      what users write, parsed once
+//!            |
+//!        lifecycle                  create, inspect, list, remove, prune, open
+//!            |
+//!          store                    folder + SQLite; one row and one folder a volume
+//!          /    \
+//!     vdisk      mkfs               image formats; partition tables and file systems
+//!          \    /
+//!         blockio
+//! ```
+//!
+//! This crate knows no virtual machine. Everything below the root of a store is opened beneath its
+//! handle, and no link is followed; no path is ever made from what a user wrote.
+
+mod error;
+mod filter;
+mod labels;
+mod lifecycle;
+mod name;
+mod progress;
+mod record;
+mod spec;
+mod state;
+mod store;
+
+pub use error::{Result, VolumeError, VolumeErrorKind};
+pub use filter::{Filter, FilterError};
+pub use labels::{LabelError, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS};
+pub use lifecycle::{CreateOutcome, CreateRequest, ImageUse, PruneOutcome, VolumeDetails};
+pub use name::{MAX_NAME_LENGTH, NameError, NameProblem, VolumeName, fuzz_name};
+pub use progress::{OnProgress, Progress, Stage, ignore_progress};
+pub use record::VolumeRecord;
+pub use spec::kind::{FileSystemKind, PartitionLayout, VolumeKind};
+pub use spec::path::{PathError, VolumePath};
+pub use spec::size::{SizeError, format_size, parse_size};
+pub use spec::{DEFAULT_SIZE, SpecError, SpecErrorKind, SpecOptions, VolumeSpec, fuzz_spec};
+pub use state::VolumeState;
+pub use store::{Notice, RebuildReport, Store};

@@ -1,0 +1,275 @@
+//! The one error of volumes at rest. Callers act on [`VolumeError::kind`] alone.
+
+use std::io;
+
+use blockio::{IoError, IoErrorKind};
+use mkfs::{MkfsError, MkfsErrorKind, TreeError};
+use vdisk::{ImageError, ImageErrorKind};
+
+use crate::filter::FilterError;
+use crate::labels::LabelError;
+use crate::name::NameError;
+use crate::spec::path::PathError;
+use crate::spec::{SpecError, SpecErrorKind};
+use crate::state::VolumeState;
+
+/// What an operation on volumes returns.
+pub type Result<T> = std::result::Result<T, VolumeError>;
+
+/// The class of a [`VolumeError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum VolumeErrorKind {
+    /// A name, option, label or path is wrong, or values do not fit together.
+    InvalidArgument,
+    /// There is no such volume, file or folder.
+    NotFound,
+    /// A volume of that name exists.
+    AlreadyExists,
+    /// Somebody uses the volume, or works on it.
+    InUse,
+    /// The store, an image or a file system contradicts itself.
+    Damaged,
+    /// It exists but is not supported.
+    Unsupported,
+    /// The host failed or refused.
+    Io,
+    /// No space is left, on the host or in the volume.
+    NoSpace,
+    /// The caller asked to stop.
+    Interrupted,
+}
+
+/// A failed operation on volumes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VolumeError {
+    /// A volume name is wrong.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A specification is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A label is wrong.
+    #[error(transparent)]
+    Label(#[from] LabelError),
+    /// A path in a volume is wrong.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A filter is wrong.
+    #[error(transparent)]
+    Filter(FilterError),
+    /// The request contradicts itself.
+    #[error("{0}")]
+    Request(&'static str),
+    /// There is no such volume.
+    #[error("no volume is named \"{name}\"")]
+    NotFound {
+        /// The name asked for.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("a volume named \"{existing}\" exists")]
+    AlreadyExists {
+        /// The name as the existing volume has it (it may differ in case).
+        existing: String,
+    },
+    /// Somebody uses the image.
+    #[error("volume \"{name}\" is in use")]
+    InUse {
+        /// The volume.
+        name: String,
+        /// What the operating system said.
+        #[source]
+        source: Option<IoError>,
+    },
+    /// Another operation is at work on the volume.
+    #[error("volume \"{name}\" is {state}")]
+    Busy {
+        /// The volume.
+        name: String,
+        /// What is being done with it.
+        state: VolumeState,
+    },
+    /// Many processes keep the database locked.
+    #[error("the database of the store stayed locked for {seconds} s")]
+    DatabaseBusy {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The folder is no store and holds other things.
+    #[error("\"{root}\" is not a store: it holds \"{found}\" and no state.db")]
+    NotAStore {
+        /// The folder.
+        root: String,
+        /// One of the things in it.
+        found: String,
+    },
+    /// The store was written by a newer version.
+    #[error("state.db has schema {found}, this version knows {known}")]
+    NewerStore {
+        /// The schema found.
+        found: i64,
+        /// The newest schema known.
+        known: i64,
+    },
+    /// A part of the store contradicts the rest.
+    #[error("{file} in the store is damaged: {reason}")]
+    Damaged {
+        /// The file or folder, from the root of the store.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The database failed.
+    #[error("state.db: {doing} failed")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// What SQLite said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The host failed or refused.
+    #[error("{doing} \"{path}\" failed")]
+    Host {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or folder.
+        path: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An image failed.
+    #[error("image of volume \"{name}\"")]
+    Image {
+        /// The volume.
+        name: String,
+        /// What the format said.
+        #[source]
+        source: ImageError,
+    },
+    /// Making a file system failed.
+    #[error("making the file system of volume \"{name}\"")]
+    Mkfs {
+        /// The volume.
+        name: String,
+        /// What the builder said.
+        #[source]
+        source: MkfsError,
+    },
+    /// The source tree could not be read.
+    #[error("reading the source tree")]
+    Source(#[source] TreeError),
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// Reading a disk failed.
+    #[error(transparent)]
+    Disk(#[from] IoError),
+}
+
+impl VolumeError {
+    /// The class of the error.
+    pub fn kind(&self) -> VolumeErrorKind {
+        match self {
+            Self::Name(_) | Self::Label(_) | Self::Path(_) | Self::Filter(_) | Self::Request(_) => {
+                VolumeErrorKind::InvalidArgument
+            }
+            Self::Spec(error) => match error.kind() {
+                SpecErrorKind::Unsupported => VolumeErrorKind::Unsupported,
+                SpecErrorKind::Invalid => VolumeErrorKind::InvalidArgument,
+            },
+            Self::NotFound { .. } => VolumeErrorKind::NotFound,
+            Self::AlreadyExists { .. } => VolumeErrorKind::AlreadyExists,
+            Self::InUse { .. } | Self::Busy { .. } | Self::DatabaseBusy { .. } => {
+                VolumeErrorKind::InUse
+            }
+            Self::NotAStore { .. } => VolumeErrorKind::InvalidArgument,
+            Self::NewerStore { .. } => VolumeErrorKind::Unsupported,
+            Self::Damaged { .. } => VolumeErrorKind::Damaged,
+            Self::Database { source, .. } => database_kind(source),
+            Self::Host { source, .. } => host_kind(source),
+            Self::Image { source, .. } => image_kind(source),
+            Self::Mkfs { source, .. } => mkfs_kind(source),
+            Self::Source(_) => VolumeErrorKind::Io,
+            Self::Interrupted => VolumeErrorKind::Interrupted,
+            Self::Disk(error) => io_kind(error),
+        }
+    }
+
+    /// A failure of the host at a path.
+    pub(crate) fn host(doing: &'static str, path: impl Into<String>, source: io::Error) -> Self {
+        Self::Host {
+            doing,
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// A contradiction in the store.
+    pub(crate) fn damaged(file: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Damaged {
+            file: file.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+fn database_kind(error: &rusqlite::Error) -> VolumeErrorKind {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => VolumeErrorKind::Damaged,
+        Some(ErrorCode::DiskFull) => VolumeErrorKind::NoSpace,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => VolumeErrorKind::InUse,
+        _ => VolumeErrorKind::Io,
+    }
+}
+
+fn host_kind(error: &io::Error) -> VolumeErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            VolumeErrorKind::NoSpace
+        }
+        _ => VolumeErrorKind::Io,
+    }
+}
+
+pub(crate) fn io_kind(error: &IoError) -> VolumeErrorKind {
+    match error.kind() {
+        IoErrorKind::NoSpace => VolumeErrorKind::NoSpace,
+        IoErrorKind::InUse => VolumeErrorKind::InUse,
+        IoErrorKind::Damaged => VolumeErrorKind::Damaged,
+        IoErrorKind::Unsupported => VolumeErrorKind::Unsupported,
+        _ => VolumeErrorKind::Io,
+    }
+}
+
+fn image_kind(error: &ImageError) -> VolumeErrorKind {
+    match error.kind() {
+        ImageErrorKind::NotAnImage | ImageErrorKind::Damaged => VolumeErrorKind::Damaged,
+        ImageErrorKind::Unsupported | ImageErrorKind::Differencing => VolumeErrorKind::Unsupported,
+        ImageErrorKind::InUse => VolumeErrorKind::InUse,
+        ImageErrorKind::NoSpace => VolumeErrorKind::NoSpace,
+        ImageErrorKind::TooLarge | ImageErrorKind::InvalidOption => {
+            VolumeErrorKind::InvalidArgument
+        }
+        ImageErrorKind::Cancelled => VolumeErrorKind::Interrupted,
+        _ => VolumeErrorKind::Io,
+    }
+}
+
+fn mkfs_kind(error: &MkfsError) -> VolumeErrorKind {
+    match error.kind() {
+        MkfsErrorKind::InvalidOption | MkfsErrorKind::InvalidName => {
+            VolumeErrorKind::InvalidArgument
+        }
+        MkfsErrorKind::NoSpace | MkfsErrorKind::TooLarge => VolumeErrorKind::NoSpace,
+        MkfsErrorKind::Damaged => VolumeErrorKind::Damaged,
+        MkfsErrorKind::NotFound => VolumeErrorKind::NotFound,
+        MkfsErrorKind::Unsupported => VolumeErrorKind::Unsupported,
+        MkfsErrorKind::Interrupted => VolumeErrorKind::Interrupted,
+        _ => VolumeErrorKind::Io,
+    }
+}

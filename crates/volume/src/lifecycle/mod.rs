@@ -1,0 +1,98 @@
+//! What can be done with volumes: one verb a file, each a method of [`crate::Store`].
+
+use std::path::PathBuf;
+
+use mkfs::{BuildReport, NamePolicy};
+use vdisk::ImageInfo;
+
+use crate::labels::Labels;
+use crate::name::VolumeName;
+use crate::record::VolumeRecord;
+use crate::spec::VolumeSpec;
+
+/// A volume to be made.
+#[derive(Clone, Debug)]
+pub struct CreateRequest {
+    /// Its name.
+    pub name: VolumeName,
+    /// What it is to be.
+    pub spec: VolumeSpec,
+    /// A directory of the host to fill it from.
+    pub from: Option<PathBuf>,
+    /// Labels to attach.
+    pub labels: Labels,
+    /// Whether unreadable or changing files are left out and listed, instead of ending the build.
+    pub keep_going: bool,
+    /// What becomes of names that Windows cannot use.
+    pub name_policy: NamePolicy,
+    /// Seconds since 1970 (`SOURCE_DATE_EPOCH`) for a build that can be repeated byte by byte.
+    pub reproducible: Option<u64>,
+}
+
+impl CreateRequest {
+    /// An empty volume of this name and specification.
+    pub fn new(name: VolumeName, spec: VolumeSpec) -> Self {
+        Self {
+            name,
+            spec,
+            from: None,
+            labels: Labels::new(),
+            keep_going: false,
+            name_policy: NamePolicy::default(),
+            reproducible: None,
+        }
+    }
+}
+
+/// A volume that was made.
+#[derive(Clone, Debug)]
+pub struct CreateOutcome {
+    /// Its record.
+    pub record: VolumeRecord,
+    /// What was put into it; all zero for an empty volume.
+    pub report: BuildReport,
+    /// What was left out of the source or changed on the way from it, one line each, starting with
+    /// the path.
+    pub source_notes: Vec<String>,
+}
+
+/// Whether an image is used at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageUse {
+    /// Nobody holds it open.
+    Free,
+    /// Somebody holds it open for writing, or in a way that forbids looking.
+    InUse,
+    /// It is not there: the store is damaged.
+    Missing,
+}
+
+/// A record and what its image says.
+#[derive(Clone, Debug)]
+pub struct VolumeDetails {
+    /// The record.
+    pub record: VolumeRecord,
+    /// Path of the image on the host, for other programs.
+    pub image_path: PathBuf,
+    /// Whether somebody uses it.
+    pub image_use: ImageUse,
+    /// Bytes that the image takes on the host; `None` where it is missing.
+    pub allocated_bytes: Option<u64>,
+    /// Length of the image file; `None` where it is missing.
+    pub file_length: Option<u64>,
+    /// What the image says of itself; `None` while it is used for writing or cannot be read.
+    pub image: Option<ImageInfo>,
+    /// Why `image` is missing, where it is.
+    pub image_error: Option<String>,
+}
+
+/// What a prune did.
+#[derive(Clone, Debug, Default)]
+pub struct PruneOutcome {
+    /// The volumes it removed.
+    pub removed: Vec<VolumeRecord>,
+    /// The volumes it would have removed but that are used.
+    pub in_use: Vec<VolumeRecord>,
+    /// Bytes on the host that were given back.
+    pub reclaimed_bytes: u64,
+}
