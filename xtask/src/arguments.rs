@@ -17,7 +17,10 @@ impl Arguments {
             Some(index) => words.drain(index..).skip(1).collect(),
             None => Vec::new(),
         };
-        Self { words, after_dashes }
+        Self {
+            words,
+            after_dashes,
+        }
     }
 
     /// No words at all: what a verb gets that another verb calls.
@@ -35,7 +38,11 @@ impl Arguments {
     /// Takes out one `name VALUE` or `name=VALUE`.
     pub(crate) fn option(&mut self, name: &str) -> Result<Option<String>, Failure> {
         let with_sign = format!("{name}=");
-        if let Some(index) = self.words.iter().position(|word| word.starts_with(&with_sign)) {
+        if let Some(index) = self
+            .words
+            .iter()
+            .position(|word| word.starts_with(&with_sign))
+        {
             let word = self.words.remove(index);
             return Ok(word.strip_prefix(&with_sign).map(str::to_owned));
         }
@@ -61,10 +68,12 @@ impl Arguments {
 
     /// Takes out `name NUMBER`.
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<u64>, Failure> {
-        let Some(text) = self.option(name)? else { return Ok(None) };
-        let number = text.parse().map_err(|_| {
-            Failure::usage(format!("{name} needs a whole number, not {text:?}"))
-        })?;
+        let Some(text) = self.option(name)? else {
+            return Ok(None);
+        };
+        let number = text
+            .parse()
+            .map_err(|_| Failure::usage(format!("{name} needs a whole number, not {text:?}")))?;
         Ok(Some(number))
     }
 

@@ -4,9 +4,12 @@
 //! has only cargo, before anything else was installed.
 
 mod arguments;
+mod ci;
 mod failure;
 mod process;
 mod setup;
+mod test;
+mod tidy;
 mod windows;
 mod workspace;
 
@@ -30,6 +33,24 @@ const VERBS: &[Verb] = &[
         summary: "install the programs of others that the other verbs need, or say which",
         help: setup::HELP,
         run: setup::run,
+    },
+    Verb {
+        name: "tidy",
+        summary: "check the rules of the house that no compiler knows",
+        help: tidy::HELP,
+        run: tidy::run,
+    },
+    Verb {
+        name: "test",
+        summary: "set up and run every test",
+        help: test::HELP,
+        run: test::run,
+    },
+    Verb {
+        name: "ci",
+        summary: "run every check",
+        help: ci::HELP,
+        run: ci::run,
     },
     Verb {
         name: "windows",

@@ -12,6 +12,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Whether this is a run of continuous integration, where nothing may be skipped.
+pub(crate) fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
 /// Where `program` is on the path, or in the folders of the system administrator, which are not on
 /// every user's path.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
@@ -26,7 +31,11 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 /// The command line as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let mut line = program.file_name().unwrap_or(command.get_program()).display().to_string();
+    let mut line = program
+        .file_name()
+        .unwrap_or(command.get_program())
+        .display()
+        .to_string();
     for word in command.get_args() {
         let word = word.to_string_lossy();
         line.push(' ');
@@ -47,17 +56,26 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
 
 /// Runs it with our own output, its command line not shown.
 pub(crate) fn run_quietly(command: &mut Command) -> Outcome {
-    let status = command.stdin(Stdio::null()).status().map_err(|error| cannot_start(command, &error))?;
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|error| cannot_start(command, &error))?;
     if status.success() {
         Ok(())
     } else {
-        Err(Failure::new(format!("{} ended with {status}", shown(command))))
+        Err(Failure::new(format!(
+            "{} ended with {status}",
+            shown(command)
+        )))
     }
 }
 
 /// Runs it and keeps what it says, whatever its exit code.
 pub(crate) fn output(command: &mut Command) -> Result<Output, Failure> {
-    command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))
+    command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| cannot_start(command, &error))
 }
 
 /// Runs it and returns its standard output; when it fails, the failure carries what it said.
@@ -67,9 +85,17 @@ pub(crate) fn capture(command: &mut Command) -> Result<String, Failure> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Failure::new(format!("{} ended with {}: {}", shown(command), output.status, said.trim())))
+    Err(Failure::new(format!(
+        "{} ended with {}: {}",
+        shown(command),
+        output.status,
+        said.trim()
+    )))
 }
 
 fn cannot_start(command: &Command, error: &std::io::Error) -> Failure {
-    Failure::new(format!("cannot start {}: {error}", command.get_program().display()))
+    Failure::new(format!(
+        "cannot start {}: {error}",
+        command.get_program().display()
+    ))
 }

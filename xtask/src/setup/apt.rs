@@ -27,14 +27,25 @@ pub(crate) fn install(packages: &[&str]) -> Outcome {
 }
 
 fn has_lists() -> bool {
-    let Ok(entries) = std::fs::read_dir("/var/lib/apt/lists") else { return false };
-    entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
+    let Ok(entries) = std::fs::read_dir("/var/lib/apt/lists") else {
+        return false;
+    };
+    entries
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
 }
 
 fn command() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
-    command.args(["-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]);
+    command.args([
+        "-q",
+        "-y",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+        "-o",
+        "Dpkg::Use-Pty=0",
+    ]);
     command
 }
 
@@ -43,5 +54,9 @@ fn update() -> Outcome {
 }
 
 fn try_install(packages: &[&str]) -> Outcome {
-    process::run(command().args(["install", "--no-install-recommends"]).args(packages))
+    process::run(
+        command()
+            .args(["install", "--no-install-recommends"])
+            .args(packages),
+    )
 }

@@ -42,7 +42,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
 }
 
 fn needed(groups: &[Group]) -> impl Iterator<Item = &'static Tool> {
-    TOOLS.iter().filter(|tool| tool.groups.iter().any(|group| groups.contains(group)))
+    TOOLS
+        .iter()
+        .filter(|tool| tool.groups.iter().any(|group| groups.contains(group)))
 }
 
 /// The programs of these groups that are not on this machine.
@@ -70,7 +72,11 @@ pub(crate) fn require(groups: &[Group]) -> Outcome {
         return Err(Failure::new(format!(
             "these programs are missing: {}\n\
              On Debian and Ubuntu they are in the packages: {}",
-            lacking.iter().map(|tool| tool.program).collect::<Vec<_>>().join(", "),
+            lacking
+                .iter()
+                .map(|tool| tool.program)
+                .collect::<Vec<_>>()
+                .join(", "),
             packages.join(" ")
         )));
     }
@@ -78,7 +84,11 @@ pub(crate) fn require(groups: &[Group]) -> Outcome {
         return Err(Failure::new(format!(
             "these programs are missing: {}\n\nInstall them with:\n\n    \
              sudo apt-get update\n    sudo apt-get install --no-install-recommends {}\n",
-            lacking.iter().map(|tool| tool.program).collect::<Vec<_>>().join(", "),
+            lacking
+                .iter()
+                .map(|tool| tool.program)
+                .collect::<Vec<_>>()
+                .join(", "),
             packages.join(" ")
         )));
     }
@@ -88,11 +98,18 @@ pub(crate) fn require(groups: &[Group]) -> Outcome {
         return Ok(());
     }
     let names: Vec<_> = still.iter().map(|tool| tool.program).collect();
-    Err(Failure::new(format!("installed, yet still missing: {}", names.join(", "))))
+    Err(Failure::new(format!(
+        "installed, yet still missing: {}",
+        names.join(", ")
+    )))
 }
 
 fn packages(tools: &[&'static Tool]) -> Vec<&'static str> {
-    let mut packages: Vec<_> = tools.iter().flat_map(|tool| tool.packages).copied().collect();
+    let mut packages: Vec<_> = tools
+        .iter()
+        .flat_map(|tool| tool.packages)
+        .copied()
+        .collect();
     packages.sort_unstable();
     packages.dedup();
     packages

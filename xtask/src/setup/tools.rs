@@ -45,7 +45,11 @@ const fn tool(
     packages: &'static [&'static str],
     groups: &'static [Group],
 ) -> Tool {
-    Tool { program, packages, groups }
+    Tool {
+        program,
+        packages,
+        groups,
+    }
 }
 
 use Group::{Bench, Build, Demo, Test, Windows, Wine};
@@ -71,7 +75,11 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("7z", &["p7zip-full"], &[Test]),
     tool("fls", &["sleuthkit"], &[Test]),
     tool("strace", &["strace"], &[Test]),
-    tool("x86_64-w64-mingw32-gcc", &["gcc-mingw-w64-x86-64"], &[Windows]),
+    tool(
+        "x86_64-w64-mingw32-gcc",
+        &["gcc-mingw-w64-x86-64"],
+        &[Windows],
+    ),
     tool("wine64", &["wine64"], &[Wine]),
 ];
 

@@ -1,4 +1,6 @@
 //! Placeholder.
 use super::Target;
 use crate::failure::Outcome;
-pub(crate) fn run(_target: &Target) -> Outcome { Ok(()) }
+pub(crate) fn run(_target: &Target) -> Outcome {
+    Ok(())
+}

@@ -39,8 +39,11 @@ The builds are kept in the folder `windows` of cargo's target folder.
 const NOT_UNDER_WINE: [&str; 2] = ["e2e", "xtask"];
 
 pub(crate) fn run(mut arguments: Arguments) -> Outcome {
-    let (check, test, smoke) =
-        (arguments.flag("--check"), arguments.flag("--test"), arguments.flag("--smoke"));
+    let (check, test, smoke) = (
+        arguments.flag("--check"),
+        arguments.flag("--test"),
+        arguments.flag("--smoke"),
+    );
     let everything = !(check || test || smoke);
     let crates = arguments.options("-p")?;
     let from_source = arguments.flag("--std-from-source");
@@ -55,9 +58,14 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
         run_tests(&target, &crates, &test_words)?;
     }
     if smoke || (everything && crates.is_empty()) {
-        comparison::run(&target)?;
+        self::smoke(&target)?;
     }
     Ok(())
+}
+
+/// `cvol.exe` at work under Wine, its images compared with those made here.
+pub(crate) fn smoke(target: &Target) -> Outcome {
+    comparison::run(target)
 }
 
 /// Whether Wine is on this machine.
@@ -89,7 +97,9 @@ pub(crate) fn run_tests(target: &Target, crates: &[String], words: &[String]) ->
     if !words.is_empty() {
         test.arg("--").args(words);
     }
-    process::run(&mut test)
+    let (outcome, count) = crate::test::run_counted(&mut test)?;
+    count.show();
+    outcome
 }
 
 fn select(command: &mut Command, crates: &[String], excluded: &[&str]) {

@@ -29,7 +29,8 @@ fn rustc() -> std::ffi::OsString {
 fn version() -> Result<String, Failure> {
     let text = process::capture(Command::new(rustc()).arg("-vV"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("release: "));
-    line.map(str::to_owned).ok_or_else(|| Failure::new("rustc -vV names no release"))
+    line.map(str::to_owned)
+        .ok_or_else(|| Failure::new("rustc -vV names no release"))
 }
 
 /// Sees to it that the toolchain has the source of its standard library.
@@ -54,7 +55,12 @@ fn unpack(version: &str) -> Result<PathBuf, Failure> {
     for suite in SUITES {
         let apt = Apt::configure(&folder, &archive, suite)?;
         if let Some(package) = apt.download(version)? {
-            process::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&folder))?;
+            process::run(
+                Command::new("dpkg-deb")
+                    .arg("-x")
+                    .arg(&package)
+                    .arg(&folder),
+            )?;
             if library.join("Cargo.lock").is_file() {
                 return Ok(library);
             }
@@ -82,7 +88,10 @@ fn link(library: &Path, place: &Path) -> Outcome {
 
 #[cfg(not(unix))]
 fn link(_library: &Path, place: &Path) -> Outcome {
-    Err(Failure::new(format!("the source of the standard library is not at {}", place.display())))
+    Err(Failure::new(format!(
+        "the source of the standard library is not at {}",
+        place.display()
+    )))
 }
 
 /// The address of the Debian archive that this machine uses.
@@ -94,7 +103,10 @@ fn archive_address() -> Result<String, Failure> {
     files.sort();
     files
         .iter()
-        .filter(|file| file.extension().is_some_and(|end| end == "list" || end == "sources"))
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|end| end == "list" || end == "sources")
+        })
         .filter_map(|file| fs::read_to_string(file).ok())
         .find_map(|text| address_in(&text))
         .ok_or_else(|| Failure::new("no Debian archive is set up in /etc/apt"))
@@ -108,7 +120,9 @@ fn address_in(text: &str) -> Option<String> {
         .filter(|line| line.starts_with("deb ") || line.starts_with("URIs:"))
         .flat_map(str::split_whitespace);
     let mut addresses = words.filter(|word| word.contains("://"));
-    addresses.find(|word| word.trim_end_matches('/').ends_with("/debian")).map(str::to_owned)
+    addresses
+        .find(|word| word.trim_end_matches('/').ends_with("/debian"))
+        .map(str::to_owned)
 }
 
 /// An apt that knows one suite and keeps all its state in a folder of ours.
@@ -124,7 +138,10 @@ impl Apt {
             fs::create_dir_all(&path).map_err(|error| Failure::io("making", &path, &error))?;
         }
         workspace::write(&folder.join("status"), "")?;
-        workspace::write(&folder.join("sources.list"), format!("deb {archive} {suite} main\n"))?;
+        workspace::write(
+            &folder.join("sources.list"),
+            format!("deb {archive} {suite} main\n"),
+        )?;
         Ok(Self { folder })
     }
 
@@ -154,7 +171,10 @@ impl Apt {
         }
         let listed = process::capture(self.command("apt-cache").args(["madison", "rust-src"]))?;
         let wanted = format!("{version}+");
-        let Some(package) = listed.split_whitespace().find(|word| word.starts_with(&wanted)) else {
+        let Some(package) = listed
+            .split_whitespace()
+            .find(|word| word.starts_with(&wanted))
+        else {
             return Ok(None);
         };
         let name = format!("rust-src={package}");
@@ -172,8 +192,12 @@ mod tests {
 
     #[test]
     fn the_archive_is_found_in_source_lists_of_both_styles() {
-        let old = "# deb http://no/debian x\ndeb [a=b] http://mirror.test/debian bookworm main\n";
-        assert_eq!(address_in(old).as_deref(), Some("http://mirror.test/debian"));
+        let old =
+            "# deb http://no.test/debian x\ndeb [a=b] http://mirror.test/debian bookworm main\n";
+        assert_eq!(
+            address_in(old).as_deref(),
+            Some("http://mirror.test/debian")
+        );
         let new = "Types: deb\nURIs: http://m.test/debian-security http://m.test/debian/\n";
         assert_eq!(address_in(new).as_deref(), Some("http://m.test/debian/"));
         assert_eq!(address_in("Types: deb\nURIs: http://m.test/ubuntu\n"), None);

@@ -29,11 +29,15 @@ impl Target {
     pub(crate) fn prepare(from_source: bool) -> Result<Self, Failure> {
         crate::setup::require(&[crate::setup::Group::Windows])?;
         if !from_source && (installed()? || added_by_rustup()) {
-            return Ok(Self { library: StandardLibrary::Installed });
+            return Ok(Self {
+                library: StandardLibrary::Installed,
+            });
         }
         println!("windows: the standard library is compiled from its source");
         source::prepare()?;
-        Ok(Self { library: StandardLibrary::FromSource })
+        Ok(Self {
+            library: StandardLibrary::FromSource,
+        })
     }
 
     /// `cargo VERB` for the target, building in the Windows folder.
@@ -62,13 +66,18 @@ impl Target {
 }
 
 fn installed() -> Result<bool, Failure> {
-    let libraries = source::sysroot()?.join("lib/rustlib").join(TRIPLE).join("lib");
+    let libraries = source::sysroot()?
+        .join("lib/rustlib")
+        .join(TRIPLE)
+        .join("lib");
     Ok(libraries.is_dir())
 }
 
 /// Where there is no rustup, or it reaches no server, the answer is no.
 fn added_by_rustup() -> bool {
-    let Some(rustup) = process::find("rustup") else { return false };
+    let Some(rustup) = process::find("rustup") else {
+        return false;
+    };
     let mut command = Command::new(rustup);
     command.args(["target", "add", TRIPLE]);
     match process::run(&mut command) {

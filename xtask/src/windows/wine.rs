@@ -97,7 +97,11 @@ impl Wine {
         let code = folder.join("random.c");
         workspace::write(&code, RANDOM_SOURCE)?;
         let mut compiler = Command::new("x86_64-w64-mingw32-gcc");
-        compiler.args(["-shared", "-O2", "-s", "-o"]).arg(&library).arg(&code).arg("-ladvapi32");
+        compiler
+            .args(["-shared", "-O2", "-s", "-o"])
+            .arg(&library)
+            .arg(&code)
+            .arg("-ladvapi32");
         process::run(&mut compiler)
     }
 }
@@ -113,8 +117,12 @@ pub(crate) fn find() -> Option<PathBuf> {
 
 fn wine_server(wine: &Path) -> Option<PathBuf> {
     let beside = |name: &str| wine.parent().map(|folder| folder.join(name));
-    [beside("wineserver64"), beside("wineserver"), process::find("wineserver")]
-        .into_iter()
-        .flatten()
-        .find(|program| program.is_file())
+    [
+        beside("wineserver64"),
+        beside("wineserver"),
+        process::find("wineserver"),
+    ]
+    .into_iter()
+    .flatten()
+    .find(|program| program.is_file())
 }
