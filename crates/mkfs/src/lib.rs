@@ -13,18 +13,21 @@
 //! ```
 //!
 //! A builder is a pure function: the same tree and options make the same bytes. Nothing is written
-//! where zeros belong. What is read back from a disk ([`gpt`], `identify`) is bounded before it is
+//! where zeros belong. What is read back from a disk ([`gpt`], [`identify()`]) is bounded before it is
 //! believed.
 
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod fat32;
 pub mod gpt;
+mod identify;
 mod names;
 mod report;
 pub mod tree;
 
 pub use error::{MkfsError, MkfsErrorKind};
+pub use identify::{FileSystem, identify};
 pub use names::{NameError, NameNote, NamePolicy, NameProblem, NameRules, SiblingNames};
 pub use report::{BuildReport, SkipReason, Skipped};
 pub use tree::{
