@@ -12,13 +12,16 @@
 //!                              blockio::Storage
 //! ```
 //!
-//! A format opens no path: a parent that an image names
+//! [`convert`] copies between any two disks. A format opens no path: a parent that an image names
 //! goes through a [`ParentGate`] that the caller supplies, and the default denies.
 //! Bytes of an image never cause a panic, an unbounded allocation or an unbounded loop.
 
 #![forbid(unsafe_code)]
 
+mod bounds;
+mod convert;
 mod error;
+mod flat;
 mod gate;
 mod ids;
 mod image;
@@ -29,6 +32,7 @@ mod report;
 pub mod vhd;
 pub mod vhdx;
 
+pub use convert::{ConvertSummary, Progress, convert};
 pub use error::{ImageError, ImageErrorKind};
 pub use gate::{DenyAll, ParentGate};
 pub use ids::IdSource;
