@@ -186,6 +186,3 @@ impl<D: Disk> Seek for DiskCursor<D> {
         Ok(self.position)
     }
 }
-
-#[cfg(test)]
-mod tests;

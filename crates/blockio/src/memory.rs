@@ -94,6 +94,10 @@ impl Storage for MemoryStorage {
 
     fn write_at(&self, buf: &[u8], offset: ByteOffset) -> Result<()> {
         let range = bounds(Operation::Write, offset, buf.len(), usize::MAX)?;
+        if buf.is_empty() {
+            // As for a file: nothing written, nothing grown.
+            return Ok(());
+        }
         let mut bytes = self.bytes.write().unwrap_or_else(PoisonError::into_inner);
         Self::grow(&mut bytes, Operation::Write, offset, range.end)?;
         bytes[range].copy_from_slice(buf);

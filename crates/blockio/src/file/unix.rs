@@ -155,3 +155,6 @@ pub(super) fn replace(from: &Path, to: &Path) -> io::Result<()> {
     // A rename is durable only when its folder is.
     File::open(folder)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests;
