@@ -1,0 +1,223 @@
+//! Commit: the one place that writes tables, shared by all who wait for a flush.
+//!
+//! A flush either leads a commit or waits for one that began after its call; commits run one at a
+//! time. Reads and writes of present blocks go on meanwhile.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use blockio::{ByteOffset, Storage, ZeroMode};
+
+use super::bat::BatEntry;
+use super::format::PAGE_SIZE;
+use super::geometry::BlockIndex;
+use super::image::{Gate, VhdxImage, lock};
+use super::log::write::{Lengths, LogWriter};
+use super::session::Session;
+use super::space::Run;
+use crate::error::ImageError;
+
+/// Runs that may wait for a commit before one is made for their sake.
+const MAX_RELEASED: usize = 1024;
+
+/// What changed since the last commit.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    /// Pages of the block allocation table.
+    pages: BTreeSet<u64>,
+    /// Whether a page points to space that held other data before its data were written.
+    needs_data_sync: bool,
+    /// Space that the pages no longer point to.
+    released: Vec<Run>,
+}
+
+/// Commits are numbered; one runs at a time.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    started: u64,
+    completed: u64,
+    running: bool,
+}
+
+/// How a new entry for a block came about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Publication {
+    /// The block was put into space.
+    Placed {
+        /// Whether that space was known to be zero, so that its data need not be durable first.
+        on_zero: bool,
+    },
+    /// The block left its space.
+    Left(Run),
+    /// The block has no place, before and after.
+    Unplaced,
+}
+
+struct Work {
+    pages: Vec<(u64, Box<[u8; PAGE_SIZE]>)>,
+    needs_data_sync: bool,
+    released: Vec<Run>,
+}
+
+impl VhdxImage {
+    /// Puts a new entry in force, for readers at once and on disk with the next commit. The caller
+    /// holds the block's lock exclusively and has written the data.
+    pub(super) fn publish(
+        &self,
+        block: BlockIndex,
+        entry: BatEntry,
+        how: Publication,
+    ) -> blockio::Result<()> {
+        let index = self.geometry.entry_of(block);
+        let mut transaction = lock(&self.transaction);
+        self.bat.store(&self.storage, index, entry)?;
+        transaction.pages.insert(index.page());
+        match how {
+            Publication::Placed { on_zero } => {
+                transaction.needs_data_sync |= !on_zero;
+                self.allocated_blocks.fetch_add(1, Ordering::Relaxed);
+            }
+            Publication::Left(run) => {
+                transaction.released.push(run);
+                self.allocated_blocks.fetch_sub(1, Ordering::Relaxed);
+            }
+            Publication::Unplaced => {}
+        }
+        Ok(())
+    }
+
+    /// Whether so much space waits for a commit that one should be made.
+    pub(super) fn commit_is_due(&self) -> bool {
+        lock(&self.transaction).released.len() >= MAX_RELEASED
+    }
+
+    /// Makes everything durable that was done before the call.
+    pub(super) fn flush_session(&self) -> Result<(), ImageError> {
+        if self.gate() == Gate::Closed {
+            // Nothing was changed, so nothing waits; but an image that failed to begin is lost.
+            return match self.is_poisoned() {
+                true => Err(ImageError::Poisoned),
+                false => Ok(()),
+            };
+        }
+        let mut round = lock(&self.round);
+        // A commit that runs already may have missed what this caller did: the next one counts.
+        let wanted = round.started.saturating_add(1);
+        loop {
+            if self.is_poisoned() {
+                return Err(ImageError::Poisoned);
+            }
+            if round.completed >= wanted {
+                return Ok(());
+            }
+            if !round.running {
+                break;
+            }
+            round = self
+                .round_done
+                .wait(round)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        round.running = true;
+        round.started = round.started.saturating_add(1);
+        let mine = round.started;
+        drop(round);
+
+        let result = self.commit(&mut lock(&self.session));
+        if result.is_err() {
+            // Nothing is known of what a failed write or sync left behind, and a second try would
+            // be told of success by a cache that dropped the data: the image is given up.
+            self.poison();
+        }
+        let mut round = lock(&self.round);
+        round.running = false;
+        round.completed = mine;
+        self.round_done.notify_all();
+        result
+    }
+
+    fn take_work(&self) -> Work {
+        let mut transaction = lock(&self.transaction);
+        let taken = std::mem::take(&mut *transaction);
+        // Under the lock: a page is a copy of one moment, in which every entry that it shows is
+        // accounted for in `needs_data_sync` and `released`.
+        let pages = taken.pages.into_iter();
+        Work {
+            pages: pages
+                .map(|page| (self.bat.file_offset(page), self.bat.snapshot(page)))
+                .collect(),
+            needs_data_sync: taken.needs_data_sync,
+            released: taken.released,
+        }
+    }
+
+    fn commit(&self, session: &mut Session) -> Result<(), ImageError> {
+        let work = self.take_work();
+        let Some(log) = session.log.as_mut() else {
+            return Err(ImageError::Poisoned);
+        };
+        if work.pages.is_empty() {
+            // Payload alone: written in place, durable with this sync.
+            return self.sync(log);
+        }
+        if work.needs_data_sync {
+            // Before the entry: data and filling of recycled space must be durable before anything
+            // durable points there, else a crash would show what was deleted from it.
+            self.sync(log)?;
+        }
+        for pages in work.pages.chunks(log.max_pages()) {
+            let lengths = Lengths {
+                flushed: self.stable_length.load(Ordering::Acquire),
+                last: self.space.end_bytes(),
+            };
+            let entry = log.append(&self.storage, lengths, pages)?;
+            // After the entry and before its pages: a page in place whose entry is not durable
+            // could be torn, or point past the end of a file whose growth was lost, with nothing
+            // to mend it. This is also what the flush waits for: payload, growth and entry at once.
+            self.sync(log)?;
+            for (offset, page) in pages {
+                self.storage.write_at(&page[..], ByteOffset(*offset))?;
+            }
+            log.applied(entry);
+        }
+        self.free_released(work.released);
+        Ok(())
+    }
+
+    /// Nothing durable points to this space any more: it may be used again.
+    fn free_released(&self, mut released: Vec<Run>) {
+        released.sort_unstable();
+        let mut merged: Vec<Run> = Vec::with_capacity(released.len());
+        for run in released {
+            match merged.last_mut() {
+                Some(last) if last.end() == run.start => last.length += run.length,
+                _ => merged.push(run),
+            }
+        }
+        for run in merged {
+            // Without holes in files (Windows: Hyper-V refuses sparse ones) zeros would have to be
+            // written; they are, if the space is used again.
+            let punched = cfg!(unix)
+                && run
+                    .bytes()
+                    .is_some_and(|range| self.storage.zero(range, ZeroMode::Punch).is_ok());
+            match punched {
+                true => self.space.note_punched(run),
+                false => self.space.release(run),
+            }
+        }
+    }
+
+    /// A sync, and what follows from it. Called by the holder of the session alone.
+    pub(super) fn sync(&self, log: &mut LogWriter) -> Result<(), ImageError> {
+        // Captured before the sync begins: what happens while it runs is not covered by it.
+        let length = self.file_length.load(Ordering::Acquire);
+        let punched = self.space.take_punched();
+        self.storage.sync()?;
+        self.stable_length.store(length, Ordering::Release);
+        self.space.punches_are_durable(&punched);
+        log.synced();
+        Ok(())
+    }
+}

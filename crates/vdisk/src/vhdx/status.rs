@@ -1,0 +1,65 @@
+//! Block status: which ranges of the disk read as zeros without being read.
+
+use std::sync::PoisonError;
+
+use blockio::{BlockKind, BlockStatus, ByteCount, ByteOffset, ByteRange, ExtentKind, Storage};
+
+use super::geometry::{Geometry, Segment};
+use super::image::VhdxImage;
+
+/// Most steps that one answer joins; a caller asks again for what follows.
+const MAX_STEPS: usize = 4096;
+
+impl VhdxImage {
+    pub(super) fn status_of(&self, range: ByteRange) -> blockio::Result<BlockStatus> {
+        let (start, end) = (range.start().get(), range.end().get());
+        let (kind, length) = self.first_run(start, end - start)?;
+        let mut at = start + length;
+        for _ in 0..MAX_STEPS {
+            if at >= end {
+                break;
+            }
+            let (next, length) = self.first_run(at, end - at)?;
+            if next != kind {
+                break;
+            }
+            at += length;
+        }
+        let range = ByteRange::new(ByteOffset(start), ByteCount(at - start)).unwrap_or(range);
+        Ok(BlockStatus { range, kind })
+    }
+
+    /// The kind of the bytes at `start` and how many of the next `length` are of it, at least.
+    fn first_run(&self, start: u64, length: u64) -> blockio::Result<(BlockKind, u64)> {
+        let segment = self.geometry.first_segment(start, length);
+        let absent = self.absent_blocks(segment.block)?;
+        if absent > 0 {
+            let end = segment
+                .block
+                .0
+                .saturating_add(absent)
+                .saturating_mul(self.geometry.block_size);
+            return Ok((BlockKind::Hole, end.saturating_sub(start).min(length)));
+        }
+        self.run_in_block(segment)
+    }
+
+    fn run_in_block(&self, segment: Segment) -> blockio::Result<(BlockKind, u64)> {
+        let _block = self.writable.then(|| {
+            self.block_lock(segment.block)
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+        });
+        let place = self.entry(segment.block)?.place();
+        let Some(bytes) = place.and_then(|place| Geometry::in_file(place, segment)) else {
+            return Ok((BlockKind::Hole, segment.length));
+        };
+        // Parts of a present block that the host keeps no space for read zero as well.
+        let extent = self.storage.extent_at(bytes)?;
+        let kind = match extent.kind {
+            ExtentKind::Data => BlockKind::Data,
+            ExtentKind::Hole => BlockKind::Hole,
+        };
+        Ok((kind, extent.range.len().get().clamp(1, segment.length)))
+    }
+}
