@@ -37,3 +37,17 @@ pub(crate) fn check_status(range: ByteRange, size: ByteCount) -> Result<()> {
     }
     Ok(())
 }
+
+/// The greatest length that a file can have on any host. Offsets beyond are not only useless: to
+/// Windows the last two mean the end of the file and the current position.
+const MAX_LEN: u64 = i64::MAX.unsigned_abs();
+
+/// `len` bytes at `offset` as a range that a file can reach, or `NoSpace`.
+pub(crate) fn reachable(
+    operation: Operation,
+    offset: ByteOffset,
+    len: ByteCount,
+) -> Result<ByteRange> {
+    checked(operation, offset, len, ByteCount(MAX_LEN))
+        .map_err(|_| IoError::new(IoErrorKind::NoSpace, operation, offset, len))
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{FileAccess, LockMode, platform};
 use crate::error::{IoError, Operation, Result};
-use crate::range::{buffer_len, check_status, checked, read_only};
+use crate::range::{buffer_len, check_status, checked, out_of_range, reachable, read_only};
 use crate::storage::{Extent, ExtentKind, Storage, ZeroMode};
 use crate::units::{ByteCount, ByteOffset, ByteRange};
 
@@ -76,7 +76,11 @@ impl FileStorage {
         Self::from_file_with_lock(file, access, access.lock_mode())
     }
 
-    fn from_file_with_lock(file: File, access: FileAccess, lock: LockMode) -> Result<Self> {
+    /// As [`FileStorage::from_file`], with a lock of the caller's choice.
+    ///
+    /// # Errors
+    /// As for [`FileStorage::open`].
+    pub fn from_file_with_lock(file: File, access: FileAccess, lock: LockMode) -> Result<Self> {
         platform::check_kind(&file).map_err(open_error)?;
         platform::lock(&file, lock).map_err(open_error)?;
         Ok(Self { file, access })
@@ -116,12 +120,16 @@ impl FileStorage {
 
 impl Storage for FileStorage {
     fn read_at(&self, buf: &mut [u8], offset: ByteOffset) -> Result<()> {
+        let len = buffer_len(buf);
+        reachable(Operation::Read, offset, len)
+            .map_err(|_| out_of_range(Operation::Read, offset, len))?;
         platform::read_exact_at(&self.file, buf, offset.get())
-            .map_err(|error| IoError::host(Operation::Read, offset, buffer_len(buf), error))
+            .map_err(|error| IoError::host(Operation::Read, offset, len, error))
     }
 
     fn write_at(&self, buf: &[u8], offset: ByteOffset) -> Result<()> {
         self.check_writable(Operation::Write, offset, buffer_len(buf))?;
+        reachable(Operation::Write, offset, buffer_len(buf))?;
         platform::write_all_at(&self.file, buf, offset.get())
             .map_err(|error| IoError::host(Operation::Write, offset, buffer_len(buf), error))
     }
@@ -146,6 +154,7 @@ impl Storage for FileStorage {
     fn set_len(&self, len: ByteCount) -> Result<()> {
         let end = ByteOffset(len.get());
         self.check_writable(Operation::Resize, end, ByteCount(0))?;
+        reachable(Operation::Resize, end, ByteCount(0))?;
         self.file
             .set_len(len.get())
             .map_err(|error| IoError::host(Operation::Resize, end, ByteCount(0), error))

@@ -8,8 +8,8 @@ use super::fault::{Fault, SimCounts};
 use super::history::History;
 use super::recipe::HistoryPosition;
 use crate::error::{IoError, IoErrorKind, Operation, Result};
-use crate::range::{buffer_len, check_status, checked};
-use crate::sparse::{PAGE_BYTES, PageMap, SparseMemoryStorage, reachable};
+use crate::range::{buffer_len, check_status, checked, reachable};
+use crate::sparse::{PAGE_BYTES, PageMap, SparseMemoryStorage};
 use crate::storage::{Extent, Storage, ZeroMode};
 use crate::units::{ByteCount, ByteOffset, ByteRange};
 

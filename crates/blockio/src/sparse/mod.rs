@@ -2,27 +2,14 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::error::{IoError, IoErrorKind, Operation, Result};
-use crate::range::{buffer_len, check_status, checked};
+use crate::error::{Operation, Result};
+use crate::range::{buffer_len, check_status, checked, reachable};
 use crate::storage::{Extent, Storage, ZeroMode};
 use crate::units::{ByteCount, ByteOffset, ByteRange};
 
 mod pages;
 
 pub(crate) use pages::{PAGE, PAGE_BYTES, Page, PageMap};
-
-/// The greatest length that a file can have on any host.
-pub(crate) const MAX_LEN: u64 = i64::MAX.unsigned_abs();
-
-/// `len` bytes at `offset` as a range that a file can reach, or `NoSpace`.
-pub(crate) fn reachable(
-    operation: Operation,
-    offset: ByteOffset,
-    len: ByteCount,
-) -> Result<ByteRange> {
-    checked(operation, offset, len, ByteCount(MAX_LEN))
-        .map_err(|_| IoError::new(IoErrorKind::NoSpace, operation, offset, len))
-}
 
 /// Growable bytes in memory, of which only the written pages of 4 KiB occupy any; the rest is one
 /// hole. A clone costs little and shares the pages that neither side changes.
