@@ -4,8 +4,11 @@
 //! has only cargo, before anything else was installed.
 
 mod arguments;
+mod bench;
 mod ci;
+mod demo;
 mod failure;
+mod fuzz;
 mod process;
 mod setup;
 mod test;
@@ -28,6 +31,12 @@ struct Verb {
 
 /// Every verb, in the order in which the help shows them.
 const VERBS: &[Verb] = &[
+    Verb {
+        name: "demo",
+        summary: "the main job on a real directory",
+        help: demo::HELP,
+        run: demo::run,
+    },
     Verb {
         name: "setup",
         summary: "install the programs of others that the other verbs need, or say which",
@@ -53,10 +62,22 @@ const VERBS: &[Verb] = &[
         run: ci::run,
     },
     Verb {
+        name: "fuzz",
+        summary: "run the fuzz targets",
+        help: fuzz::HELP,
+        run: fuzz::run,
+    },
+    Verb {
         name: "windows",
         summary: "build, lint and test for Windows, run under Wine",
         help: windows::HELP,
         run: windows::run,
+    },
+    Verb {
+        name: "bench",
+        summary: "measure cvol against its peers",
+        help: bench::HELP,
+        run: bench::run,
     },
 ];
 

@@ -20,7 +20,7 @@ Sees to it that the programs of others that cvol is built, tested and shown with
 on Debian or Ubuntu it installs what is missing; otherwise it says what to install and fails. The
 other verbs do this by themselves for what they need.
 
-Groups: build, demo, test, windows, wine, bench. Without one: all of them.
+Groups: build, demo, test, windows, wine, bench, fuzz. Without one: all of them.
 ";
 
 pub(crate) fn run(mut arguments: Arguments) -> Outcome {

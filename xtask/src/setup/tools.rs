@@ -15,17 +15,20 @@ pub(crate) enum Group {
     Wine,
     /// The peers of the benchmarks.
     Bench,
+    /// To compile libFuzzer.
+    Fuzz,
 }
 
 impl Group {
     /// Every group, with its name on the command line.
-    pub(crate) const ALL: [(&str, Self); 6] = [
+    pub(crate) const ALL: [(&str, Self); 7] = [
         ("build", Self::Build),
         ("demo", Self::Demo),
         ("test", Self::Test),
         ("windows", Self::Windows),
         ("wine", Self::Wine),
         ("bench", Self::Bench),
+        ("fuzz", Self::Fuzz),
     ];
 }
 
@@ -52,7 +55,7 @@ const fn tool(
     }
 }
 
-use Group::{Bench, Build, Demo, Test, Windows, Wine};
+use Group::{Bench, Build, Demo, Fuzz, Test, Windows, Wine};
 
 /// Every program of others that some verb uses.
 pub(crate) const TOOLS: &[Tool] = &[
@@ -75,6 +78,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("7z", &["p7zip-full"], &[Test]),
     tool("fls", &["sleuthkit"], &[Test]),
     tool("strace", &["strace"], &[Test]),
+    tool("c++", &["g++"], &[Fuzz]),
     tool(
         "x86_64-w64-mingw32-gcc",
         &["gcc-mingw-w64-x86-64"],

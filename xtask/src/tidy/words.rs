@@ -72,7 +72,10 @@ fn hosts(line: &str) -> impl Iterator<Item = &str> {
 
 /// Names that are set aside for examples and tests.
 fn leads_nowhere(host: &str) -> bool {
-    host.ends_with(".test") || host.ends_with(".example") || host.ends_with("example.com")
+    !host.contains('.')
+        || host.ends_with(".test")
+        || host.ends_with(".example")
+        || host.ends_with("example.com")
 }
 
 #[cfg(test)]

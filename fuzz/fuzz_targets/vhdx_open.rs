@@ -1,0 +1,5 @@
+//! A VHDX image of arbitrary bytes is opened, checked and read.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vdisk::vhdx::fuzz_open(data));
