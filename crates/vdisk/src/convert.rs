@@ -314,3 +314,38 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     pieces.iter().all(zero_piece) && tail.iter().all(|byte| *byte == 0)
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_anywhere_is_not_zero() {
+        for len in [1, 7, 127, 128, 129, 4096] {
+            let mut bytes = vec![0; len];
+            assert!(is_zero(&bytes));
+            for at in 0..len {
+                bytes[at] = 1;
+                assert!(!is_zero(&bytes), "{at} of {len}");
+                bytes[at] = 0;
+            }
+        }
+    }
+
+    #[test]
+    fn short_runs_of_zeros_stay_with_their_data() {
+        let unit = ZERO_UNIT;
+        let mut buf = vec![1; 64 * unit];
+        buf[2 * unit..5 * unit].fill(0);
+        buf[20 * unit..40 * unit].fill(0);
+        let mut runs = Vec::new();
+        let mut at = 0;
+        while at < buf.len() {
+            let run = Run::at(&buf, at);
+            runs.push((run.end / unit, run.is_zero));
+            at = run.end;
+        }
+        assert_eq!(runs, [(20, false), (40, true), (64, false)]);
+        let zeros = vec![0; 1000];
+        assert!(Run::at(&zeros, 0).is_zero, "a chunk of zeros is zero, however short");
+    }
+}

@@ -1,0 +1,80 @@
+//! Making and opening images in memory.
+
+use std::sync::Arc;
+
+use blockio::{ByteCount, ByteOffset, ByteRange, Disk, SparseMemoryStorage, Storage};
+use vdisk::{Access, CreateOptions, IdSource, ImageDisk, ImageFormat, Provisioning};
+
+/// A file in memory that a test keeps while an image owns it, too.
+pub type File = Arc<SparseMemoryStorage>;
+
+pub const KIB: u64 = 1024;
+pub const MIB: u64 = 1024 * KIB;
+
+/// Options with fixed identifiers and small blocks, so that a small disk has many.
+pub fn options(format: ImageFormat, provisioning: Provisioning, size: u64) -> CreateOptions {
+    let block_size = match (format, provisioning) {
+        (ImageFormat::Vhd, Provisioning::Dynamic) => Some(ByteCount(512 * KIB)),
+        (ImageFormat::Vhdx, _) => Some(ByteCount(MIB)),
+        _ => None,
+    };
+    CreateOptions {
+        provisioning,
+        block_size,
+        ids: IdSource::Seeded([1; 32]),
+        unix_time: 1_700_000_000,
+        ..CreateOptions::new(ByteCount(size))
+    }
+}
+
+pub fn create(
+    file: &File,
+    format: ImageFormat,
+    provisioning: Provisioning,
+    size: u64,
+) -> Box<dyn ImageDisk> {
+    let options = options(format, provisioning, size);
+    vdisk::create(Box::new(file.clone()), format, &options).unwrap()
+}
+
+pub fn open(file: &File, format: ImageFormat) -> Box<dyn ImageDisk> {
+    vdisk::open(Box::new(file.clone()), Some(format), Access::ReadWrite).unwrap()
+}
+
+pub fn bytes_of(storage: &dyn Storage) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(storage.len().unwrap().get()).unwrap()];
+    storage.read_at(&mut bytes, ByteOffset(0)).unwrap();
+    bytes
+}
+
+pub fn range(start: u64, len: u64) -> ByteRange {
+    ByteRange::new(ByteOffset(start), ByteCount(len)).unwrap()
+}
+
+/// All bytes of a disk.
+pub fn read_all(disk: &dyn Disk) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(disk.size().get()).unwrap()];
+    disk.read_at(&mut bytes, ByteOffset(0)).unwrap();
+    bytes
+}
+
+/// All bytes of a disk, read in the runs that the disk itself names; runs that are said to be zero
+/// are checked to be.
+pub fn read_by_status(disk: &dyn Disk) -> Vec<u8> {
+    let size = disk.size().get();
+    let mut bytes = vec![0; usize::try_from(size).unwrap()];
+    let mut at = 0;
+    while at < size {
+        let status = disk.block_status(range(at, size - at)).unwrap();
+        assert_eq!(status.range.start().get(), at, "a run begins where asked");
+        assert!(!status.range.is_empty(), "a run is never empty");
+        let end = status.range.end().get();
+        let run = &mut bytes[usize::try_from(at).unwrap()..usize::try_from(end).unwrap()];
+        disk.read_at(run, ByteOffset(at)).unwrap();
+        if status.kind.reads_zero() {
+            assert!(run.iter().all(|b| *b == 0), "a run said to be zero is not");
+        }
+        at = end;
+    }
+    bytes
+}
