@@ -1,6 +1,6 @@
 //! The one error of positional input and output: which operation, where, and why.
 
-use std::io;
+use std::{fmt, io};
 
 use crate::units::{ByteCount, ByteOffset};
 
@@ -50,12 +50,8 @@ pub enum IoErrorKind {
     Unsupported,
 }
 
-/// A failed operation on a storage or a disk.
+/// A failed operation on a storage or a disk. What the host said is the source, not in the text.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{operation:?} of {length} at {offset} failed: {kind:?}{}",
-    display_source(source)
-)]
 pub struct IoError {
     kind: IoErrorKind,
     operation: Operation,
@@ -64,10 +60,32 @@ pub struct IoError {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-fn display_source(source: &Option<Box<dyn std::error::Error + Send + Sync>>) -> String {
-    source
-        .as_ref()
-        .map_or_else(String::new, |source| format!(" ({source})"))
+impl fmt::Display for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (length, offset) = (self.length, self.offset);
+        match self.operation {
+            Operation::Read => write!(f, "reading {length} at {offset}"),
+            Operation::Write => write!(f, "writing {length} at {offset}"),
+            Operation::Flush => f.write_str("flushing"),
+            Operation::Resize => write!(f, "changing the length to {offset}"),
+            Operation::Discard => write!(f, "giving back {length} at {offset}"),
+            Operation::Zero => write!(f, "zeroing {length} at {offset}"),
+            Operation::Status => write!(f, "asking for the status of {length} at {offset}"),
+            Operation::Open => f.write_str("opening"),
+        }?;
+        f.write_str(match self.kind {
+            IoErrorKind::Host => " failed",
+            IoErrorKind::NoSpace => " failed: no space left on the host",
+            IoErrorKind::OutOfRange => " failed: past the end",
+            IoErrorKind::ReadOnly => " failed: open for reading only",
+            IoErrorKind::InUse => " failed: in use by another program",
+            IoErrorKind::Poisoned => {
+                " failed: an earlier change failed, so nothing more is written"
+            }
+            IoErrorKind::Damaged => " failed: the image is damaged",
+            IoErrorKind::Unsupported => " failed: not supported",
+        })
+    }
 }
 
 impl IoError {
@@ -141,5 +159,46 @@ impl IoError {
     /// How many bytes the operation covered.
     pub fn length(&self) -> ByteCount {
         self.length
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_failed_where_and_keeps_the_hosts_word_as_its_source() {
+        let place = (ByteOffset(0x1000), ByteCount(512));
+        let host = |operation, kind: io::ErrorKind| {
+            IoError::host(operation, place.0, place.1, io::Error::new(kind, "no luck"))
+        };
+        for (error, kind, text) in [
+            (
+                host(Operation::Read, io::ErrorKind::Other),
+                IoErrorKind::Host,
+                "reading 512 bytes at 0x1000 failed",
+            ),
+            (
+                host(Operation::Open, io::ErrorKind::ResourceBusy),
+                IoErrorKind::InUse,
+                "opening failed: in use by another program",
+            ),
+            (
+                host(Operation::Write, io::ErrorKind::QuotaExceeded),
+                IoErrorKind::NoSpace,
+                "writing 512 bytes at 0x1000 failed: no space left on the host",
+            ),
+            (
+                IoError::new(IoErrorKind::OutOfRange, Operation::Zero, place.0, place.1)
+                    .with_source("no luck"),
+                IoErrorKind::OutOfRange,
+                "zeroing 512 bytes at 0x1000 failed: past the end",
+            ),
+        ] {
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, text));
+            assert_eq!(error.source().unwrap().to_string(), "no luck");
+        }
     }
 }
