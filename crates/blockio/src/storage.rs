@@ -56,7 +56,8 @@ pub trait Storage: Send + Sync {
     /// Makes every write, zeroing and change of length that returned before this call durable.
     ///
     /// # Errors
-    /// `Host`. After a failure nothing is known of earlier writes; never retry, stop instead.
+    /// `Host`, `NoSpace`. After a failure nothing is known of earlier writes; never retry, stop
+    /// instead. A host file refuses each later sync with `Poisoned`.
     fn sync(&self) -> Result<()>;
 
     /// The length in bytes.

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{FileAccess, LockMode, platform};
-use crate::error::{IoError, Operation, Result};
+use crate::error::{IoError, IoErrorKind, Operation, Result};
 use crate::range::{buffer_len, check_status, checked, out_of_range, reachable, read_only};
 use crate::storage::{Extent, ExtentKind, Storage, ZeroMode};
 use crate::units::{ByteCount, ByteOffset, ByteRange};
@@ -23,10 +24,16 @@ const ZEROS: usize = 1024 * 1024;
 ///   writer lets nobody in. In either case nobody can rename, replace or delete the file while it
 ///   is open, so an image in use cannot vanish; close before renaming. Byte locks are not used
 ///   there, since they would make the reads of others fail.
+///
+/// # Failed syncs
+/// Where a sync fails, the host may have dropped what was to be written and marked it as clean, so
+/// that the next sync would succeed without it. So after one failure every sync fails.
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
     access: FileAccess,
+    /// Whether a sync failed.
+    is_poisoned: AtomicBool,
 }
 
 fn open_error(error: io::Error) -> IoError {
@@ -83,7 +90,11 @@ impl FileStorage {
     pub fn from_file_with_lock(file: File, access: FileAccess, lock: LockMode) -> Result<Self> {
         platform::check_kind(&file).map_err(open_error)?;
         platform::lock(&file, lock).map_err(open_error)?;
-        Ok(Self { file, access })
+        Ok(Self {
+            file,
+            access,
+            is_poisoned: AtomicBool::new(false),
+        })
     }
 
     /// The open file, for what this type does not offer (fast copying, say). Its lock is tied to
@@ -102,6 +113,22 @@ impl FileStorage {
             FileAccess::ReadOnly => Err(read_only(operation, offset, len)),
             FileAccess::ReadWrite => Ok(()),
         }
+    }
+
+    /// The outcome of a sync, once a sync has failed a failure.
+    fn settle(&self, synced: io::Result<()>) -> Result<()> {
+        let (offset, len) = (ByteOffset(0), ByteCount(0));
+        synced.map_err(|error| {
+            self.is_poisoned.store(true, Ordering::SeqCst);
+            IoError::host(Operation::Flush, offset, len, error)
+        })?;
+        // Asked after the sync: one that ran at the same time in another thread may have taken the
+        // failure that was ours to hear of.
+        if self.is_poisoned.load(Ordering::SeqCst) {
+            let kind = IoErrorKind::Poisoned;
+            return Err(IoError::new(kind, Operation::Flush, offset, len));
+        }
+        Ok(())
     }
 
     fn write_zeros(&self, range: ByteRange) -> io::Result<()> {
@@ -140,9 +167,7 @@ impl Storage for FileStorage {
         }
         // Not the timestamps, but all that reading the data back needs, the length included:
         // fdatasync on Unix, FlushFileBuffers on Windows.
-        self.file
-            .sync_data()
-            .map_err(|error| IoError::host(Operation::Flush, ByteOffset(0), ByteCount(0), error))
+        self.settle(self.file.sync_data())
     }
 
     fn len(&self) -> Result<ByteCount> {
@@ -196,5 +221,23 @@ impl Storage for FileStorage {
 
     fn is_read_only(&self) -> bool {
         self.access == FileAccess::ReadOnly
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_failed_sync_no_sync_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FileStorage::create_new(&folder.path().join("a")).unwrap();
+        storage.sync().unwrap();
+        let failed = storage.settle(Err(io::ErrorKind::Other.into()));
+        assert_eq!(failed.unwrap_err().kind(), IoErrorKind::Host);
+        for _ in 0..2 {
+            let again = storage.sync().unwrap_err();
+            assert_eq!(again.kind(), IoErrorKind::Poisoned);
+        }
     }
 }
