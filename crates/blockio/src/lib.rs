@@ -9,6 +9,9 @@
 //!   Storage   what a file is: growable bytes, sync, holes         (file, memory, simulated)
 //! ```
 //!
+//! Concerns that cut across are disks that stand on a disk (a window, read-only, counted,
+//! throttled). [`SimStorage`] is a storage on which each crash and fault can be tried.
+//!
 //! This crate imports nothing else of cvol and knows no format, no volume and no machine.
 
 mod cursor;

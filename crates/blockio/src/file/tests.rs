@@ -258,3 +258,20 @@ fn an_atomic_write_stays_in_its_folder_and_cleans_up_when_it_fails() {
     assert_eq!(fs::read_dir(folder.folder.path()).unwrap().count(), 1);
     assert_eq!(fs::read_dir(folder.path("sub")).unwrap().count(), 0);
 }
+
+#[test]
+fn a_finished_file_takes_the_place_of_another_or_of_none() {
+    let folder = Folder::new();
+    for old in [None, Some(b"the old and longer content")] {
+        if let Some(old) = old {
+            folder.file("target", old);
+        }
+        let finished = folder.file("finished", b"new");
+        replace_file(&finished, &folder.path("target")).unwrap();
+        assert_eq!(fs::read(folder.path("target")).unwrap(), b"new");
+        assert!(!finished.exists());
+    }
+    let missing = replace_file(&folder.path("none"), &folder.path("target"));
+    assert_eq!(kind(missing), IoErrorKind::Host);
+    assert_eq!(fs::read(folder.path("target")).unwrap(), b"new");
+}

@@ -153,7 +153,11 @@ pub(super) fn replace(from: &Path, to: &Path) -> io::Result<()> {
         _ => Path::new("."),
     };
     // A rename is durable only when its folder is.
-    File::open(folder)?.sync_all()
+    match File::open(folder)?.sync_all() {
+        // Some file systems keep folders where there is nothing to sync.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        result => result,
+    }
 }
 
 #[cfg(test)]

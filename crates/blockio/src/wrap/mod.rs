@@ -9,6 +9,3 @@ pub use counted::{Counted, DiskCounts, IoCount};
 pub use read_only::ReadOnly;
 pub use throttled::{Limits, Throttled};
 pub use window::Window;
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::stat::Mode;
@@ -157,4 +158,21 @@ fn a_running_qemu_and_cvol_exclude_each_other() {
     let shared = qemu(&path, &[100]);
     assert!(opens(FileAccess::ReadWrite) && opens(FileAccess::ReadOnly));
     drop(shared);
+}
+
+#[test]
+fn a_file_system_without_locks_is_told_from_a_lock_that_is_held() {
+    let is_missing = |errno: Errno| super::locks_are_missing(&errno.into());
+    for errno in [
+        Errno::ENOLCK,
+        Errno::EOPNOTSUPP,
+        Errno::ENOSYS,
+        Errno::EINVAL,
+    ] {
+        assert!(is_missing(errno), "{errno}");
+    }
+    for errno in [Errno::EAGAIN, Errno::EACCES, Errno::EIO, Errno::EBADF] {
+        assert!(!is_missing(errno), "{errno}");
+    }
+    assert!(!super::locks_are_missing(&super::in_use()));
 }
