@@ -1,0 +1,85 @@
+//! A host that runs out of space in the middle.
+
+use std::path::Path;
+
+use crate::command::Cvol;
+use crate::{tools, tree};
+
+/// A memory-backed file system of a fixed size, unmounted when dropped.
+struct SmallFileSystem(tempfile::TempDir);
+
+impl SmallFileSystem {
+    fn new(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let option = format!("size={size}");
+        let output = tools::output(
+            "mount",
+            &[&"-t", &"tmpfs", &"-o", &option, &"tmpfs", &folder.path()],
+        );
+        if output.status.success() {
+            return Some(Self(folder));
+        }
+        assert!(!tools::in_ci(), "this test mounts a tmpfs and needs root");
+        eprintln!("skipped: mounting a tmpfs needs root");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallFileSystem {
+    fn drop(&mut self) {
+        tools::output("umount", &[&self.0.path()]);
+    }
+}
+
+#[test]
+fn a_full_disk_undoes_the_create_and_the_store_goes_on() {
+    let source = tempfile::tempdir().unwrap();
+    tree::small(source.path());
+    for size in ["300k", "700k", "1m", "2m", "3m", "4m", "5m"] {
+        let Some(host) = SmallFileSystem::new(size) else {
+            return;
+        };
+        let cvol = Cvol::under(host.path());
+        let from = source.path().to_str().unwrap();
+        let output = cvol.output(&["create", "data", "--size", "1G", "--from", from]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() {
+            cvol.ok(&["check", "--volume", "data"]);
+            cvol.ok(&["rm", "data"]);
+        } else {
+            assert_eq!(output.status.code(), Some(8), "{size}: {error}");
+            assert!(
+                error.contains("space") || error.contains("full"),
+                "{size}: {error}"
+            );
+        }
+        assert_eq!(cvol.volume_folders(), [""; 0], "{size}");
+        drop(cvol);
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_no_half_made_target_of_convert() {
+    let Some(host) = SmallFileSystem::new("2m") else {
+        return;
+    };
+    let cvol = Cvol::new();
+    let raw = cvol.work().join("in.raw");
+    std::fs::write(&raw, crate::random::Random(3).bytes(4 << 20)).unwrap();
+    let target = host.path().join("out.vhdx");
+    cvol.fails(
+        8,
+        &[
+            "convert",
+            raw.to_str().unwrap(),
+            target.to_str().unwrap(),
+            "-O",
+            "vhdx",
+        ],
+    );
+    assert_eq!(std::fs::read_dir(host.path()).unwrap().count(), 0);
+}

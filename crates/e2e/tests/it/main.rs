@@ -1,0 +1,17 @@
+//! cvol against tools that others wrote: each module is a subject, each test name a claim.
+//!
+//! A test that needs a tool asks for it by [`tools::needs`]: absent, the test is skipped by name at
+//! a desk and fails where `CI` is set.
+#![cfg(unix)]
+
+mod command;
+mod corpus;
+mod fat32;
+mod full_disk;
+mod images;
+mod ntfs;
+mod random;
+mod reproducible;
+mod store;
+mod tools;
+mod tree;

@@ -1,0 +1,288 @@
+//! NTFS volumes made by the command, judged by the validators that others wrote.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::Cvol;
+use crate::{tools, tree};
+
+/// The only partition of a volume, as a file of its own (holes kept).
+fn partition(cvol: &Cvol, name: &str) -> PathBuf {
+    let raw = cvol.work().join(format!("{name}.raw"));
+    let image = cvol.image(name);
+    cvol.ok(&[
+        "convert",
+        image.to_str().unwrap(),
+        raw.to_str().unwrap(),
+        "-O",
+        "raw",
+    ]);
+    let table = tools::run("sfdisk", &[&"--json", &raw]);
+    let table: serde_json::Value = serde_json::from_str(&table).unwrap();
+    let partitions = table["partitiontable"]["partitions"].as_array().unwrap();
+    assert_eq!(partitions.len(), 1, "{table}");
+    let start = partitions[0]["start"].as_u64().unwrap() * 512;
+    let length = partitions[0]["size"].as_u64().unwrap() * 512;
+    let target = cvol.work().join(format!("{name}.part"));
+    tools::run(
+        "dd",
+        &[
+            &format!("if={}", raw.display()),
+            &format!("of={}", target.display()),
+            &"bs=1M",
+            &"iflag=skip_bytes,count_bytes",
+            &format!("skip={start}"),
+            &format!("count={length}"),
+            &"conv=sparse",
+            &"status=none",
+        ],
+    );
+    std::fs::File::options()
+        .write(true)
+        .open(&target)
+        .unwrap()
+        .set_len(length)
+        .unwrap();
+    std::fs::remove_file(&raw).unwrap();
+    target
+}
+
+/// Every validator that says yes or no without mounting.
+fn validate(partition: &Path) {
+    tools::run("ntfsfix", &[&"-n", &partition]);
+    let info = tools::run("ntfsinfo", &[&"-m", &partition]);
+    assert!(info.contains("Volume Version: 3.1"), "{info}");
+    let resize = tools::run("ntfsresize", &[&"--info", &"--force", &partition]);
+    assert!(
+        !resize.contains("ERROR") && !resize.contains("inconsisten"),
+        "{resize}"
+    );
+    tools::run("fsstat", &[&"-f", &"ntfs", &partition]);
+    tools::run("fls", &[&"-f", &"ntfs", &"-r", &"-p", &partition]);
+    ntfsck(partition);
+}
+
+/// The strictest validator (ntfsprogs-plus), where it is installed beside the system.
+fn ntfsck(partition: &Path) {
+    let Some(root) = std::env::var_os("CVOL_NTFSCK_ROOT").map(PathBuf::from) else {
+        assert!(
+            !tools::in_ci(),
+            "CVOL_NTFSCK_ROOT is not set: run `cargo xtask test`"
+        );
+        eprintln!("skipped: ntfsck, because CVOL_NTFSCK_ROOT is not set");
+        return;
+    };
+    let inside = root.join("volume-under-test");
+    std::fs::write(&inside, "").unwrap();
+    // A hard link or copy would need room or one file system: bind the file into the folder.
+    let script = format!(
+        "mount --bind '{}' '{}' && exec chroot '{}' ntfsck -n /volume-under-test",
+        partition.display(),
+        inside.display(),
+        root.display()
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ntfsck: {}: {text}", output.status);
+    assert!(text.to_lowercase().contains("clean"), "ntfsck: {text}");
+}
+
+/// A partition mounted by ntfs-3g through FUSE, unmounted when dropped.
+struct Mount(tempfile::TempDir);
+
+impl Mount {
+    fn new(partition: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        tools::run(
+            "ntfs-3g",
+            &[
+                &"-o",
+                &"rw,streams_interface=none",
+                &partition,
+                &folder.path(),
+            ],
+        );
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        tools::output("umount", &[&self.0.path()]);
+    }
+}
+
+const TOOLS: [&str; 10] = [
+    "ntfs-3g",
+    "ntfsfix",
+    "ntfsinfo",
+    "ntfsresize",
+    "fsstat",
+    "fls",
+    "sfdisk",
+    "diff",
+    "qemu-img",
+    "unshare",
+];
+
+/// `diff -r` of two trees; the lines it prints.
+fn differences(left: &Path, right: &Path) -> Vec<String> {
+    let output = tools::output("diff", &[&"-r", &"--no-dereference", &left, &right]);
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text += &String::from_utf8_lossy(&output.stderr);
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn an_empty_volume_passes_every_validator_at_each_cluster_size() {
+    if !tools::needs(&TOOLS) {
+        return;
+    }
+    let cvol = Cvol::new();
+    for (number, cluster) in ["512", "4K", "64K"].into_iter().enumerate() {
+        let name = format!("empty{number}");
+        cvol.ok(&["create", &name, "--size", "200M", "--cluster-size", cluster]);
+        tools::run("qemu-img", &[&"check", &cvol.image(&name)]);
+        validate(&partition(&cvol, &name));
+    }
+}
+
+#[test]
+fn a_tree_of_corner_cases_is_mounted_by_ntfs_3g_without_a_difference() {
+    if !tools::needs(&TOOLS) {
+        return;
+    }
+    let cvol = Cvol::new();
+    let source = cvol.work().join("source");
+    tree::corner_cases(&source);
+    cvol.ok(&[
+        "create",
+        "corners",
+        "--size",
+        "20G",
+        "--from",
+        source.to_str().unwrap(),
+    ]);
+    tools::run("qemu-img", &[&"check", &cvol.image("corners")]);
+    let partition = partition(&cvol, "corners");
+    validate(&partition);
+    let mount = Mount::new(&partition);
+    assert_eq!(differences(&source, mount.path()), [""; 0]);
+    same_times_and_space(&source, mount.path());
+    // Written by another implementation, the volume stays whole.
+    std::fs::write(mount.path().join("new file"), vec![7; 3_000_000]).unwrap();
+    for number in 0..500 {
+        std::fs::write(mount.path().join(format!("many/written-{number}")), "x").unwrap();
+    }
+    std::fs::remove_dir_all(mount.path().join("sizes")).unwrap();
+    drop(mount);
+    validate(&partition);
+}
+
+fn same_times_and_space(source: &Path, mounted: &Path) {
+    use std::os::unix::fs::MetadataExt as _;
+    for name in [
+        "times/1970",
+        "times/2001",
+        "times/2038",
+        "times/2106",
+        "names/a",
+    ] {
+        let (ours, theirs) = (source.join(name), mounted.join(name));
+        let (ours, theirs) = (ours.metadata().unwrap(), theirs.metadata().unwrap());
+        assert_eq!(ours.mtime(), theirs.mtime(), "{name}");
+        assert_eq!(ours.mtime_nsec() / 100, theirs.mtime_nsec() / 100, "{name}");
+    }
+    for name in ["islands.sparse", "hole.sparse", "comb.sparse"] {
+        let space = mounted.join(name).metadata().unwrap().blocks() * 512;
+        assert!(
+            space < 32 << 20,
+            "{name} takes {space} bytes: its holes were filled"
+        );
+    }
+}
+
+#[test]
+fn usr_share_is_mounted_by_ntfs_3g_without_a_difference_but_the_names_that_cvol_lists() {
+    if !tools::needs(&TOOLS) {
+        return;
+    }
+    let source = Path::new("/usr/share");
+    let cvol = Cvol::new();
+    let output = cvol.output(&[
+        "create",
+        "data",
+        "--size",
+        "20G",
+        "--fs",
+        "ntfs",
+        "--from",
+        "/usr/share",
+    ]);
+    let listed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{listed}");
+    tools::run("qemu-img", &[&"info", &cvol.image("data")]);
+    tools::run("qemu-img", &[&"check", &cvol.image("data")]);
+    let partition = partition(&cvol, "data");
+    validate(&partition);
+    let mount = Mount::new(&partition);
+    let unexplained: Vec<String> = differences(source, mount.path())
+        .into_iter()
+        .filter(|line| !explained(line, source, mount.path(), &listed))
+        .collect();
+    assert_eq!(unexplained, [""; 0], "cvol listed: {listed}");
+}
+
+/// Whether a line `Only in FOLDER: NAME` tells of a name that cvol listed.
+fn explained(line: &str, source: &Path, mounted: &Path, listed: &str) -> bool {
+    let Some((folder, name)) = line
+        .strip_prefix("Only in ")
+        .and_then(|rest| rest.split_once(": "))
+    else {
+        return false;
+    };
+    let folder = Path::new(folder);
+    let inside = folder
+        .strip_prefix(source)
+        .or_else(|_| folder.strip_prefix(mounted));
+    let Ok(inside) = inside else { return false };
+    let path = inside.join(name);
+    listed.contains(&*path.to_string_lossy())
+}
+
+#[test]
+fn files_come_back_out_of_a_volume_as_they_went_in() {
+    let cvol = Cvol::new();
+    let source = cvol.work().join("source");
+    tree::small(&source);
+    std::os::unix::fs::symlink("hello.txt", source.join("link")).unwrap();
+    for file_system in ["ntfs", "fat32"] {
+        if file_system == "fat32" {
+            std::fs::remove_file(source.join("link")).unwrap();
+        }
+        let from = source.to_str().unwrap();
+        cvol.ok(&[
+            "create",
+            file_system,
+            "--size",
+            "300M",
+            "--fs",
+            file_system,
+            "--from",
+            from,
+        ]);
+        let out = cvol.work().join(format!("out-{file_system}"));
+        cvol.ok(&["cp", &format!("{file_system}:/"), out.to_str().unwrap()]);
+        assert_eq!(differences(&source, &out), [""; 0], "{file_system}");
+        let text = cvol.ok(&["cat", &format!("{file_system}:/hello.txt")]);
+        assert_eq!(text, "hello, volume\n");
+    }
+}
