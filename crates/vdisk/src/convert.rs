@@ -346,6 +346,9 @@ mod tests {
         }
         assert_eq!(runs, [(20, false), (40, true), (64, false)]);
         let zeros = vec![0; 1000];
-        assert!(Run::at(&zeros, 0).is_zero, "a chunk of zeros is zero, however short");
+        assert!(
+            Run::at(&zeros, 0).is_zero,
+            "a chunk of zeros is zero, however short"
+        );
     }
 }

@@ -42,10 +42,10 @@ fn copy(source: &dyn Disk, target: &dyn Disk) -> ConvertSummary {
 
 #[test]
 fn a_copy_holds_the_same_bytes_whatever_the_formats() {
-    for from in [ImageFormat::Raw, ImageFormat::Vhd] {
+    for from in [ImageFormat::Raw, ImageFormat::Vhd, ImageFormat::Vhdx] {
         let source = source(from);
         let wanted = images::read_all(&*source);
-        for to in [ImageFormat::Raw, ImageFormat::Vhd] {
+        for to in [ImageFormat::Raw, ImageFormat::Vhd, ImageFormat::Vhdx] {
             let target = dynamic(to, SIZE);
             let summary = copy(&*source, &*target);
             assert!(images::read_by_status(&*target) == wanted, "{from} to {to}");
@@ -65,7 +65,7 @@ fn zeros_that_were_written_become_holes() {
     );
     source.write_at(&vec![0; 8 << 20], ByteOffset(0)).unwrap();
     source.write_at(&[1; 4096], ByteOffset(5 * MIB)).unwrap();
-    for to in [ImageFormat::Raw, ImageFormat::Vhd] {
+    for to in [ImageFormat::Raw, ImageFormat::Vhd, ImageFormat::Vhdx] {
         let target = dynamic(to, 8 * MIB);
         let summary = copy(&*source, &*target);
         assert_eq!(summary.written.get(), 4096);
@@ -81,7 +81,7 @@ fn zeros_that_were_written_become_holes() {
 fn a_target_that_held_other_bytes_holds_the_source_afterwards() {
     let source = source(ImageFormat::Vhd);
     let wanted = images::read_all(&*source);
-    for to in [ImageFormat::Raw, ImageFormat::Vhd] {
+    for to in [ImageFormat::Raw, ImageFormat::Vhd, ImageFormat::Vhdx] {
         let larger = SIZE + 3 * MIB;
         let target = dynamic(to, larger);
         let old = vec![0xaa; usize::try_from(larger).unwrap()];
