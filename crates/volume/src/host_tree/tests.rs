@@ -1,0 +1,282 @@
+//! Host directories as trees: order, links, holes, what cannot be read, what changes.
+
+use std::fs;
+use std::io::Write;
+
+use super::*;
+use mkfs::FileContent;
+use std::io::{Seek, SeekFrom};
+
+fn tree(directory: &Path, keep_going: bool) -> HostTree {
+    let options = HostTreeOptions {
+        keep_going,
+        latest_time: None,
+    };
+    HostTree::open(directory, options).unwrap()
+}
+
+fn read_all(content: &mut FileContent) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    content.reader.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn drain(tree: &mut HostTree) -> Vec<(u32, u32, String, Vec<u8>)> {
+    let mut all = Vec::new();
+    while let Some(mut entry) = tree.next_entry().unwrap() {
+        let bytes = match &mut entry.kind {
+            EntryKind::File(content) => read_all(content).unwrap(),
+            _ => Vec::new(),
+        };
+        all.push((entry.parent.0, entry.id.0, entry.name.to_string(), bytes));
+    }
+    all
+}
+
+#[test]
+fn entries_come_sorted_and_parents_first() {
+    let folder = tempfile::tempdir().unwrap();
+    for directory in ["b", "a/deep"] {
+        fs::create_dir_all(folder.path().join(directory)).unwrap();
+    }
+    for (file, text) in [("a/2", "two"), ("a/1", "one"), ("a/deep/x", "x"), ("c", "")] {
+        fs::write(folder.path().join(file), text).unwrap();
+    }
+    let mut tree = tree(folder.path(), false);
+    assert_eq!(tree.totals().unwrap().entries, 7);
+    let found: Vec<(u32, String)> = drain(&mut tree)
+        .into_iter()
+        .map(|(parent, _, name, bytes)| (parent, name + &String::from_utf8(bytes).unwrap()))
+        .collect();
+    let expected = [
+        (0, "a"),
+        (1, "1one"),
+        (1, "2two"),
+        (1, "deep"),
+        (4, "xx"),
+        (0, "b"),
+        (0, "c"),
+    ];
+    let expected: Vec<(u32, String)> = expected
+        .iter()
+        .map(|(p, n)| (*p, (*n).to_string()))
+        .collect();
+    assert_eq!(found, expected);
+    assert!(tree.notes().is_empty());
+}
+
+#[test]
+fn large_files_and_holes_are_delivered_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sparse");
+    let mut file = fs::File::create(&path).unwrap();
+    file.set_len(8 << 20).unwrap();
+    file.seek(SeekFrom::Start(4 << 20)).unwrap();
+    file.write_all(&[7; 200_000]).unwrap();
+    drop(file);
+    let mut tree = tree(folder.path(), false);
+    let entry = tree.next_entry().unwrap().unwrap();
+    let EntryKind::File(mut content) = entry.kind else {
+        panic!("a file was made");
+    };
+    assert!(content.is_well_formed());
+    let islands = content.islands.clone();
+    let data = read_all(&mut content).unwrap();
+    let mut whole = vec![0; 8 << 20];
+    let mut at = 0;
+    for island in islands {
+        let start = usize::try_from(island.start().get()).unwrap();
+        let len = usize::try_from(island.len().get()).unwrap();
+        whole[start..start + len].copy_from_slice(&data[at..at + len]);
+        at += len;
+    }
+    assert_eq!(at, data.len());
+    assert!(whole == fs::read(&path).unwrap());
+}
+
+fn large_file(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("large");
+    fs::write(&path, vec![9; 300_000]).unwrap();
+    path
+}
+
+/// Opens the one file of a tree and does something to it before it is read.
+fn read_after(tree: &mut HostTree, act: impl FnOnce()) -> io::Result<Vec<u8>> {
+    let entry = tree.next_entry().unwrap().unwrap();
+    act();
+    let EntryKind::File(mut content) = entry.kind else {
+        panic!("a file was made");
+    };
+    let size = usize::try_from(content.size.get()).unwrap();
+    let mut bytes = vec![0; size];
+    content.reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_named() {
+    let cases: [fn(&Path); 3] = [
+        |path| {
+            fs::OpenOptions::new()
+                .append(true)
+                .open(path)
+                .unwrap()
+                .write_all(b"more")
+                .unwrap();
+        },
+        |path| {
+            fs::OpenOptions::new()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_len(1000)
+                .unwrap();
+        },
+        |path| {
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        },
+    ];
+    for act in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let path = large_file(folder.path());
+        let mut strict = tree(folder.path(), false);
+        let error = read_after(&mut strict, || act(&path)).unwrap_err();
+        let error = TreeError::from_read(error, || "not this".into());
+        assert_eq!(
+            (error.kind(), error.path()),
+            (TreeErrorKind::Changed, "large")
+        );
+
+        let path = large_file(folder.path());
+        let mut forgiving = tree(folder.path(), true);
+        let bytes = read_after(&mut forgiving, || act(&path)).unwrap();
+        assert_eq!(bytes.len(), 300_000);
+        let notes = forgiving.notes();
+        assert_eq!(notes.len(), 1);
+        assert!(matches!(notes[0].reason, HostNoteReason::Incomplete(_)));
+    }
+}
+
+#[test]
+fn later_times_are_cut_for_reproducible_builds() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("f"), "x").unwrap();
+    let epoch = NtTime::from_unix(1_000_000_000, 0);
+    let options = HostTreeOptions {
+        keep_going: false,
+        latest_time: Some(epoch),
+    };
+    let mut tree = HostTree::open(folder.path(), options).unwrap();
+    assert_eq!(tree.root_times(), Some(Times::all(epoch)));
+    let entry = tree.next_entry().unwrap().unwrap();
+    assert_eq!(entry.times, Times::all(epoch));
+}
+
+#[test]
+fn a_directory_that_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let error = HostTree::open(&missing, HostTreeOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), TreeErrorKind::Unreadable);
+    assert!(error.to_string().contains("missing"));
+}
+
+#[cfg(unix)]
+mod on_unix {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_are_delivered_and_never_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("dir")).unwrap();
+        fs::write(folder.path().join("dir/f"), "x").unwrap();
+        for (target, link) in [
+            ("dir", "1"),
+            ("nowhere", "2"),
+            ("/etc", "3"),
+            ("4", "4"),
+            ("..", "5"),
+        ] {
+            symlink(target, folder.path().join(link)).unwrap();
+        }
+        let mut tree = tree(folder.path(), false);
+        let mut links = Vec::new();
+        let mut count = 0;
+        while let Some(entry) = tree.next_entry().unwrap() {
+            count += 1;
+            if let EntryKind::Symlink { target, directory } = entry.kind {
+                links.push((String::from_utf16(&target).unwrap(), directory));
+            }
+        }
+        assert_eq!(count, 7);
+        let expected = [
+            ("dir", true),
+            ("nowhere", false),
+            ("/etc", false),
+            ("4", false),
+            ("..", false),
+        ];
+        let expected: Vec<(String, bool)> = expected
+            .iter()
+            .map(|(t, d)| ((*t).to_string(), *d))
+            .collect();
+        assert_eq!(links, expected);
+    }
+
+    #[test]
+    fn special_files_are_left_out_and_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        fs::write(folder.path().join("z"), "").unwrap();
+        let mut tree = tree(folder.path(), false);
+        let entries = drain(&mut tree);
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].1, 1);
+        let expected = HostNote {
+            path: "socket".into(),
+            reason: HostNoteReason::SpecialFile,
+        };
+        assert_eq!(tree.notes(), [expected]);
+        drop(socket);
+    }
+
+    #[test]
+    fn bytes_that_are_not_unicode_are_mapped_and_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = OsStr::from_bytes(b"a\xFF\xC3\xA4");
+        fs::write(folder.path().join(name), "x").unwrap();
+        let mut tree = tree(folder.path(), false);
+        let entries = drain(&mut tree);
+        assert_eq!(entries[0].2, "a\u{F0FF}\u{E4}");
+        assert_eq!(entries[0].3, b"x");
+        assert_eq!(tree.notes()[0].reason, HostNoteReason::NameNotUnicode);
+    }
+
+    #[test]
+    fn a_file_that_vanishes_is_named_or_left_out() {
+        for keep_going in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["a", "b"] {
+                fs::write(folder.path().join(name), "x").unwrap();
+            }
+            let mut tree = tree(folder.path(), keep_going);
+            fs::remove_file(folder.path().join("a")).unwrap();
+            if keep_going {
+                let entries = drain(&mut tree);
+                assert_eq!((entries.len(), entries[0].1), (1, 1));
+                assert_eq!(tree.notes()[0].path, "a");
+                assert!(tree.notes()[0].reason.is_left_out());
+            } else {
+                let error = tree.next_entry().unwrap_err();
+                assert_eq!(
+                    (error.kind(), error.path()),
+                    (TreeErrorKind::Unreadable, "a")
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What Windows says of files.
+
+use std::ffi::OsStr;
+use std::os::windows::ffi::OsStrExt;
+
+use cap_std::fs::Metadata;
+use mkfs::Attributes;
+use std::os::windows::fs::MetadataExt;
+
+/// FILE_ATTRIBUTE_SPARSE_FILE.
+const SPARSE: u32 = 0x200;
+
+/// The name's own code units.
+pub(super) fn units_of(name: &OsStr) -> (Vec<u16>, bool) {
+    (name.encode_wide().collect(), false)
+}
+
+/// The attributes that a tree can carry.
+pub(super) fn attributes(metadata: &Metadata) -> Attributes {
+    Attributes::from_bits(metadata.file_attributes())
+}
+
+/// Bytes that may hold data; what a sparse file really holds is not said here.
+pub(super) fn allocated_bytes(metadata: &Metadata) -> u64 {
+    if may_have_holes(metadata) {
+        return 0;
+    }
+    metadata.len()
+}
+
+/// Whether the file may have holes.
+pub(super) fn may_have_holes(metadata: &Metadata) -> bool {
+    metadata.file_attributes() & SPARSE != 0
+}
