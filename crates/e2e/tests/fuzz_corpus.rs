@@ -1,0 +1,75 @@
+//! Every committed input of the fuzz targets, given to the bodies of the targets. An input that once
+//! brought a target down stays here and must not do so again.
+
+use std::path::PathBuf;
+
+/// Each target with its body.
+const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("vhdx_open", vdisk::vhdx::fuzz_open),
+    ("vhdx_changes", vdisk::vhdx::fuzz_open_fixed),
+    ("vhd_open", vdisk::vhd::fuzz_open),
+    ("gpt", mkfs::gpt::fuzz_gpt),
+    ("option_string", volume::fuzz_spec),
+    ("names", volume::fuzz_name),
+];
+
+fn fuzz_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
+}
+
+fn replay(name: &str) {
+    let (_, body) = TARGETS.iter().find(|(known, _)| *known == name).unwrap();
+    let mut inputs: Vec<PathBuf> = std::fs::read_dir(fuzz_folder().join("corpus").join(name))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    inputs.sort();
+    assert!(!inputs.is_empty(), "{name} has no corpus");
+    for input in inputs {
+        // Shown by the test runner only where the target falls.
+        println!("{}", input.display());
+        body(&std::fs::read(&input).unwrap());
+    }
+}
+
+#[test]
+fn no_committed_input_brings_vhdx_open_down() {
+    replay("vhdx_open");
+}
+
+#[test]
+fn no_committed_input_brings_vhdx_changes_down() {
+    replay("vhdx_changes");
+}
+
+#[test]
+fn no_committed_input_brings_vhd_open_down() {
+    replay("vhd_open");
+}
+
+#[test]
+fn no_committed_input_brings_gpt_down() {
+    replay("gpt");
+}
+
+#[test]
+fn no_committed_input_brings_option_string_down() {
+    replay("option_string");
+}
+
+#[test]
+fn no_committed_input_brings_names_down() {
+    replay("names");
+}
+
+#[test]
+fn every_fuzz_target_is_replayed_here() {
+    let mut targets: Vec<String> = std::fs::read_dir(fuzz_folder().join("fuzz_targets"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    targets.sort();
+    let mut replayed: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+    replayed.sort_unstable();
+    assert_eq!(targets, replayed);
+}
