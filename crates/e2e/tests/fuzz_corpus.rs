@@ -66,7 +66,15 @@ fn no_committed_input_brings_names_down() {
 fn every_fuzz_target_is_replayed_here() {
     let mut targets: Vec<String> = std::fs::read_dir(fuzz_folder().join("fuzz_targets"))
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     targets.sort();
     let mut replayed: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
