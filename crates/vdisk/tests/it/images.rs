@@ -6,13 +6,13 @@ use blockio::{ByteCount, ByteOffset, ByteRange, Disk, SparseMemoryStorage, Stora
 use vdisk::{Access, CreateOptions, IdSource, ImageDisk, ImageFormat, Provisioning};
 
 /// A file in memory that a test keeps while an image owns it, too.
-pub type File = Arc<SparseMemoryStorage>;
+pub(crate) type File = Arc<SparseMemoryStorage>;
 
-pub const KIB: u64 = 1024;
-pub const MIB: u64 = 1024 * KIB;
+pub(crate) const KIB: u64 = 1024;
+pub(crate) const MIB: u64 = 1024 * KIB;
 
 /// Options with fixed identifiers and small blocks, so that a small disk has many.
-pub fn options(format: ImageFormat, provisioning: Provisioning, size: u64) -> CreateOptions {
+pub(crate) fn options(format: ImageFormat, provisioning: Provisioning, size: u64) -> CreateOptions {
     let block_size = match (format, provisioning) {
         (ImageFormat::Vhd, Provisioning::Dynamic) => Some(ByteCount(512 * KIB)),
         (ImageFormat::Vhdx, _) => Some(ByteCount(MIB)),
@@ -27,7 +27,7 @@ pub fn options(format: ImageFormat, provisioning: Provisioning, size: u64) -> Cr
     }
 }
 
-pub fn create(
+pub(crate) fn create(
     file: &File,
     format: ImageFormat,
     provisioning: Provisioning,
@@ -37,22 +37,22 @@ pub fn create(
     vdisk::create(Box::new(file.clone()), format, &options).unwrap()
 }
 
-pub fn open(file: &File, format: ImageFormat) -> Box<dyn ImageDisk> {
+pub(crate) fn open(file: &File, format: ImageFormat) -> Box<dyn ImageDisk> {
     vdisk::open(Box::new(file.clone()), Some(format), Access::ReadWrite).unwrap()
 }
 
-pub fn bytes_of(storage: &dyn Storage) -> Vec<u8> {
+pub(crate) fn bytes_of(storage: &dyn Storage) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(storage.len().unwrap().get()).unwrap()];
     storage.read_at(&mut bytes, ByteOffset(0)).unwrap();
     bytes
 }
 
-pub fn range(start: u64, len: u64) -> ByteRange {
+pub(crate) fn range(start: u64, len: u64) -> ByteRange {
     ByteRange::new(ByteOffset(start), ByteCount(len)).unwrap()
 }
 
 /// All bytes of a disk.
-pub fn read_all(disk: &dyn Disk) -> Vec<u8> {
+pub(crate) fn read_all(disk: &dyn Disk) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(disk.size().get()).unwrap()];
     disk.read_at(&mut bytes, ByteOffset(0)).unwrap();
     bytes
@@ -60,7 +60,7 @@ pub fn read_all(disk: &dyn Disk) -> Vec<u8> {
 
 /// All bytes of a disk, read in the runs that the disk itself names; runs that are said to be zero
 /// are checked to be.
-pub fn read_by_status(disk: &dyn Disk) -> Vec<u8> {
+pub(crate) fn read_by_status(disk: &dyn Disk) -> Vec<u8> {
     let size = disk.size().get();
     let mut bytes = vec![0; usize::try_from(size).unwrap()];
     let mut at = 0;

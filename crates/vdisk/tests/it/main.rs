@@ -1,5 +1,7 @@
 //! Black-box tests of the image formats: through the public doors alone.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod convert;
 mod corpus;
 mod crash;

@@ -12,14 +12,14 @@ use vdisk::{
 use crate::images::{self, File, KIB, MIB, bytes_of, range};
 
 /// Puts right the checksum of a footer (field at 64) or header (field at 36).
-pub fn fix_checksum(bytes: &mut [u8], field: usize) {
+pub(crate) fn fix_checksum(bytes: &mut [u8], field: usize) {
     bytes[field..field + 4].fill(0);
     let sum: u32 = bytes.iter().map(|b| u32::from(*b)).sum();
     bytes[field..field + 4].copy_from_slice(&(!sum).to_be_bytes());
 }
 
 /// A dynamic VHD of 4 MiB + 512 with blocks of 512 KiB: all of block 1 and a sector of block 8.
-pub fn sample() -> Vec<u8> {
+pub(crate) fn sample() -> Vec<u8> {
     let file = File::default();
     let size = 4 * MIB + 512;
     let disk = images::create(&file, ImageFormat::Vhd, Provisioning::Dynamic, size);
