@@ -1,0 +1,265 @@
+//! The builder: what is placed first, what arrives, and what is written at the end.
+
+use std::ops::ControlFlow;
+
+use blockio::{ByteCount, ByteOffset, Disk};
+
+use super::attribute::FileReference;
+use super::bitmap;
+use super::boot::{self, BootFacts};
+use super::definitions;
+use super::directory::{Directories, Directory, DirectoryIndex};
+use super::format::{BOOT_AREA_SIZE, FILE_HIDDEN_SYSTEM};
+use super::log_file;
+use super::mft::Mft;
+use super::narrow::to_usize;
+use super::options::NtfsOptions;
+use super::record::Record;
+use super::runs::{Lcn, Run};
+use super::secure::Secure;
+use super::space::Space;
+use super::stream::{Meter, StreamBuilder, Volume, Writer};
+use super::system::{self, Sizes, SystemFiles};
+use super::upcase::{UPCASE_SIZE, Upcase};
+use crate::error::MkfsError;
+use crate::names::{NamePolicy, NameRules, SiblingNames};
+use crate::report::BuildReport;
+use crate::tree::{EntryKind, Times, TreeEntry, TreeSource};
+
+/// Directory records kept before they are written.
+const LATE_RECORDS: usize = 1024;
+/// Entries between two reports of progress.
+const ENTRIES_PER_REPORT: u64 = 1024;
+
+/// A volume under construction.
+pub(super) struct Builder<'d, 'p> {
+    pub disk: &'d dyn Disk,
+    pub volume: Volume<'d>,
+    pub mft: Mft<'d>,
+    pub directories: Directories,
+    pub upcase: Upcase,
+    pub meter: Meter<'p>,
+    pub report: BuildReport,
+    /// Tag and file of each reparse point.
+    pub reparse_points: Vec<(u32, FileReference)>,
+    pub name_policy: NamePolicy,
+}
+
+/// Where the structures lie whose size is known from the start.
+pub(super) struct Fixed {
+    pub boot: Run,
+    pub mirror: Run,
+    pub upcase: Run,
+    pub definitions: Run,
+    pub security: Run,
+    pub log: Run,
+}
+
+/// See [`super::format`].
+pub(super) fn format(
+    disk: &dyn Disk,
+    options: &NtfsOptions,
+    tree: Option<&mut dyn TreeSource>,
+    progress: &dyn Fn(u64, u64) -> ControlFlow<()>,
+) -> Result<BuildReport, MkfsError> {
+    let geometry = options.geometry(disk)?;
+    let label = options.label_units()?;
+    let secure = Secure::new()?;
+    let upcase = Upcase::new();
+    let mut space = Space::new(&geometry);
+    let fixed = Fixed {
+        boot: space.take_fixed(BOOT_AREA_SIZE)?,
+        mirror: space.take_fixed(geometry.mirror_size())?,
+        upcase: space.take_fixed(UPCASE_SIZE)?,
+        definitions: space.take_fixed(system::definitions_size())?,
+        security: space.take_fixed(secure.stream_size())?,
+        log: space.take_fixed(geometry.log_size())?,
+    };
+    let totals = tree.as_ref().and_then(|tree| tree.totals());
+    if let Some(totals) = &totals {
+        space.check_totals(totals, geometry.record())?;
+    }
+    space.reserve_table(Mft::least_size(&geometry), geometry.record(), totals);
+    let root_times = tree.as_ref().and_then(|tree| tree.root_times());
+    let mut builder = Builder {
+        disk,
+        volume: Volume {
+            geometry,
+            space,
+            writer: Writer::new(disk)?,
+        },
+        mft: Mft::new(disk, &geometry),
+        directories: Directories::new(root(
+            root_times.unwrap_or(Times::all(options.time)),
+            &upcase,
+        )),
+        upcase,
+        meter: Meter::new(progress),
+        report: BuildReport::default(),
+        reparse_points: Vec::new(),
+        name_policy: options.name_policy,
+    };
+    builder.write_fixed(&fixed, &secure)?;
+    system::list_in_root(&mut builder, options.time)?;
+    if let Some(tree) = tree {
+        builder.fill(tree)?;
+    }
+    builder.finish(options, &label, &fixed, &secure)?;
+    Ok(builder.report)
+}
+
+/// The root directory, in which the names of system files are taken.
+fn root(times: Times, upcase: &Upcase) -> Directory {
+    let fold = |unit| upcase.of(unit);
+    let rules = NameRules {
+        policy: NamePolicy::Map,
+        upcase: &fold,
+    };
+    let reserved = system::root_names();
+    Directory {
+        parent: DirectoryIndex::ROOT,
+        record: system::ROOT,
+        reference: system::reference(system::ROOT),
+        source_name: None,
+        name: ".".encode_utf16().collect(),
+        times,
+        attributes: FILE_HIDDEN_SYSTEM,
+        siblings: SiblingNames::with_reserved(reserved.iter().map(Vec::as_slice), &rules),
+    }
+}
+
+impl Builder<'_, '_> {
+    fn write_fixed(&mut self, fixed: &Fixed, secure: &Secure) -> Result<(), MkfsError> {
+        let upcase = self.upcase.to_bytes();
+        let writer = &mut self.volume.writer;
+        let cluster = self.volume.geometry.cluster();
+        let position = |run: &Run| run.start.map_or(0, |Lcn(lcn)| lcn * cluster);
+        writer.write(position(&fixed.upcase), &upcase)?;
+        writer.write(position(&fixed.definitions), &definitions::table())?;
+        let security = position(&fixed.security);
+        writer.write(security, &secure.entries)?;
+        writer.write(security + Secure::copy_offset(), &secure.entries)?;
+        let log_size = self.volume.geometry.log_size();
+        log_file::write(writer, position(&fixed.log), log_size)
+    }
+
+    fn fill(&mut self, tree: &mut dyn TreeSource) -> Result<(), MkfsError> {
+        while let Some(entry) = tree.next_entry()? {
+            self.add(entry)?;
+            self.meter.entries += 1;
+            if self.meter.entries.is_multiple_of(ENTRIES_PER_REPORT) {
+                self.meter.tell()?;
+            }
+        }
+        self.report.bytes = ByteCount(self.meter.bytes);
+        self.meter.tell()
+    }
+
+    fn add(&mut self, mut entry: TreeEntry) -> Result<(), MkfsError> {
+        let parent = self.directories.find(entry.parent, &entry.name)?;
+        let kind = std::mem::replace(&mut entry.kind, EntryKind::Directory);
+        match kind {
+            EntryKind::Directory => self.add_directory(parent, &entry),
+            EntryKind::File(content) => self.add_file(parent, &entry, content),
+            EntryKind::Symlink { target, directory } => {
+                self.add_symlink(parent, &entry, &target, directory)
+            }
+        }
+    }
+
+    /// The name under which an entry is stored.
+    pub(super) fn admit(
+        &mut self,
+        parent: DirectoryIndex,
+        entry: &TreeEntry,
+    ) -> Result<Vec<u16>, MkfsError> {
+        let fold = |unit| self.upcase.of(unit);
+        let rules = NameRules {
+            policy: self.name_policy,
+            upcase: &fold,
+        };
+        let mut siblings = std::mem::take(&mut self.directories.get_mut(parent).siblings);
+        let path = || self.directories.path(parent, &entry.name);
+        let notes = &mut self.report.name_notes;
+        let stored = siblings.admit(&entry.name, &rules, &path, notes);
+        self.directories.get_mut(parent).siblings = siblings;
+        Ok(stored?.units().to_vec())
+    }
+
+    fn finish(
+        &mut self,
+        options: &NtfsOptions,
+        label: &[u16],
+        fixed: &Fixed,
+        secure: &Secure,
+    ) -> Result<(), MkfsError> {
+        self.mft.write_gathered(&mut self.volume.space)?;
+        self.directories.sort(&self.upcase);
+        for directory in self.directories.indices() {
+            self.finish_directory(directory)?;
+            if self.mft.late_count() >= LATE_RECORDS {
+                self.mft.flush_late(&mut self.volume.space)?;
+            }
+        }
+        let reparse = self.reparse_index()?;
+        self.mft.mark_all(&system::record_numbers())?;
+        self.mft.finish(&mut self.volume.space)?;
+
+        let mut mft_bitmap = StreamBuilder::default();
+        mft_bitmap.append(&mut self.volume, &self.mft.bitmap()?)?;
+        let clusters = self.volume.geometry.clusters();
+        let mut cluster_bitmap = StreamBuilder::default();
+        cluster_bitmap.reserve(&mut self.volume, bitmap::size(clusters))?;
+        // Nothing is taken from here on.
+        bitmap::write(&mut cluster_bitmap, &mut self.volume, clusters)?;
+        self.volume.writer.flush()?;
+
+        let geometry = self.volume.geometry;
+        let files = SystemFiles {
+            geometry,
+            times: Times::all(options.time),
+            label,
+            fixed,
+            secure,
+            upcase: &self.upcase,
+            sizes: Sizes::new(&geometry, secure),
+            mft_runs: self.mft.runs(),
+            mft_size: self.mft.size(),
+            mft_bitmap: mft_bitmap.finish(&geometry),
+            cluster_bitmap: cluster_bitmap.finish(&geometry),
+            reparse,
+        };
+        for record in files.records()? {
+            self.put_late(&record)?;
+        }
+        self.mft.flush_late(&mut self.volume.space)?;
+        self.write_mirror(fixed)?;
+        let facts = BootFacts {
+            mft: self.volume.space.table_start(),
+            mft_mirror: fixed.mirror.start.unwrap_or(Lcn(0)),
+            hidden_sectors: options.boot_hidden_sectors(),
+            serial: options.serial,
+        };
+        boot::write(self.disk, &geometry, &facts)
+    }
+
+    /// Puts a record that is complete only now.
+    pub(super) fn put_late(&mut self, record: &Record) -> Result<(), MkfsError> {
+        let bytes = record.encode_whole(self.volume.geometry.record())?;
+        self.mft.put_late(record.number, bytes)
+    }
+
+    /// Copies the first records, as they stand on the disk, to the mirror.
+    fn write_mirror(&self, fixed: &Fixed) -> Result<(), MkfsError> {
+        let geometry = &self.volume.geometry;
+        let size = geometry.mirror_size().min(self.mft.size());
+        let mut bytes = vec![0; to_usize(size, "a mirror of this length")?];
+        let Lcn(table) = self.volume.space.table_start();
+        let mirror = fixed.mirror.start.map_or(0, |Lcn(lcn)| lcn);
+        self.disk
+            .read_at(&mut bytes, ByteOffset(table * geometry.cluster()))?;
+        self.disk
+            .write_at(&bytes, ByteOffset(mirror * geometry.cluster()))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! NTFS 3.1, built in one pass on a disk that reads as zeros.
+//!
+//! ```text
+//!   entries of the tree                      build: one entry at a time
+//!     |  data ---------> stream, space       clusters in order of arrival, each file in one run
+//!     |  record -------> file, record, mft   complete at once, written by the mebibyte
+//!     '  name ---------> directory           kept until the end
+//!   end of the tree
+//!        names, sorted -> index              blocks of each directory, then its record
+//!        system files -> system, secure, ... records, mirror, bitmaps
+//!        boot sectors -> boot                last: a volume cut short is none
+//!
+//!   clusters:  boot | mirror | $UpCase | $AttrDef | $Secure | log | records -> reserve | data ->
+//! ```
+//! The volume is in the form that Windows gives it at its first mount: version 3.1, security by
+//! number, no 8.3 names (volume flag 0x80), the log empty.
+
+mod attribute;
+mod bitmap;
+mod boot;
+mod build;
+mod definitions;
+mod directory;
+mod file;
+mod folder;
+mod format;
+mod geometry;
+mod index;
+mod log_file;
+mod mft;
+mod narrow;
+mod options;
+mod record;
+mod reparse;
+mod runs;
+mod secure;
+mod security;
+mod space;
+mod split;
+mod stream;
+mod system;
+mod upcase;
+mod upcase_ranges;
+
+use std::ops::ControlFlow;
+
+use blockio::Disk;
+
+use crate::error::MkfsError;
+use crate::report::BuildReport;
+use crate::tree::TreeSource;
+
+pub use options::NtfsOptions;
+
+/// Formats `disk` (a partition, or all of a disk) and fills the volume from `tree`. The disk must
+/// read as zeros: where zeros belong nothing is written. `progress` is told the bytes of data and
+/// the entries stored so far, and may ask to stop.
+///
+/// # Errors
+/// `InvalidOption`, `TooSmall`, `DiskTooLarge` before anything is written; `NoSpace` before it where
+/// the tree knows its totals; what the tree and the disk fail with; `Interrupted`. After an error
+/// the disk holds no file system.
+pub fn format(
+    disk: &dyn Disk,
+    options: &NtfsOptions,
+    tree: Option<&mut dyn TreeSource>,
+    progress: &dyn Fn(u64, u64) -> ControlFlow<()>,
+) -> Result<BuildReport, MkfsError> {
+    build::format(disk, options, tree, progress)
+}

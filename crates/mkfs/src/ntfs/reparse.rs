@@ -1,0 +1,206 @@
+//! Symbolic links as reparse points.
+//!
+//! Windows follows relative links with tag `SYMLINK`, in which backslashes separate names. A target
+//! that this form cannot carry unchanged (absolute in the manner of Unix, with characters that are no
+//! part of a Windows name, or leading out of the volume) is stored with tag `LX_SYMLINK`, the link of
+//! the Windows Subsystem for Linux, which holds the text as it is. ntfs-3g shows both as the text
+//! that the source had.
+
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::{U16, U32};
+
+use super::format::{ReparseHeader, SymlinkHeader};
+use super::narrow::{align8, to_u16};
+use crate::error::MkfsError;
+
+/// IO_REPARSE_TAG_SYMLINK ([MS-FSCC] 2.1.2.1).
+const TAG_SYMLINK: u32 = 0xA000_000C;
+/// IO_REPARSE_TAG_LX_SYMLINK ([MS-FSCC] 2.1.2.1).
+const TAG_LX_SYMLINK: u32 = 0xA000_001D;
+/// The target is relative to the link.
+const SYMLINK_RELATIVE: u32 = 1;
+/// Version of LX_SYMLINK data; UTF-8 text follows.
+const LX_SYMLINK_VERSION: u32 = 2;
+/// Most bytes of reparse data with its head ([MS-FSCC] 2.1.2.2).
+const MAX_LENGTH: usize = 16 * 1024;
+
+const DOT: u16 = 0x2E;
+const SLASH: u16 = 0x2F;
+const BACKSLASH: u16 = 0x5C;
+const COLON: u16 = 0x3A;
+
+/// A reparse point: its tag and its value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ReparsePoint {
+    pub tag: u32,
+    pub value: Vec<u8>,
+}
+
+impl ReparsePoint {
+    /// Whether Windows itself follows it.
+    pub(super) const fn is_for_windows(&self) -> bool {
+        self.tag == TAG_SYMLINK
+    }
+}
+
+/// The reparse point of a link to `target`, which is spelled with slashes; `depth` is how many
+/// directories the link lies in, the root not counted. `None` where the target cannot be stored.
+pub(super) fn symlink(target: &[u16], depth: usize) -> Result<Option<ReparsePoint>, MkfsError> {
+    if target.is_empty() {
+        return Ok(None);
+    }
+    let point = if is_windows_absolute(target) {
+        let path = backslashed(target);
+        let substitute: Vec<u16> = r"\??\".encode_utf16().chain(path.iter().copied()).collect();
+        windows_symlink(&substitute, &path, 0)?
+    } else if is_windows_relative(target) && stays_in_volume(target, depth) {
+        let path = backslashed(target);
+        windows_symlink(&path, &path, SYMLINK_RELATIVE)?
+    } else {
+        None
+    };
+    match point {
+        Some(point) => Ok(Some(point)),
+        None => unix_symlink(target),
+    }
+}
+
+/// A drive letter, a colon and a slash.
+fn is_windows_absolute(target: &[u16]) -> bool {
+    matches!(target, [letter, COLON, SLASH, ..]
+        if u8::try_from(*letter).is_ok_and(|letter| letter.is_ascii_alphabetic()))
+}
+
+/// Names that Windows can use, joined by single slashes.
+fn is_windows_relative(target: &[u16]) -> bool {
+    target
+        .split(|unit| *unit == SLASH)
+        .all(|name| !name.is_empty() && name.iter().all(|unit| is_name_unit(*unit)))
+}
+
+/// Whether no step of the target goes above the root of the volume.
+fn stays_in_volume(target: &[u16], depth: usize) -> bool {
+    target
+        .split(|unit| *unit == SLASH)
+        .try_fold(depth, |depth, name| match name {
+            [DOT] => Some(depth),
+            [DOT, DOT] => depth.checked_sub(1),
+            _ => depth.checked_add(1),
+        })
+        .is_some()
+}
+
+fn is_name_unit(unit: u16) -> bool {
+    unit >= 0x20 && !br#"<>:"\|?*"#.iter().any(|byte| unit == u16::from(*byte))
+}
+
+fn backslashed(target: &[u16]) -> Vec<u16> {
+    target
+        .iter()
+        .map(|unit| if *unit == SLASH { BACKSLASH } else { *unit })
+        .collect()
+}
+
+/// `None` where the data would be too long.
+fn windows_symlink(
+    substitute: &[u16],
+    print: &[u16],
+    flags: u32,
+) -> Result<Option<ReparsePoint>, MkfsError> {
+    const HEADERS: usize = size_of::<ReparseHeader>() + size_of::<SymlinkHeader>();
+    let (print_length, substitute_length) = (2 * print.len(), 2 * substitute.len());
+    if HEADERS + print_length + substitute_length > MAX_LENGTH {
+        return Ok(None);
+    }
+    let length = |bytes| to_u16(bytes, "a link of this length").map(U16::new);
+    let header = SymlinkHeader {
+        // The print name stands first, as Windows puts it.
+        substitute_offset: length(print_length)?,
+        substitute_length: length(substitute_length)?,
+        print_offset: U16::ZERO,
+        print_length: length(print_length)?,
+        flags: U32::new(flags),
+    };
+    let mut data = header.as_bytes().to_vec();
+    for unit in print.iter().chain(substitute) {
+        data.extend_from_slice(&unit.to_le_bytes());
+    }
+    point(TAG_SYMLINK, &data).map(Some)
+}
+
+fn unix_symlink(target: &[u16]) -> Result<Option<ReparsePoint>, MkfsError> {
+    let Ok(text) = String::from_utf16(target) else {
+        return Ok(None);
+    };
+    let mut data = LX_SYMLINK_VERSION.to_le_bytes().to_vec();
+    data.extend_from_slice(text.as_bytes());
+    if size_of::<ReparseHeader>() + data.len() > MAX_LENGTH {
+        return Ok(None);
+    }
+    point(TAG_LX_SYMLINK, &data).map(Some)
+}
+
+fn point(tag: u32, data: &[u8]) -> Result<ReparsePoint, MkfsError> {
+    let header = ReparseHeader {
+        tag: U32::new(tag),
+        length: U16::new(to_u16(data.len(), "a link of this length")?),
+        unused: U16::ZERO,
+    };
+    let mut value = Vec::with_capacity(align8(8 + data.len()));
+    value.extend_from_slice(header.as_bytes());
+    value.extend_from_slice(data);
+    Ok(ReparsePoint { tag, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(target: &str) -> Option<ReparsePoint> {
+        symlink(&target.encode_utf16().collect::<Vec<_>>(), 2).unwrap()
+    }
+
+    #[test]
+    fn an_absolute_windows_link_is_stored_as_windows_stores_it() {
+        // `mklink a_link x:\a_directory\another_file` on a Windows 10 volume.
+        let windows = "0c0000a08000000036003e00000036000000000078003a005c0061005f006400690072006500\
+            630074006f00720079005c0061006e006f0074006800650072005f00660069006c0065005c003f003f005c00\
+            78003a005c0061005f006400690072006500630074006f00720079005c0061006e006f007400680065007200\
+            5f00660069006c006500";
+        let point = link("x:/a_directory/another_file").unwrap();
+        let ours: String = point.value.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(ours, windows);
+    }
+
+    #[test]
+    fn relative_links_are_for_windows_and_others_for_unix() {
+        for target in ["a", "../a b/c", "sub/dir", ".", "../..", "x/../../../y"] {
+            let point = link(target).unwrap();
+            assert_eq!(point.tag, TAG_SYMLINK, "{target}");
+            assert_eq!(point.value[16..20], SYMLINK_RELATIVE.to_le_bytes());
+        }
+        for target in [
+            "/etc/passwd",
+            "a//b",
+            "a/",
+            "a:b",
+            r"a\b",
+            "/",
+            "tab\t",
+            "../../../x",
+        ] {
+            let point = link(target).unwrap();
+            assert_eq!(point.tag, TAG_LX_SYMLINK, "{target}");
+            assert_eq!(point.value[12..], *target.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_target_that_no_form_holds_is_none() {
+        assert_eq!(link(""), None);
+        assert_eq!(link(&"/x".repeat(9000)), None);
+        assert_eq!(symlink(&[SLASH, 0xD800], 0).unwrap(), None);
+        // Too long twice over, but not once.
+        assert_eq!(link(&"x".repeat(5000)).unwrap().tag, TAG_LX_SYMLINK);
+    }
+}
