@@ -68,7 +68,7 @@ impl BatEntry {
             7 => BlockState::PartiallyPresent,
             _ => return None,
         };
-        (raw & RESERVED_BITS == 0).then(|| Self {
+        (raw & RESERVED_BITS == 0).then_some(Self {
             state,
             // 44 bits of mebibytes at bit 20: the offset in bytes is the entry without the rest.
             offset: raw & !(MIB - 1),
@@ -142,7 +142,11 @@ impl Bat {
     pub(super) fn load(&self, storage: &dyn Storage, entry: EntryIndex) -> blockio::Result<u64> {
         let slot = index(entry.slot());
         let number = index(entry.page());
-        if let Some(page) = self.pages[number].get() {
+        let Some(loaded) = self.pages.get(number) else {
+            // Behind the entries that the disk needs.
+            return Ok(0);
+        };
+        if let Some(page) = loaded.get() {
             return Ok(page[slot].load(Ordering::Acquire));
         }
         if self.is_known_zero(number) {
@@ -155,7 +159,7 @@ impl Bat {
         }
         // Another thread may have been quicker, and may have changed its copy since: the first
         // copy counts.
-        let page = self.pages[number].get_or_init(|| decode_page(&bytes));
+        let page = loaded.get_or_init(|| decode_page(&bytes));
         Ok(page[slot].load(Ordering::Acquire))
     }
 
@@ -196,6 +200,14 @@ impl Bat {
     /// Byte offset of a page in the file.
     pub(super) fn file_offset(&self, page: u64) -> u64 {
         self.region.start().get().saturating_add(page_offset(page))
+    }
+
+    /// Where an entry stands in the file.
+    pub(super) fn entry_offset(&self, entry: EntryIndex) -> ByteOffset {
+        ByteOffset(
+            self.file_offset(0)
+                .saturating_add(entry.0.saturating_mul(8)),
+        )
     }
 
     fn read_page(&self, storage: &dyn Storage, page: u64) -> blockio::Result<[u8; PAGE_SIZE]> {
@@ -279,3 +291,6 @@ pub(super) fn lies_in_file(place: u64, length: u64, file_length: u64) -> bool {
             .checked_add(length)
             .is_some_and(|end| end <= file_length)
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,3 +163,6 @@ impl EntryIndex {
 pub(super) fn page_offset(page: u64) -> u64 {
     page.saturating_mul(PAGE)
 }
+
+#[cfg(test)]
+mod tests;

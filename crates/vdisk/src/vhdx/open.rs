@@ -182,10 +182,9 @@ pub(super) fn fixed_space(regions: &Regions) -> SpaceMap {
 }
 
 fn damaged_entry(bat: &Bat, index: EntryIndex, raw: u64, what: &str) -> ImageError {
-    let offset = bat.file_offset(0).saturating_add(index.0.saturating_mul(8));
     ImageError::damaged_at(
         "MS-VHDX 2.5.1.1",
-        ByteOffset(offset),
+        bat.entry_offset(index),
         format!("entry {raw:#x} of the block allocation table {what}"),
     )
 }

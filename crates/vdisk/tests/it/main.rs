@@ -10,3 +10,6 @@ mod images;
 mod operations;
 mod random;
 mod vhd;
+mod vhdx;
+mod vhdx_crash;
+mod vhdx_hostile;

@@ -60,8 +60,16 @@ pub(in super::super) fn read_log(
     }
     let mut bytes = vec![0; index(log.len().get())];
     storage.read_at(&mut bytes, at)?;
-    let mut entries = scan(&bytes, log_guid)
+    let (mut entries, headers) = scan(&bytes, log_guid)
         .ok_or_else(|| ImageError::damaged_at(RULE, at, "log is full of overlapping entries"))?;
+    if entries.is_empty() && headers <= 1 {
+        // QEMU names the log in the header before it writes its first entry: a crash there leaves
+        // a log without an entry, or with a torn one that was never applied.
+        return Ok(Overlay {
+            file_length,
+            ..Overlay::default()
+        });
+    }
     let (head, sequence) = active_sequence(&entries, log.len().get()).ok_or_else(|| {
         ImageError::damaged_at(RULE, at, "log holds no whole sequence of entries")
     })?;
@@ -91,11 +99,12 @@ pub(in super::super) fn read_log(
     Ok(overlay)
 }
 
-/// All whole entries by their offset in the log; `None` where the checksums cost too much.
-fn scan(log: &[u8], log_guid: Uuid) -> Option<BTreeMap<u64, Candidate>> {
+/// All whole entries by their offset in the log, and the number of headers, also of torn entries;
+/// `None` where the checksums cost too much.
+fn scan(log: &[u8], log_guid: Uuid) -> Option<(BTreeMap<u64, Candidate>, u64)> {
     let length = u64::try_from(log.len()).ok()?;
     let mut budget = length.checked_mul(CHECKSUM_BUDGET)?;
-    let mut entries = BTreeMap::new();
+    let (mut entries, mut headers) = (BTreeMap::new(), 0);
     let mut joined = Vec::new();
     for (page, offset) in log
         .chunks_exact(PAGE_SIZE)
@@ -104,6 +113,7 @@ fn scan(log: &[u8], log_guid: Uuid) -> Option<BTreeMap<u64, Candidate>> {
         let Some(header) = EntryHeader::decode(page, log_guid, length) else {
             continue;
         };
+        headers += 1;
         budget = budget.checked_sub(header.length)?;
         let (start, end) = (index(offset), index(offset.checked_add(header.length)?));
         let entry = match log.get(start..end) {
@@ -120,7 +130,7 @@ fn scan(log: &[u8], log_guid: Uuid) -> Option<BTreeMap<u64, Candidate>> {
             entries.insert(offset, Candidate { header, changes });
         }
     }
-    Some(entries)
+    Some((entries, headers))
 }
 
 /// The head with the highest sequence number whose tail leads to it without a gap, and the offsets
