@@ -100,7 +100,7 @@ impl Cvol {
     pub(crate) fn image(&self, name: &str) -> PathBuf {
         let text = self.ok(&["inspect", name]);
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let path = json[0]["image"]["path"]
+        let path = json[0]["image_path"]
             .as_str()
             .unwrap_or_else(|| panic!("inspect names no image: {text}"));
         PathBuf::from(path)
