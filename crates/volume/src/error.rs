@@ -91,6 +91,9 @@ pub enum VolumeError {
         /// What is being done with it.
         state: VolumeState,
     },
+    /// Somebody works on a volume of a store that is to be rebuilt.
+    #[error("somebody works on a volume of the store")]
+    WorkInProgress,
     /// Many processes keep the database locked.
     #[error("the database of the store stayed locked for {seconds} s")]
     DatabaseBusy {
@@ -183,9 +186,10 @@ impl VolumeError {
             },
             Self::NotFound { .. } => VolumeErrorKind::NotFound,
             Self::AlreadyExists { .. } => VolumeErrorKind::AlreadyExists,
-            Self::InUse { .. } | Self::Busy { .. } | Self::DatabaseBusy { .. } => {
-                VolumeErrorKind::InUse
-            }
+            Self::InUse { .. }
+            | Self::Busy { .. }
+            | Self::WorkInProgress
+            | Self::DatabaseBusy { .. } => VolumeErrorKind::InUse,
             Self::NotAStore { .. } => VolumeErrorKind::InvalidArgument,
             Self::NewerStore { .. } => VolumeErrorKind::Unsupported,
             Self::Damaged { .. } => VolumeErrorKind::Damaged,

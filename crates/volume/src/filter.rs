@@ -95,6 +95,11 @@ impl Filter {
         self
     }
 
+    /// Whether it has a condition on the state.
+    pub(crate) fn has_state(&self) -> bool {
+        !self.states.is_empty()
+    }
+
     /// Whether a volume passes.
     pub fn matches(&self, record: &VolumeRecord) -> bool {
         fn one_of<T>(allowed: &[T], test: impl Fn(&T) -> bool) -> bool {

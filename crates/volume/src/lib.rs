@@ -16,13 +16,18 @@
 //! This crate knows no virtual machine. Everything below the root of a store is opened beneath its
 //! handle, and no link is followed; no path is ever made from what a user wrote.
 
+pub mod browse;
 mod error;
+mod faults;
 mod filter;
+pub mod host_tree;
 mod labels;
 mod lifecycle;
 mod name;
+mod platform;
 mod progress;
 mod record;
+mod seed;
 mod spec;
 mod state;
 mod store;
@@ -31,6 +36,7 @@ pub use error::{Result, VolumeError, VolumeErrorKind};
 pub use filter::{Filter, FilterError};
 pub use labels::{LabelError, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS};
 pub use lifecycle::{CreateOutcome, CreateRequest, ImageUse, PruneOutcome, VolumeDetails};
+pub use mkfs::{BuildReport, NamePolicy};
 pub use name::{MAX_NAME_LENGTH, NameError, NameProblem, VolumeName, fuzz_name};
 pub use progress::{OnProgress, Progress, Stage, ignore_progress};
 pub use record::VolumeRecord;

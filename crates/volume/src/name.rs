@@ -193,7 +193,7 @@ fn find_problem(name: &str) -> Option<NameProblem> {
 
 /// Whether Windows opens a device under this name: the part before the first dot counts, without
 /// spaces at its end, in any case, superscript digits included.
-fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name);
     let stem = stem.trim_end_matches(' ').to_ascii_uppercase();
     if matches!(

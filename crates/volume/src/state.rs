@@ -30,7 +30,7 @@ pub enum VolumeState {
 
 /// What moves a volume from one state to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trigger {
+pub(crate) enum Trigger {
     /// A create begins.
     CreateBegins,
     /// The files of a create are durable.

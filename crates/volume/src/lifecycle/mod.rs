@@ -1,5 +1,14 @@
 //! What can be done with volumes: one verb a file, each a method of [`crate::Store`].
 
+mod create;
+mod fill;
+mod inspect;
+mod list;
+mod open;
+mod prune;
+mod remove;
+mod source;
+
 use std::path::PathBuf;
 
 use mkfs::{BuildReport, NamePolicy};

@@ -38,8 +38,8 @@ const FAT_LABEL_FORBIDDEN: &str = "\"*+,./:;<=>?[\\]|";
 pub(super) fn find_problem(spec: &VolumeSpec) -> Option<SpecError> {
     check_size(spec)
         .and_then(|()| check_image(spec))
-        .and_then(|()| check_file_system_size(spec))
         .and_then(|()| check_cluster(spec))
+        .and_then(|()| check_file_system_size(spec))
         .and_then(|()| check_label(spec))
         .err()
 }
@@ -88,8 +88,8 @@ fn check_image(spec: &VolumeSpec) -> Result<(), SpecError> {
 
 fn check_file_system_size(spec: &VolumeSpec) -> Result<(), SpecError> {
     let overhead = match spec.partition {
-        PartitionLayout::Gpt => GPT_OVERHEAD,
-        PartitionLayout::WholeDisk => 0,
+        PartitionLayout::Gpt if spec.file_system != FileSystemKind::None => GPT_OVERHEAD,
+        _ => 0,
     };
     let sector = spec.sector.bytes();
     let (what, min, max) = match spec.file_system {

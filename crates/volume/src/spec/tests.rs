@@ -1,1 +1,222 @@
+//! Option strings: what they mean, what they are refused for and where.
 
+use blockio::{GIB, KIB, MIB, TIB};
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn the_empty_string_is_all_defaults() {
+    let spec = VolumeSpec::parse("").unwrap();
+    assert_eq!(spec, VolumeSpec::default());
+    assert_eq!(spec.size(), ByteCount(20 * GIB));
+    assert_eq!(
+        spec.to_string(),
+        "kind=vhd,size=20G,fs=ntfs,format=vhdx,type=dynamic,layout=gpt,sector=512,persistent=true"
+    );
+}
+
+#[test]
+fn every_option_is_read() {
+    let text = "size=1G,fs=ntfs,persistent=false,format=vhdx,type=fixed,block=2M,sector=4096,\
+                cluster=4K,layout=disk,label=My Data,kind=vhd";
+    let spec = VolumeSpec::parse(text).unwrap();
+    assert_eq!(spec.kind(), VolumeKind::Vhd);
+    assert_eq!(spec.size(), ByteCount(GIB));
+    assert_eq!(spec.file_system(), FileSystemKind::Ntfs);
+    assert!(!spec.persistent());
+    assert_eq!(spec.format(), ImageFormat::Vhdx);
+    assert_eq!(spec.provisioning(), Provisioning::Fixed);
+    assert_eq!(spec.block_size(), Some(ByteCount(2 * MIB)));
+    assert_eq!(spec.sector(), SectorSize::B4096);
+    assert_eq!(spec.cluster_size(), Some(ByteCount(4 * KIB)));
+    assert_eq!(spec.partition(), PartitionLayout::WholeDisk);
+    assert_eq!(spec.label(), "My Data");
+    assert_eq!(VolumeSpec::parse(&spec.to_string()), Ok(spec));
+}
+
+#[test]
+fn an_error_names_the_column_and_the_right_spelling() {
+    let cases = [
+        (
+            "siez=1G",
+            "column 1: unknown option \"siez\"; did you mean size?",
+        ),
+        (
+            "size=1G,filesystem=ntfs",
+            "column 9: unknown option \"filesystem\"; did you mean fs?",
+        ),
+        (
+            "size=1G,fs=ntsf",
+            "column 12, option fs: \"ntsf\" is none of ntfs, fat32, none; did you mean ntfs?",
+        ),
+        (
+            "size=1G,,fs=ntfs",
+            "column 9: an option is missing between the commas",
+        ),
+        (
+            "size=1G,",
+            "column 9: an option is missing between the commas",
+        ),
+        (
+            "persist",
+            "column 1: \"persist\" has no value; write persistent=...",
+        ),
+        (
+            "size=",
+            "column 6, option size: a size is missing; write for example 20G",
+        ),
+        (
+            "fs=ntfs,size=1X",
+            "column 14, option size: \"1X\": unknown unit; use B, K, M, G or T (powers of 1024)",
+        ),
+        ("size=1G,size=2G", "column 9, option size: given twice"),
+        (
+            "persistent=maybe",
+            "column 12, option persistent: \"maybe\" is none of true, false",
+        ),
+        (
+            "sector=1024",
+            "column 8, option sector: \"1024\" is none of 512, 4096",
+        ),
+        (
+            "label=\u{e4}\u{e4},format=qcow2",
+            "column 17, option format: \"qcow2\" is none of vhdx, vhd, raw",
+        ),
+        (
+            "type=smb",
+            "column 6, option type: \"smb\" is a kind, not a type; write kind=smb",
+        ),
+    ];
+    for (text, message) in cases {
+        let error = VolumeSpec::parse(text).unwrap_err();
+        assert_eq!(error.to_string(), message, "{text}");
+        assert_eq!(error.kind(), SpecErrorKind::Invalid, "{text}");
+        assert!(error.column().is_some(), "{text}");
+    }
+}
+
+#[test]
+fn what_exists_but_is_not_supported_says_so() {
+    for text in [
+        "fs=refs",
+        "fs=ReFS",
+        "kind=smb",
+        "kind=bind",
+        "kind=tmpfs",
+        "layout=mbr",
+        "type=differencing",
+    ] {
+        let error = VolumeSpec::parse(text).unwrap_err();
+        assert_eq!(error.kind(), SpecErrorKind::Unsupported, "{text}: {error}");
+        assert!(error.column().is_some(), "{text}");
+    }
+}
+
+#[test]
+fn limits_of_formats_and_file_systems_hold() {
+    let good = [
+        "size=64T",
+        "size=2040G,format=vhd",
+        "size=10M",
+        "size=64M,fs=fat32",
+        "size=2T,fs=fat32,cluster=32K",
+        "size=3M,fs=none",
+        "size=1G,format=vhd,block=512K",
+        "size=1G,block=256M",
+        "size=20G,sector=4096",
+        "size=1G,format=raw",
+    ];
+    for text in good {
+        assert!(
+            VolumeSpec::parse(text).is_ok(),
+            "{text}: {:?}",
+            VolumeSpec::parse(text)
+        );
+    }
+    let bad = [
+        ("size=65T", "size"),
+        ("size=70368744177665", "size"),
+        ("size=2041G,format=vhd", "size"),
+        ("size=0", "size"),
+        ("size=1", "size"),
+        ("size=1M", "size"),
+        ("size=9M", "size"),
+        ("size=20M,fs=fat32", "size"),
+        ("size=3T,fs=fat32", "size"),
+        ("size=64M,fs=fat32,cluster=4K", "size"),
+        ("size=1073741825", "size"),
+        ("size=1073742336,sector=4096", "size"),
+        ("size=18446744073709551615", "size"),
+        ("sector=4096,format=vhd", "sector"),
+        ("sector=4096,format=raw", "sector"),
+        ("block=3M", "block"),
+        ("block=512K", "block"),
+        ("block=512M", "block"),
+        ("block=4M,format=vhd", "block"),
+        ("block=2M,format=raw", "block"),
+        ("block=2M,format=vhd,type=fixed", "block"),
+        ("cluster=256", "cluster"),
+        ("cluster=4M", "cluster"),
+        ("cluster=3K", "cluster"),
+        ("cluster=512,sector=4096", "cluster"),
+        ("cluster=4K,fs=none", "cluster"),
+        ("fs=fat32,label=123456789012", "label"),
+        ("fs=fat32,label=a/b", "label"),
+        ("fs=none,label=x", "label"),
+        ("label=123456789012345678901234567890123", "label"),
+        ("label=a\tb", "label"),
+    ];
+    for (text, option) in bad {
+        let error = VolumeSpec::parse(text).unwrap_err();
+        assert_eq!(error.option(), Some(option), "{text}: {error}");
+        assert!(error.column().is_some(), "{text}");
+    }
+}
+
+#[test]
+fn options_added_one_by_one_have_no_column() {
+    let mut options = SpecOptions::parse("size=1G").unwrap();
+    options.add("fs", "fat32").unwrap();
+    assert!(options.add("size", "2G").unwrap_err().column().is_none());
+    assert!(options.add("label", "a,b").is_err());
+    let spec = options.build().unwrap();
+    assert_eq!(spec.size(), ByteCount(GIB));
+    assert_eq!(spec.file_system(), FileSystemKind::Fat32);
+    options.add("cluster", "2T").unwrap();
+    assert_eq!(options.build().unwrap_err().column(), None);
+    assert!(ByteCount(2 * TIB) > spec.size());
+}
+
+#[test]
+fn a_hostile_string_is_refused_in_bounded_time_and_words() {
+    let long = "size=1G,".repeat(1_000_000);
+    for text in [
+        long.as_str(),
+        &"=".repeat(4000),
+        &",".repeat(4000),
+        &"x".repeat(4096),
+    ] {
+        let error = VolumeSpec::parse(text).unwrap_err();
+        assert!(error.to_string().len() < 500);
+    }
+    for text in ["size=1G,fs=ntfs", "=", "", "fs=refs", "20G", "a\0=b"] {
+        fuzz_spec(text.as_bytes());
+    }
+    fuzz_spec(b"\xff");
+}
+
+proptest! {
+    #[test]
+    fn any_string_is_read_or_refused(text in "\\PC{0,80}") {
+        fuzz_spec(text.as_bytes());
+    }
+
+    #[test]
+    fn strings_near_the_grammar_are_read_or_refused(
+        text in "((size|fs|format|type|block|sector|cluster|layout|label|persistent|kind|fss)=\
+                 (1G|2T|4K|ntfs|fat32|none|vhd|vhdx|raw|dynamic|fixed|gpt|disk|true|512|x),?){0,6}"
+    ) {
+        fuzz_spec(text.as_bytes());
+    }
+}

@@ -1,18 +1,41 @@
 //! The store: one folder with a database of volumes and a folder for each.
+//!
+//! Opening is cheap: a connection, one indexed query for unfinished work, one look into the folder
+//! of locks. Everything else is done when it is asked for.
+//!
+//! A store may be shared by threads, and a folder by processes. Locks, in the order they are taken:
+//! 1. the lock of an image (remove, open),
+//! 2. `database`, the mutex around the connection (never held while files are written),
+//! 3. the write lock of SQLite,
+//! 4. the lock file of an operation.
+//!
+//! `store.lock` is held alone, while the database is made.
+
+pub(crate) mod database;
+pub(crate) mod folder;
+pub(crate) mod operation;
+pub(crate) mod rebuild;
+mod recover;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
-
-use vdisk::{Access, ImageDisk};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Result, VolumeError};
-use crate::filter::Filter;
-use crate::lifecycle::{CreateOutcome, CreateRequest, PruneOutcome, VolumeDetails};
 use crate::name::VolumeName;
-use crate::progress::OnProgress;
 use crate::record::VolumeRecord;
+use database::{Database, SCHEMA_VERSION};
+use folder::{DATABASE, Folders, STORE_LOCK};
 
-/// A store of volumes, open. Cheap to open; may be shared by threads.
-pub struct Store {}
+pub use rebuild::RebuildReport;
+
+/// A store of volumes, open.
+pub struct Store {
+    folders: Folders,
+    database: Mutex<Database>,
+    notices: Vec<Notice>,
+}
 
 /// Something the store did on its own when it was opened, for the user to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,60 +45,138 @@ pub enum Notice {
     Rebuilt(RebuildReport),
 }
 
-/// What a rebuild found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RebuildReport {
-    /// Volumes that are whole and listed again.
-    pub restored: Vec<String>,
-    /// Folders that were left alone, each with the reason.
-    pub left: Vec<(String, String)>,
-}
-
 impl Store {
     /// Opens the store in `root`, which is made where it does not exist, and completes or undoes
-    /// what dead processes left.
-    pub fn open(_root: &Path) -> Result<Self> {
-        Err(VolumeError::Interrupted)
+    /// what dead processes left. Where the database is missing but volumes are there, it is rebuilt
+    /// from their rescue records ([`Store::notices`] tells). A damaged database is an error: it is
+    /// replaced by [`Store::rebuild`] alone.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where `root` holds other things than a store, `Damaged`, `Unsupported` for
+    /// a store of a newer version, `InUse` where others keep the database locked, `Io`.
+    pub fn open(root: &Path) -> Result<Self> {
+        let folders = Folders::open(root)?;
+        let mut notices = Vec::new();
+        let database = match open_database(&folders)? {
+            Some(database) => database,
+            None => {
+                let (database, report) = make_database(&folders)?;
+                if !report.is_empty() {
+                    notices.push(Notice::Rebuilt(report));
+                }
+                database
+            }
+        };
+        let mut store = Self {
+            folders,
+            database: Mutex::new(database),
+            notices,
+        };
+        store.recover()?;
+        Ok(store)
     }
-    /// Rebuilds the database from the rescue records beside the images; the old one is set aside.
-    pub fn rebuild(_root: &Path) -> Result<RebuildReport> {
-        Err(VolumeError::Interrupted)
+
+    /// Rebuilds the database from the rescue records beside the images. The old one is kept under
+    /// another name.
+    ///
+    /// # Errors
+    /// `InUse` while somebody works on a volume; as for [`Store::open`].
+    pub fn rebuild(root: &Path) -> Result<RebuildReport> {
+        let folders = Folders::open(root)?;
+        let _alone = lock_store(&folders)?;
+        rebuild::set_database_aside(&folders)?;
+        let (_, report) = make_database_locked(&folders)?;
+        Ok(report)
     }
+
     /// What opening the store did beyond opening it.
     pub fn notices(&self) -> &[Notice] {
-        &[]
+        &self.notices
     }
-    /// Makes a volume. On any error nothing is left of it.
-    pub fn create(
-        &self,
-        _request: &CreateRequest,
-        _progress: OnProgress<'_>,
-    ) -> Result<CreateOutcome> {
-        Err(VolumeError::Interrupted)
+
+    /// The canonical path of the store.
+    pub fn root(&self) -> &Path {
+        self.folders.path()
     }
+
     /// The record of a volume, in whatever state.
-    pub fn get(&self, _name: &VolumeName) -> Result<VolumeRecord> {
-        Err(VolumeError::Interrupted)
+    ///
+    /// # Errors
+    /// `NotFound`, `Damaged`, `Io`.
+    pub fn get(&self, name: &VolumeName) -> Result<VolumeRecord> {
+        self.database().find(name)?.ok_or_else(|| not_found(name))
     }
-    /// The record of a volume and what its image says.
-    pub fn inspect(&self, _name: &VolumeName) -> Result<VolumeDetails> {
-        Err(VolumeError::Interrupted)
+
+    pub(crate) fn folders(&self) -> &Folders {
+        &self.folders
     }
-    /// The volumes that pass, by name.
-    pub fn list(&self, _filter: &Filter) -> Result<Vec<VolumeRecord>> {
-        Err(VolumeError::Interrupted)
+
+    /// The connection; a thread that panicked with it left at most a transaction that was undone.
+    pub(crate) fn database(&self) -> MutexGuard<'_, Database> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Removes a volume that nobody uses. `force` removes a damaged one too (never a used one).
-    pub fn remove(&self, _name: &VolumeName, _force: bool) -> Result<VolumeRecord> {
-        Err(VolumeError::Interrupted)
+}
+
+pub(crate) fn not_found(name: &VolumeName) -> VolumeError {
+    VolumeError::NotFound {
+        name: name.as_str().to_owned(),
     }
-    /// Removes the ready volumes that pass and that nobody uses. For docker's meaning pass
-    /// `filter.not_persistent_only()`; without it, all that pass.
-    pub fn prune(&self, _filter: &Filter) -> Result<PruneOutcome> {
-        Err(VolumeError::Interrupted)
+}
+
+/// Opens a database that is complete; `None` where it is missing or still empty.
+fn open_database(folders: &Folders) -> Result<Option<Database>> {
+    match folder::metadata(folders.root(), DATABASE)? {
+        None => return Ok(None),
+        Some(found) if !found.is_file() => {
+            return Err(VolumeError::damaged(DATABASE, "not a file"));
+        }
+        Some(_) => {}
     }
-    /// Opens the disk of a ready volume; other writers (and, for writing, readers) are excluded.
-    pub fn open_disk(&self, _name: &VolumeName, _access: Access) -> Result<Box<dyn ImageDisk>> {
-        Err(VolumeError::Interrupted)
+    let database = Database::open(folders.path())?;
+    match database.version()? {
+        0 => Ok(None),
+        SCHEMA_VERSION => Ok(Some(database)),
+        found => Err(VolumeError::NewerStore {
+            found,
+            known: SCHEMA_VERSION,
+        }),
     }
+}
+
+/// Makes the database, with other processes that want to do the same kept waiting.
+fn make_database(folders: &Folders) -> Result<(Database, RebuildReport)> {
+    let _alone = lock_store(folders)?;
+    match open_database(folders)? {
+        Some(database) => Ok((database, RebuildReport::default())),
+        None => make_database_locked(folders),
+    }
+}
+
+fn make_database_locked(folders: &Folders) -> Result<(Database, RebuildReport)> {
+    let (records, report) = rebuild::collect(folders)?;
+    if folder::metadata(folders.root(), DATABASE)?.is_none() {
+        // What a lost database left beside it would be taken for a part of the new one.
+        rebuild::remove_leftovers(folders)?;
+        // SQLite would make it readable for others. Only ever made new here: closing a second
+        // handle of a database that is open drops SQLite's locks on Unix.
+        folder::create_new(folders.root(), DATABASE)
+            .map_err(|error| VolumeError::host("creating", DATABASE, error))?;
+    }
+    let mut database = Database::open(folders.path())?;
+    database.initialise(&records)?;
+    Ok((database, report))
+}
+
+/// Waits for the lock of the store; it is let go of when the file is dropped.
+fn lock_store(folders: &Folders) -> Result<std::fs::File> {
+    let fail = |error| VolumeError::host("locking", STORE_LOCK, error);
+    let file = match folder::create_new(folders.root(), STORE_LOCK) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            folder::open_existing(folders.root(), STORE_LOCK)
+        }
+        result => result,
+    };
+    let file = file.map_err(fail)?.into_std();
+    file.lock().map_err(fail)?;
+    Ok(file)
 }

@@ -1,0 +1,171 @@
+//! Making a volume: row, folder, image, file system, rescue record, row again.
+//!
+//! ```text
+//!   row `creating` + lock    committed, durable
+//!   image                    written, flushed, closed
+//!   rescue record            written, flushed
+//!   folder, volumes/         entries made durable
+//!   row `ready`              committed: only now the volume exists
+//! ```
+//!
+//! On any error all of it is undone in the reverse order; where this process dies, or undoing
+//! fails, the next one that opens the store does it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+use super::fill::{self, Filled};
+use super::{CreateOutcome, CreateRequest};
+use crate::error::{Result, VolumeError};
+use crate::faults;
+use crate::labels;
+use crate::progress::{OnProgress, Progress, Stage};
+use crate::record::VolumeRecord;
+use crate::spec::kind::FileSystemKind;
+use crate::state::{Trigger, VolumeState};
+use crate::store::Store;
+use crate::store::database::Unfinished;
+use crate::store::folder::{self, RESCUE_RECORD};
+use crate::store::operation::Operation;
+
+impl Store {
+    /// Makes a volume. On any error nothing is left of it.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where a volume has the name (in any case), `InvalidArgument`, `NoSpace` on
+    /// the host or in the volume, `Interrupted` where `progress` stopped it, `Io` (also where the
+    /// source cannot be read).
+    pub fn create(
+        &self,
+        request: &CreateRequest,
+        progress: OnProgress<'_>,
+    ) -> Result<CreateOutcome> {
+        labels::check(&request.labels)?;
+        if request.from.is_some() && request.spec.file_system() == FileSystemKind::None {
+            return Err(VolumeError::Request(
+                "a volume without a file system cannot be filled from a directory",
+            ));
+        }
+        let record = VolumeRecord {
+            id: Uuid::new_v4(),
+            name: request.name.clone(),
+            spec: request.spec.clone(),
+            labels: request.labels.clone(),
+            created_unix_ms: unix_milliseconds(),
+            state: VolumeState::Creating,
+        };
+        let operation = self.begin_create(&record)?;
+        let result = self.make(request, &record, progress);
+        match result {
+            Ok(filled) => {
+                operation.end(self.folders());
+                let record = VolumeRecord {
+                    state: VolumeState::Ready,
+                    ..record
+                };
+                Ok(CreateOutcome {
+                    record,
+                    report: filled.report,
+                    source_notes: filled.source_notes,
+                })
+            }
+            Err(error) => {
+                self.undo(&record, operation);
+                Err(error)
+            }
+        }
+    }
+
+    fn begin_create(&self, record: &VolumeRecord) -> Result<Operation> {
+        faults::step("adding the row")?;
+        self.database().write("creating a volume", |transaction| {
+            if let Some(existing) = transaction.find(&record.name)? {
+                return Err(taken(&existing));
+            }
+            let operation = Operation::begin(self.folders())?;
+            transaction.insert(record, Trigger::CreateBegins, Some(operation.id()))?;
+            Ok(operation)
+        })
+    }
+
+    fn make(
+        &self,
+        request: &CreateRequest,
+        record: &VolumeRecord,
+        progress: OnProgress<'_>,
+    ) -> Result<Filled> {
+        faults::step("making the folder")?;
+        let folder = self.folders().make_volume_folder(record.id)?;
+        faults::step("creating the image")?;
+        let storage = folder::create_image(&folder, record.image_file_name())?;
+        faults::step("filling the image")?;
+        let filled = fill::fill(request, storage, progress)?;
+        let finishing = Progress {
+            stage: Stage::Finishing,
+            bytes: filled.report.bytes.get(),
+            files: filled.report.files,
+        };
+        if progress(finishing).is_break() {
+            return Err(VolumeError::Interrupted);
+        }
+        faults::step("writing the rescue record")?;
+        let document = record
+            .to_document()
+            .map_err(|error| VolumeError::damaged(RESCUE_RECORD, error.to_string()))?;
+        folder::write_new_file(&folder, RESCUE_RECORD, document.as_bytes())?;
+        faults::step("making the folder durable")?;
+        // All entries before the row says `ready`: the volume must not be listed and gone.
+        crate::platform::sync_folder(&folder)
+            .map_err(|error| VolumeError::host("making durable", record.id.to_string(), error))?;
+        drop(folder);
+        self.folders().sync_volumes()?;
+        faults::step("finishing the row")?;
+        let finished = self.database().write("creating a volume", |transaction| {
+            let trigger = Trigger::CreateSucceeds;
+            transaction.advance(record.id, VolumeState::Creating, trigger, None)
+        })?;
+        if !finished {
+            return Err(VolumeError::damaged(
+                folder::DATABASE,
+                "the row of the new volume vanished",
+            ));
+        }
+        Ok(filled)
+    }
+
+    /// Undoes a create that failed. Where that fails too, the row stays, and with the operation's
+    /// lock free the next process that opens the store undoes it.
+    fn undo(&self, record: &VolumeRecord, operation: Operation) {
+        let work = Unfinished {
+            id: record.id,
+            state: VolumeState::Creating,
+            operation: operation.id(),
+        };
+        match self.clear(&work) {
+            Ok(()) => operation.end(self.folders()),
+            Err(error) => {
+                tracing::warn!(volume = %record.id, %error, "a failed create stays to be undone");
+            }
+        }
+    }
+}
+
+fn taken(existing: &VolumeRecord) -> VolumeError {
+    match existing.state {
+        VolumeState::Deleting => VolumeError::Busy {
+            name: existing.name.as_str().to_owned(),
+            state: existing.state,
+        },
+        _ => VolumeError::AlreadyExists {
+            existing: existing.name.as_str().to_owned(),
+        },
+    }
+}
+
+fn unix_milliseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}

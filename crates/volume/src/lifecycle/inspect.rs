@@ -1,0 +1,77 @@
+//! A record and what its image says right now. Looking never waits and never changes a byte.
+
+use blockio::FileAccess;
+
+use super::open::{explain, try_lock_image};
+use super::{ImageUse, VolumeDetails};
+use crate::error::Result;
+use crate::name::VolumeName;
+use crate::platform;
+use crate::record::VolumeRecord;
+use crate::state::VolumeState;
+use crate::store::Store;
+use crate::store::folder::{self, ImageOpenError};
+
+impl Store {
+    /// The record of a volume in whatever state, and what its image says.
+    ///
+    /// # Errors
+    /// `NotFound`, `Damaged` where the store is, `Io`. What is wrong with the image is told in the
+    /// details.
+    pub fn inspect(&self, name: &VolumeName) -> Result<VolumeDetails> {
+        let record = self.get(name)?;
+        let (allocated_bytes, file_length) = self.image_sizes(&record)?;
+        let mut details = VolumeDetails {
+            image_path: self
+                .folders()
+                .volume_file_path(record.id, record.image_file_name()),
+            image_use: ImageUse::Free,
+            allocated_bytes,
+            file_length,
+            image: None,
+            image_error: None,
+            record,
+        };
+        if details.record.state != VolumeState::Ready {
+            details.image_use = ImageUse::InUse;
+            return Ok(details);
+        }
+        let record = &details.record;
+        match try_lock_image(self.folders(), record, FileAccess::ReadOnly) {
+            Ok(storage) => match vdisk::info(&storage, Some(record.spec.format())) {
+                Ok(info) => details.image = Some(info),
+                Err(error) => details.image_error = Some(error.to_string()),
+            },
+            Err(error) => {
+                details.image_use = match error {
+                    ImageOpenError::InUse(_) => ImageUse::InUse,
+                    ImageOpenError::Missing => ImageUse::Missing,
+                    _ => ImageUse::Free,
+                };
+                details.image_error = Some(explain(record, error).to_string());
+            }
+        }
+        Ok(details)
+    }
+
+    /// Bytes that the image of a volume takes on the host; `None` where it is missing.
+    ///
+    /// # Errors
+    /// `Damaged` where something else stands in its place, `Io`.
+    pub fn used_bytes(&self, record: &VolumeRecord) -> Result<Option<u64>> {
+        Ok(self.image_sizes(record)?.0)
+    }
+
+    /// Bytes that the image takes on the host, and its length; `None` where it is missing.
+    pub(super) fn image_sizes(&self, record: &VolumeRecord) -> Result<(Option<u64>, Option<u64>)> {
+        let Some(folder) = self.folders().open_volume_folder(record.id)? else {
+            return Ok((None, None));
+        };
+        let found = folder::metadata(&folder, record.image_file_name())?;
+        let found = found.filter(cap_std::fs::Metadata::is_file);
+        Ok((
+            found.as_ref().map(platform::allocated_bytes),
+            found.as_ref().map(cap_std::fs::Metadata::len),
+        ))
+    }
+}

@@ -1,0 +1,68 @@
+//! Unix: modes that no umask widens, folders made durable, allocation read from the inode.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use blockio::LockMode;
+use cap_std::fs::{
+    Dir, DirBuilder, DirBuilderExt, Metadata, MetadataExt, OpenOptions, OpenOptionsExt,
+    Permissions, PermissionsExt,
+};
+
+/// Bytes in the unit of `st_blocks`.
+const STAT_BLOCK: u64 = 512;
+
+/// Builds folders that only their owner may enter.
+pub(crate) fn private_folder() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+/// Makes the folder `path` with all above it; those made are for their owner alone.
+pub(crate) fn create_root(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+/// Takes a folder that becomes a store away from everybody but its owner.
+pub(crate) fn make_private(folder: &Dir) -> io::Result<()> {
+    folder.set_permissions(".", Permissions::from_mode(0o700))
+}
+
+/// Lets a file that is created be read by its owner alone.
+pub(crate) fn private_file(options: &mut OpenOptions) {
+    options.mode(0o600);
+}
+
+/// Prepares the lock of an open: advisory locks are taken on the open file instead.
+pub(crate) fn share(_options: &mut OpenOptions, _mode: LockMode) {}
+
+/// Makes the entries of a folder durable.
+pub(crate) fn sync_folder(folder: &Dir) -> io::Result<()> {
+    // The handle of a `Dir` names the folder only; syncing needs one that is open for reading.
+    folder.open(".")?.sync_all()
+}
+
+/// Bytes that a file takes on the host.
+pub(crate) fn allocated_bytes(metadata: &Metadata) -> u64 {
+    metadata.blocks().saturating_mul(STAT_BLOCK)
+}
+
+/// Whether an error may pass by itself within moments: never here.
+pub(crate) fn is_transient(_error: &io::Error) -> bool {
+    false
+}
+
+/// Whether opening failed since somebody holds the file: never here, locks are taken after.
+pub(crate) fn is_sharing_violation(_error: &io::Error) -> bool {
+    false
+}
+
+/// A canonical path as other programs take it.
+pub(crate) fn plain_path(path: PathBuf) -> PathBuf {
+    path
+}

@@ -1,0 +1,308 @@
+//! The database of a store: SQLite in write-ahead mode, one row a volume.
+//!
+//! `synchronous = FULL`: a transaction that committed is durable. Writers begin with
+//! `BEGIN IMMEDIATE`, so that what they read is what they change. Waiting is left to SQLite, with
+//! a generous limit.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
+use uuid::Uuid;
+
+use super::folder::DATABASE;
+use crate::error::{Result, VolumeError};
+use crate::name::VolumeName;
+use crate::record::{VolumeRecord, parse_id};
+use crate::state::{self, Trigger, VolumeState};
+
+/// How long a process waits for others to finish with the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The schema that this program writes; a step in [`create_schema`] for each version before it.
+pub(crate) const SCHEMA_VERSION: i64 = 1;
+/// "cvol", so that tools know the file.
+const APPLICATION_ID: i64 = 0x6376_6F6C;
+
+/// `operation` is null exactly where the state is `ready`; the partial index makes finding
+/// unfinished work cheap however many volumes there are.
+const SCHEMA: &str = "
+CREATE TABLE volume (
+    id        TEXT NOT NULL PRIMARY KEY,
+    name_key  TEXT NOT NULL UNIQUE,
+    state     TEXT NOT NULL CHECK (state IN ('creating', 'ready', 'deleting')),
+    operation TEXT UNIQUE,
+    record    TEXT NOT NULL,
+    CHECK ((state = 'ready') = (operation IS NULL))
+) STRICT;
+CREATE INDEX volume_unfinished ON volume (operation) WHERE operation IS NOT NULL;
+";
+
+/// A connection to the database.
+pub(crate) struct Database {
+    connection: Connection,
+}
+
+/// A write transaction.
+pub(crate) struct Transaction<'a> {
+    connection: &'a Connection,
+}
+
+/// A volume that somebody works on, or did when he died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unfinished {
+    /// The volume.
+    pub(crate) id: Uuid,
+    /// What was being done.
+    pub(crate) state: VolumeState,
+    /// The operation.
+    pub(crate) operation: Uuid,
+}
+
+impl Database {
+    /// Connects to the database in the canonical `root`; the file must exist.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        // NOFOLLOW refuses a link anywhere in the path; the root is canonical, so one can only have
+        // been put there since.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(root.join(DATABASE), flags)
+            .map_err(failed("opening it"))?;
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .map_err(failed("setting it up"))?;
+        connection
+            .execute_batch("PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;")
+            .map_err(failed("setting it up"))?;
+        Ok(Self { connection })
+    }
+
+    /// The version of its schema; 0 for a database that is empty yet.
+    pub(crate) fn version(&self) -> Result<i64> {
+        self.connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(failed("reading its version"))
+    }
+
+    /// Makes the schema and fills it with `records`, in one transaction.
+    pub(crate) fn initialise(&mut self, records: &[VolumeRecord]) -> Result<()> {
+        let mode: String = self
+            .connection
+            .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+            .map_err(failed("setting its journal mode"))?;
+        if mode != "wal" {
+            tracing::debug!(%mode, "this host has no write-ahead mode");
+        }
+        self.write("making its schema", |transaction| {
+            let connection = transaction.connection;
+            connection
+                .execute_batch(SCHEMA)
+                .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
+                .and_then(|()| connection.pragma_update(None, "user_version", SCHEMA_VERSION))
+                .map_err(failed("making its schema"))?;
+            for record in records {
+                transaction.insert(record, Trigger::Rebuilt, None)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Runs `action` in a transaction that keeps other writers out from its start; an error undoes
+    /// all of it. When this returns `Ok`, it is durable.
+    pub(crate) fn write<T>(
+        &mut self,
+        doing: &'static str,
+        action: impl FnOnce(&Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed(doing))?;
+        let value = action(&Transaction {
+            connection: &transaction,
+        })?;
+        transaction.commit().map_err(failed(doing))?;
+        Ok(value)
+    }
+
+    /// The volume of this name, in whatever state.
+    pub(crate) fn find(&self, name: &VolumeName) -> Result<Option<VolumeRecord>> {
+        find(&self.connection, name)
+    }
+
+    /// All volumes, by name.
+    pub(crate) fn all(&self) -> Result<Vec<VolumeRecord>> {
+        const QUERY: &str = "SELECT id, name_key, state, record FROM volume ORDER BY name_key";
+        let mut statement = self.connection.prepare(QUERY).map_err(failed("listing"))?;
+        let mut rows = statement.query([]).map_err(failed("listing"))?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next().map_err(failed("listing"))? {
+            records.push(record_of(row)?);
+        }
+        Ok(records)
+    }
+
+    /// The volumes that are being worked on.
+    pub(crate) fn unfinished(&self) -> Result<Vec<Unfinished>> {
+        const QUERY: &str = "SELECT id, state, operation FROM volume WHERE operation IS NOT NULL";
+        let fail = failed("looking for unfinished work");
+        let mut statement = self.connection.prepare_cached(QUERY).map_err(fail)?;
+        let mut rows = statement.query([]).map_err(fail)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(fail)? {
+            let [id, state, operation] = [text(row, 0)?, text(row, 1)?, text(row, 2)?];
+            found.push(Unfinished {
+                id: parse_id(&id).ok_or_else(|| bad_row("its id is none"))?,
+                state: VolumeState::from_word(&state)
+                    .ok_or_else(|| bad_row("its state is none"))?,
+                operation: parse_id(&operation).ok_or_else(|| bad_row("its operation is none"))?,
+            });
+        }
+        Ok(found)
+    }
+
+    /// Whether the row of unfinished work still stands as it was.
+    pub(crate) fn is_unfinished(&self, work: &Unfinished) -> Result<bool> {
+        const QUERY: &str = "SELECT 1 FROM volume WHERE id = ?1 AND state = ?2 AND operation = ?3";
+        self.connection
+            .query_row(
+                QUERY,
+                params![
+                    work.id.to_string(),
+                    work.state.as_str(),
+                    work.operation.to_string()
+                ],
+                |_| Ok(()),
+            )
+            .optional()
+            .map(|row| row.is_some())
+            .map_err(failed("looking for unfinished work"))
+    }
+}
+
+impl Transaction<'_> {
+    /// The volume of this name, in whatever state.
+    pub(crate) fn find(&self, name: &VolumeName) -> Result<Option<VolumeRecord>> {
+        find(self.connection, name)
+    }
+
+    /// Adds a volume by `trigger`. The name must be free.
+    pub(crate) fn insert(
+        &self,
+        record: &VolumeRecord,
+        trigger: Trigger,
+        operation: Option<Uuid>,
+    ) -> Result<()> {
+        const STATEMENT: &str = "INSERT INTO volume (id, name_key, state, operation, record) \
+                                 VALUES (?1, ?2, ?3, ?4, ?5)";
+        let state = target(None, trigger)?.ok_or_else(|| bad_row("it has no state"))?;
+        let document = record
+            .to_document()
+            .map_err(|error| bad_row(error.to_string()))?;
+        let values = params![
+            record.id.to_string(),
+            record.name.key(),
+            state.as_str(),
+            operation.map(|operation| operation.to_string()),
+            document,
+        ];
+        self.connection
+            .execute(STATEMENT, values)
+            .map_err(failed("adding a volume"))?;
+        Ok(())
+    }
+
+    /// Moves a volume from `from` by `trigger`; `operation` is the new one, none where the new
+    /// state is ready. `false` where the volume is not in `from` any more.
+    pub(crate) fn advance(
+        &self,
+        id: Uuid,
+        from: VolumeState,
+        trigger: Trigger,
+        operation: Option<Uuid>,
+    ) -> Result<bool> {
+        let id = id.to_string();
+        let changed = match target(Some(from), trigger)? {
+            Some(to) => self.connection.execute(
+                "UPDATE volume SET state = ?3, operation = ?4 WHERE id = ?1 AND state = ?2",
+                params![
+                    id,
+                    from.as_str(),
+                    to.as_str(),
+                    operation.map(|operation| operation.to_string())
+                ],
+            ),
+            None => self.connection.execute(
+                "DELETE FROM volume WHERE id = ?1 AND state = ?2",
+                params![id, from.as_str()],
+            ),
+        };
+        Ok(changed.map_err(failed("changing a volume"))? == 1)
+    }
+
+    /// Whether a row names this operation.
+    pub(crate) fn has_operation(&self, operation: Uuid) -> Result<bool> {
+        self.connection
+            .query_row(
+                "SELECT 1 FROM volume WHERE operation = ?1",
+                [operation.to_string()],
+                |_| Ok(()),
+            )
+            .optional()
+            .map(|row| row.is_some())
+            .map_err(failed("looking for an operation"))
+    }
+}
+
+fn target(from: Option<VolumeState>, trigger: Trigger) -> Result<Option<VolumeState>> {
+    state::next(from, trigger).map_err(|from| {
+        let from = from.map_or("no volume", VolumeState::as_str);
+        bad_row(format!("{trigger:?} is not possible from {from}"))
+    })
+}
+
+fn find(connection: &Connection, name: &VolumeName) -> Result<Option<VolumeRecord>> {
+    const QUERY: &str = "SELECT id, name_key, state, record FROM volume WHERE name_key = ?1";
+    let fail = failed("looking for a volume");
+    let mut statement = connection.prepare_cached(QUERY).map_err(fail)?;
+    let mut rows = statement.query([name.key()]).map_err(fail)?;
+    match rows.next().map_err(fail)? {
+        Some(row) => record_of(row).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The record of a row `id, name_key, state, record`; its parts must agree.
+fn record_of(row: &Row<'_>) -> Result<VolumeRecord> {
+    let [id, name_key, state] = [text(row, 0)?, text(row, 1)?, text(row, 2)?];
+    let damaged = |reason: String| {
+        VolumeError::damaged(
+            DATABASE,
+            format!("the row of volume \"{name_key}\": {reason}"),
+        )
+    };
+    let state =
+        VolumeState::from_word(&state).ok_or_else(|| damaged("its state is none".to_owned()))?;
+    let record = VolumeRecord::from_document(&text(row, 3)?, state).map_err(damaged)?;
+    if record.id.to_string() != id || record.name.key() != name_key {
+        return Err(damaged("its record is of another volume".to_owned()));
+    }
+    Ok(record)
+}
+
+fn text(row: &Row<'_>, column: usize) -> Result<String> {
+    row.get(column).map_err(failed("reading a row"))
+}
+
+fn bad_row(reason: impl Into<String>) -> VolumeError {
+    VolumeError::damaged(DATABASE, reason)
+}
+
+fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> VolumeError + Copy {
+    move |source| match source.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy) => VolumeError::DatabaseBusy {
+            seconds: BUSY_TIMEOUT.as_secs(),
+        },
+        _ => VolumeError::Database { doing, source },
+    }
+}
