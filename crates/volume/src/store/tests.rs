@@ -80,7 +80,8 @@ fn a_volume_is_made_found_opened_and_removed() {
     drop(store);
     let store = Store::open(&root).unwrap();
     assert!(store.notices().is_empty());
-    assert_eq!(store.list(&Filter::default()).unwrap(), [made.clone()]);
+    assert_eq!(store.get(&made.name).unwrap(), made);
+    assert_eq!(listed(&store), ["Data"]);
     let details = store.inspect(&name("data")).unwrap();
     assert!(details.image_path.is_file());
     assert_eq!(details.image.unwrap().virtual_size.get(), 3 * 1024 * 1024);
@@ -345,6 +346,34 @@ fn one_store_is_shared_by_threads() {
     });
     assert_eq!(listed(&store).len(), 4);
     assert_tidy(folder.path(), &store);
+}
+
+#[test]
+fn the_same_request_on_the_same_tree_makes_the_same_bytes() {
+    let folder = TempDir::new().unwrap();
+    let source = folder.path().join("source");
+    fs::create_dir_all(source.join("doc")).unwrap();
+    fs::write(source.join("doc/readme.txt"), "hello").unwrap();
+    fs::write(source.join("blob"), vec![7; 300_000]).unwrap();
+    let build = |store: &str, epoch: u64, spec: &str| {
+        let store = Store::open(&folder.path().join(store)).unwrap();
+        let mut wanted = CreateRequest::new(name("data"), VolumeSpec::parse(spec).unwrap());
+        wanted.from = Some(source.clone());
+        wanted.reproducible = Some(epoch);
+        let outcome = store.create(&wanted, &ignore_progress).unwrap();
+        assert_eq!((outcome.report.files, outcome.report.directories), (2, 1));
+        let bytes = fs::read(store.inspect(&name("data")).unwrap().image_path).unwrap();
+        store.remove(&name("data"), false).unwrap();
+        blake3::hash(&bytes)
+    };
+    for spec in ["size=64M", "size=64M,fs=fat32,format=vhd"] {
+        let first = build("one", 1_600_000_000, spec);
+        assert_eq!(build("two", 1_600_000_000, spec), first, "{spec}");
+        assert_ne!(build("one", 1_600_000_002, spec), first, "{spec}");
+    }
+    let before = build("one", 1_600_000_000, "size=64M");
+    fs::write(source.join("blob"), vec![8; 300_000]).unwrap();
+    assert_ne!(build("one", 1_600_000_000, "size=64M"), before);
 }
 
 #[test]
