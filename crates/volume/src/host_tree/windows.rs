@@ -3,9 +3,8 @@
 use std::ffi::OsStr;
 use std::os::windows::ffi::OsStrExt;
 
-use cap_std::fs::Metadata;
+use cap_std::fs::{Metadata, MetadataExt};
 use mkfs::Attributes;
-use std::os::windows::fs::MetadataExt;
 
 /// FILE_ATTRIBUTE_SPARSE_FILE.
 const SPARSE: u32 = 0x200;
