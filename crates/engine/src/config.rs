@@ -1,0 +1,94 @@
+//! Where cvol keeps its data: given by the caller, or the data folder of the system.
+//!
+//! Front ends read `--root` and `CVOL_ROOT` themselves and hand the result over; the defaults stand
+//! here so that the command line and a service agree on one store.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+
+/// What an engine needs to know to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    root: PathBuf,
+}
+
+impl Config {
+    /// A configuration whose store lives in the folder `root`.
+    pub fn with_root(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// A configuration whose store lives in the data folder of this system and user.
+    ///
+    /// On Windows `%ProgramData%\cvol`; elsewhere `/var/lib/cvol` for root, and
+    /// `$XDG_DATA_HOME/cvol` or `~/.local/share/cvol` for everyone else.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the environment names no such folder.
+    pub fn from_system() -> Result<Self> {
+        system::data_folder()
+            .map(Self::with_root)
+            .ok_or(Error::NoDataFolder)
+    }
+
+    /// The folder of the store.
+    pub fn root(&self) -> &std::path::Path {
+        &self.root
+    }
+}
+
+/// The value of an environment variable as an absolute path; unset, empty and relative are `None`.
+fn absolute_from_environment(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os(name)?);
+    path.is_absolute().then_some(path)
+}
+
+#[cfg(unix)]
+mod system {
+    //! The rules of the XDG base directory specification, and `/var/lib` for root.
+
+    use std::path::PathBuf;
+
+    use super::absolute_from_environment;
+
+    pub(super) fn data_folder() -> Option<PathBuf> {
+        if nix::unistd::Uid::effective().is_root() {
+            return Some(PathBuf::from("/var/lib/cvol"));
+        }
+        absolute_from_environment("XDG_DATA_HOME")
+            .or_else(|| absolute_from_environment("HOME").map(|home| home.join(".local/share")))
+            .map(|folder| folder.join("cvol"))
+    }
+}
+
+#[cfg(windows)]
+mod system {
+    //! `%ProgramData%`, which all users of a host share.
+
+    use std::path::PathBuf;
+
+    use super::absolute_from_environment;
+
+    pub(super) fn data_folder() -> Option<PathBuf> {
+        absolute_from_environment("ProgramData").map(|folder| folder.join("cvol"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_root_is_taken_as_it_is() {
+        let config = Config::with_root("some/folder");
+        assert_eq!(config.root(), std::path::Path::new("some/folder"));
+    }
+
+    #[test]
+    fn the_data_folder_of_the_system_is_absolute_and_ends_in_cvol() {
+        let config = Config::from_system().unwrap();
+        assert!(config.root().is_absolute());
+        assert!(config.root().ends_with("cvol"));
+    }
+}

@@ -1,0 +1,285 @@
+//! The one error of the engine: what was asked for, on what, and the cause below it.
+//!
+//! Front ends decide by [`Error::kind`] (exit codes, HTTP and C codes) and [`Error::subject`] (what
+//! to advise); causes are kept as sources, never turned into text.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+use blockio::{IoError, IoErrorKind};
+use vdisk::{ImageError, ImageErrorKind};
+use volume::browse::BrowseError;
+use volume::{VolumeError, VolumeErrorKind};
+
+/// What an operation of the engine returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The class of an [`Error`], which is all that front ends map to codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request makes no sense.
+    InvalidArgument,
+    /// The volume, file or path is not there.
+    NotFound,
+    /// Something of that name is there already.
+    AlreadyExists,
+    /// Somebody else uses it.
+    InUse,
+    /// Its bytes contradict its format.
+    Damaged,
+    /// It exists, but not here or not yet.
+    Unsupported,
+    /// The host has no space left.
+    NoSpace,
+    /// The caller asked to stop.
+    Interrupted,
+    /// The host failed.
+    Io,
+}
+
+/// What an [`Error`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Subject {
+    /// A volume of the store, or the store itself.
+    Volume,
+    /// An image file.
+    Image,
+    /// A path in a volume or image.
+    PathInVolume,
+    /// A file or folder of the host.
+    HostPath,
+    /// The configuration.
+    Settings,
+    /// The stream that a result is written to.
+    Output,
+}
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The environment names no data folder, and none was given.
+    #[error("the data folder of this system is not known")]
+    NoDataFolder,
+    /// An operation on the store or one of its volumes failed.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// An operation on an image failed.
+    #[error("cannot {action} {name}")]
+    Image {
+        /// What was tried: `open`, `check`, ...
+        action: &'static str,
+        /// The image as the caller named it.
+        name: String,
+        /// The cause.
+        source: ImageError,
+    },
+    /// Looking into a volume or image failed.
+    #[error("cannot read {image}")]
+    Browse {
+        /// The volume or image as the caller named it.
+        image: String,
+        /// The cause.
+        source: BrowseError,
+    },
+    /// The host failed on a file or folder.
+    #[error("cannot {action} {}", path.display())]
+    Host {
+        /// What was tried: `create`, `write`, ...
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The target of an operation exists, and replacing it was not asked for.
+    #[error("{} exists already", path.display())]
+    TargetExists {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// The request makes no sense.
+    #[error("{message}")]
+    InvalidRequest {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// What is asked for is not supported.
+    #[error("{feature} is not supported")]
+    Unsupported {
+        /// What is asked for.
+        feature: String,
+    },
+    /// The stream that the result is written to failed.
+    #[error("cannot write the result")]
+    Output(#[source] io::Error),
+    /// The caller asked to stop; what was half made is gone.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// The class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoDataFolder | Self::InvalidRequest { .. } => ErrorKind::InvalidArgument,
+            Self::Volume(error) => of_volume(error.kind()),
+            Self::Image { source, .. } => of_image(source),
+            Self::Browse { source, .. } => of_volume(source.kind()),
+            Self::Host { source, .. } | Self::Output(source) => of_host(source),
+            Self::TargetExists { .. } => ErrorKind::AlreadyExists,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Interrupted => ErrorKind::Interrupted,
+        }
+    }
+
+    /// What the error is about.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::NoDataFolder => Subject::Settings,
+            Self::Volume(_) | Self::InvalidRequest { .. } | Self::Unsupported { .. } => {
+                Subject::Volume
+            }
+            Self::Image { .. } => Subject::Image,
+            Self::Browse {
+                source: BrowseError::Host { .. },
+                ..
+            } => Subject::HostPath,
+            Self::Browse { .. } => Subject::PathInVolume,
+            Self::Host { .. } | Self::TargetExists { .. } | Self::Interrupted => Subject::HostPath,
+            Self::Output(_) => Subject::Output,
+        }
+    }
+
+    /// Whether the reader of the result went away.
+    pub fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// A failure of the host on `path`; to be used with `map_err`.
+    pub(crate) fn host(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Host {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// A failure on the image called `name`; to be used with `map_err`.
+    pub(crate) fn image<E: Into<ImageError>>(
+        action: &'static str,
+        name: impl Into<String>,
+    ) -> impl FnOnce(E) -> Self {
+        let name = name.into();
+        move |source| match source.into() {
+            ImageError::Cancelled => Self::Interrupted,
+            source => Self::Image {
+                action,
+                name,
+                source,
+            },
+        }
+    }
+}
+
+fn of_volume(kind: VolumeErrorKind) -> ErrorKind {
+    match kind {
+        VolumeErrorKind::InvalidArgument => ErrorKind::InvalidArgument,
+        VolumeErrorKind::NotFound => ErrorKind::NotFound,
+        VolumeErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+        VolumeErrorKind::InUse => ErrorKind::InUse,
+        VolumeErrorKind::Damaged => ErrorKind::Damaged,
+        VolumeErrorKind::Unsupported => ErrorKind::Unsupported,
+        VolumeErrorKind::NoSpace => ErrorKind::NoSpace,
+        VolumeErrorKind::Interrupted => ErrorKind::Interrupted,
+        _ => ErrorKind::Io,
+    }
+}
+
+fn of_image(error: &ImageError) -> ErrorKind {
+    match error.kind() {
+        ImageErrorKind::NotAnImage | ImageErrorKind::Damaged => ErrorKind::Damaged,
+        ImageErrorKind::Unsupported | ImageErrorKind::Differencing => ErrorKind::Unsupported,
+        ImageErrorKind::InUse => ErrorKind::InUse,
+        ImageErrorKind::NoSpace => ErrorKind::NoSpace,
+        ImageErrorKind::TooLarge | ImageErrorKind::InvalidOption => ErrorKind::InvalidArgument,
+        ImageErrorKind::Cancelled => ErrorKind::Interrupted,
+        _ => match error {
+            ImageError::Io(error) => of_io(error),
+            _ => ErrorKind::Io,
+        },
+    }
+}
+
+/// The class of a failure of positional input and output: the host's own word where there is one.
+pub(crate) fn of_io(error: &IoError) -> ErrorKind {
+    match error.kind() {
+        IoErrorKind::InUse => ErrorKind::InUse,
+        IoErrorKind::NoSpace => ErrorKind::NoSpace,
+        IoErrorKind::Damaged => ErrorKind::Damaged,
+        IoErrorKind::Unsupported => ErrorKind::Unsupported,
+        IoErrorKind::Host => error
+            .source()
+            .and_then(|source| source.downcast_ref::<io::Error>())
+            .map_or(ErrorKind::Io, of_host),
+        _ => ErrorKind::Io,
+    }
+}
+
+/// The class of a failure of the host.
+pub(crate) fn of_host(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorKind::NotFound,
+        io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+        io::ErrorKind::ResourceBusy | io::ErrorKind::WouldBlock => ErrorKind::InUse,
+        io::ErrorKind::Unsupported => ErrorKind::Unsupported,
+        _ => ErrorKind::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use blockio::{ByteCount, ByteOffset, Operation};
+
+    use super::*;
+
+    fn opening(kind: io::ErrorKind) -> Error {
+        let source = io::Error::from(kind);
+        let error = IoError::host(Operation::Open, ByteOffset(0), ByteCount(0), source);
+        Error::image("open", "a.vhdx")(error)
+    }
+
+    #[test]
+    fn the_hosts_own_word_decides_the_kind() {
+        for (host, kind) in [
+            (io::ErrorKind::NotFound, ErrorKind::NotFound),
+            (io::ErrorKind::ResourceBusy, ErrorKind::InUse),
+            (io::ErrorKind::StorageFull, ErrorKind::NoSpace),
+            (io::ErrorKind::PermissionDenied, ErrorKind::Io),
+            (io::ErrorKind::Unsupported, ErrorKind::Unsupported),
+        ] {
+            assert_eq!(opening(host).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_cancelled_image_operation_is_an_interruption() {
+        let error = Error::image("convert", "a.vhdx")(ImageError::Cancelled);
+        assert!(matches!(error, Error::Interrupted));
+    }
+
+    #[test]
+    fn only_a_closed_output_is_a_closed_output() {
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(Error::Output(closed()).is_closed_output());
+        assert!(!Error::host("write", "a")(closed()).is_closed_output());
+    }
+}
