@@ -1,0 +1,140 @@
+//! `cvol check`: whether an image keeps the rules of its format.
+
+use std::ffi::OsString;
+
+use engine::{CheckedImage, Finding, ImageFormat, Severity};
+use serde::Serialize;
+
+use super::{Context, Outcome, Result, values};
+use crate::output::{Form, quantity, terminal};
+use crate::reference::ImageOrVolume;
+
+/// Check the structure of an image file, or of the image of a volume
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Not a byte of the image is changed. The exit code is 1 if a rule of the format is broken. Leaked
+space (bytes in the file that nothing uses, as a crash may leave them) and notes are listed, but
+are no problems.
+
+The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img,
+or names a file that exists here; else it is a volume. --image and --volume decide otherwise.
+
+Examples:
+  cvol check disk.vhdx
+  cvol check data --json
+  cvol check --volume backup.img")]
+pub(crate) struct Arguments {
+    /// Image file, or name of a volume
+    #[arg(value_name = "FILE|NAME")]
+    subject: OsString,
+
+    #[command(flatten)]
+    which: ImageOrVolume,
+
+    /// Format of the image [default: found out]
+    #[arg(short, long, value_parser = values::image_format())]
+    format: Option<ImageFormat>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    image: &'a str,
+    format: String,
+    sound: bool,
+    errors: u64,
+    leaked: u64,
+    dirty_log: bool,
+    total_blocks: u64,
+    allocated_blocks: u64,
+    omitted_findings: u64,
+    findings: Vec<FindingDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct FindingDocument<'a> {
+    severity: &'static str,
+    rule: &'a str,
+    offset: Option<u64>,
+    message: &'a str,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, context: &Context) -> Result {
+        let image = self.which.resolve(&self.subject)?;
+        let checked = context.engine.check_image(&image, self.format)?;
+        match context.output.form() {
+            Form::Json => context.output.print_json(&document(&checked))?,
+            Form::Quiet => {}
+            Form::Text => context.output.print(&text(&checked))?,
+        }
+        Ok(if checked.report.is_sound() {
+            Outcome::Done
+        } else {
+            Outcome::ProblemsFound
+        })
+    }
+}
+
+fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Leak => "leak",
+        Severity::Note => "note",
+    }
+}
+
+fn document(checked: &CheckedImage) -> Document<'_> {
+    let report = &checked.report;
+    let findings = report.findings().iter().map(|finding| FindingDocument {
+        severity: severity_name(finding.severity),
+        rule: finding.rule,
+        offset: finding.offset.map(engine::ByteOffset::get),
+        message: &finding.message,
+    });
+    Document {
+        image: &checked.name,
+        format: report.format.to_string(),
+        sound: report.is_sound(),
+        errors: report.error_count(),
+        leaked: report.leaked.get(),
+        dirty_log: report.dirty_log,
+        total_blocks: report.total_blocks,
+        allocated_blocks: report.allocated_blocks,
+        omitted_findings: report.omitted(),
+        findings: findings.collect(),
+    }
+}
+
+fn text(checked: &CheckedImage) -> String {
+    let report = &checked.report;
+    let mut text: String = report.findings().iter().map(line).collect();
+    if report.omitted() > 0 {
+        text.push_str(&format!("... and {} more\n", report.omitted()));
+    }
+    let mut verdict = match report.error_count() {
+        0 => "no errors found".to_owned(),
+        count => format!("{} found", quantity::counted(count, "error", "errors")),
+    };
+    if report.leaked.get() > 0 {
+        let leaked = quantity::bytes(report.leaked.get());
+        verdict.push_str(&format!(", {leaked} leaked"));
+    }
+    if report.dirty_log {
+        verdict.push_str(", log to be replayed");
+    }
+    let name = terminal::escape(&checked.name);
+    text.push_str(&format!("{name}: {} image, {verdict}\n", report.format));
+    text
+}
+
+fn line(finding: &Finding) -> String {
+    let place = finding
+        .offset
+        .map_or_else(String::new, |offset| format!(" at {offset}"));
+    format!(
+        "{}{place}: {} [{}]\n",
+        severity_name(finding.severity),
+        terminal::escape(&finding.message),
+        finding.rule
+    )
+}

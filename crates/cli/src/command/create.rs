@@ -1,0 +1,247 @@
+//! `cvol create`: a new volume, empty or filled from a directory.
+
+use std::path::PathBuf;
+
+use engine::{ByteCount, CreateOutcome, CreateVolume, NamePolicy};
+use serde::Serialize;
+
+use super::{Context, Outcome, Result, values};
+use crate::output::{Form, quantity, terminal};
+
+/// Make a volume, empty or filled from a directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The name of the volume is printed on standard output; what was renamed or left out is listed on
+standard error. With SOURCE_DATE_EPOCH set, identifiers are derived from the input, and equal input
+gives equal bytes.
+
+An option string holds KEY=VALUE pairs: size, fs, format, type, block, sector, cluster, layout,
+label, persistent. Options may be given as flags or in the string, but not twice.
+
+Examples:
+  cvol create data
+  cvol create data --size 20G --fs ntfs --from /usr/share
+  cvol create scratch -o size=1G,fs=fat32,persistent=false
+  cvol create web --from ./site --label app=web --keep-going
+  cvol create disk --fs none --format vhd --type fixed --size 64M")]
+pub(crate) struct Arguments {
+    /// Name of the volume: letters, digits, `.`, `_` and `-`
+    name: String,
+
+    /// Size of its disk, such as 512M or 20G [default: 20G]
+    #[arg(short, long, value_parser = values::size)]
+    size: Option<ByteCount>,
+
+    /// File system to make in it: ntfs, fat32 or none [default: ntfs]
+    #[arg(long, value_name = "FS")]
+    fs: Option<String>,
+
+    /// Directory to fill it from
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+
+    /// Format of its image: vhdx, vhd or raw [default: vhdx]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+
+    /// How the image takes its space: dynamic or fixed [default: dynamic]
+    #[arg(long = "type", value_name = "TYPE")]
+    provisioning: Option<String>,
+
+    /// Attach a label; may be repeated
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = values::pair)]
+    labels: Vec<(String, String)>,
+
+    /// Option string, such as size=1G,fs=ntfs,persistent=true; may be repeated
+    #[arg(short, long = "opt", value_name = "OPTIONS")]
+    options: Vec<String>,
+
+    /// Cluster size of the file system, such as 4K [default: what Windows would choose]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    cluster_size: Option<ByteCount>,
+
+    /// Block size of a dynamic image, such as 2M [default: what Windows would choose]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    block_size: Option<ByteCount>,
+
+    /// Logical sector size: 512 or 4096 [default: 512]
+    #[arg(long, value_name = "BYTES", value_parser = values::size)]
+    sector_size: Option<ByteCount>,
+
+    /// A GPT with one partition, or the file system on the whole disk: gpt or disk [default: gpt]
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<String>,
+
+    /// Label of the file system, as Windows shows it
+    #[arg(long, value_name = "TEXT")]
+    volume_label: Option<String>,
+
+    /// What becomes of names that Windows cannot use: map them, or stop
+    #[arg(long, value_name = "POLICY", default_value = "map")]
+    names: Names,
+
+    /// Leave out files that cannot be read or change while read, and list them, instead of stopping
+    #[arg(long)]
+    keep_going: bool,
+}
+
+/// What becomes of names that Windows cannot use.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Names {
+    /// Store them in the nearest form that Windows can use, and list them
+    Map,
+    /// Stop
+    Strict,
+}
+
+#[derive(Serialize)]
+struct Document {
+    name: String,
+    id: String,
+    files: u64,
+    directories: u64,
+    symlinks: u64,
+    bytes: u64,
+    renamed: Vec<RenamedDocument>,
+    skipped: Vec<SkippedDocument>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct RenamedDocument {
+    path: String,
+    stored_as: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct SkippedDocument {
+    path: String,
+    reason: String,
+}
+
+impl Arguments {
+    pub(crate) fn run(self: Box<Self>, context: &Context) -> Result {
+        let settings = self.settings();
+        let request = CreateVolume {
+            name: self.name,
+            options: self.options,
+            settings,
+            from: self.from,
+            labels: self.labels.into_iter().collect(),
+            keep_going: self.keep_going,
+            name_policy: match self.names {
+                Names::Map => NamePolicy::Map,
+                Names::Strict => NamePolicy::Strict,
+            },
+            source_date_epoch: values::source_date_epoch()?,
+        };
+        let made = {
+            let reporter = context.reporter("creating");
+            context
+                .engine
+                .create_volume(&request, &|progress| reporter.report(progress))?
+        };
+        let output = context.output;
+        match output.form() {
+            Form::Json => output.print_json(&document(&made))?,
+            Form::Quiet => output.print_name(made.record.name.as_str())?,
+            Form::Text => {
+                for line in notes(&made) {
+                    output.note(&line);
+                }
+                if output.is_verbose() {
+                    output.note(&summary(&made));
+                }
+                output.print_name(made.record.name.as_str())?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The flags as single options of the specification.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let bytes = |size: Option<ByteCount>| size.map(|size| size.get().to_string());
+        let all = [
+            ("size", bytes(self.size)),
+            ("fs", self.fs.clone()),
+            ("format", self.format.clone()),
+            ("type", self.provisioning.clone()),
+            ("cluster", bytes(self.cluster_size)),
+            ("block", bytes(self.block_size)),
+            ("sector", bytes(self.sector_size)),
+            ("layout", self.layout.clone()),
+            ("label", self.volume_label.clone()),
+        ];
+        all.into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect()
+    }
+}
+
+fn document(made: &CreateOutcome) -> Document {
+    let report = &made.report;
+    Document {
+        name: made.record.name.to_string(),
+        id: made.record.id.to_string(),
+        files: report.files,
+        directories: report.directories,
+        symlinks: report.symlinks,
+        bytes: report.bytes.get(),
+        renamed: report
+            .name_notes
+            .iter()
+            .map(|note| RenamedDocument {
+                path: note.path.clone(),
+                stored_as: note.stored_as.clone(),
+                reason: note.reason.to_string(),
+            })
+            .collect(),
+        skipped: report
+            .skipped
+            .iter()
+            .map(|skipped| SkippedDocument {
+                path: skipped.path.clone(),
+                reason: skipped.reason.to_string(),
+            })
+            .collect(),
+        notes: made.source_notes.clone(),
+    }
+}
+
+/// One line for each entry that is not in the volume as it is in the source.
+fn notes(made: &CreateOutcome) -> Vec<String> {
+    let report = &made.report;
+    let renamed = report.name_notes.iter().map(|note| {
+        let path = terminal::escape(&note.path);
+        let last = note.path.rsplit('/').next().unwrap_or(&note.path);
+        if last == note.stored_as {
+            format!("{path}: the name {}", note.reason)
+        } else {
+            let stored = terminal::escape(&note.stored_as);
+            format!("{path}: stored as {stored}: the name {}", note.reason)
+        }
+    });
+    let skipped = report.skipped.iter().map(|skipped| {
+        format!(
+            "{}: left out: {}",
+            terminal::escape(&skipped.path),
+            skipped.reason
+        )
+    });
+    renamed
+        .chain(skipped)
+        .chain(made.source_notes.iter().cloned())
+        .collect()
+}
+
+fn summary(made: &CreateOutcome) -> String {
+    let report = &made.report;
+    format!(
+        "{}, {}, {}, {} stored",
+        quantity::counted(report.files, "file", "files"),
+        quantity::counted(report.directories, "directory", "directories"),
+        quantity::counted(report.symlinks, "link", "links"),
+        quantity::bytes(report.bytes.get())
+    )
+}

@@ -1,0 +1,69 @@
+//! The verbs, one a file: each turns its arguments into one call of the engine and prints what
+//! comes back.
+
+pub(crate) mod cat;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod convert;
+pub(crate) mod cp;
+pub(crate) mod create;
+pub(crate) mod info;
+pub(crate) mod inspect;
+pub(crate) mod ls;
+pub(crate) mod man;
+pub(crate) mod prune;
+pub(crate) mod rm;
+pub(crate) mod tree;
+mod values;
+
+use engine::Engine;
+
+use crate::arguments::Verb;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Reporter;
+
+/// What every verb works with.
+pub(crate) struct Context {
+    pub(crate) engine: Engine,
+    pub(crate) output: Output,
+    pub(crate) show_progress: bool,
+}
+
+/// How a verb that did its work came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All is well.
+    Done,
+    /// A check found problems.
+    ProblemsFound,
+}
+
+/// What a verb returns.
+pub(crate) type Result = std::result::Result<Outcome, Failure>;
+
+impl Context {
+    /// A progress bar for the work named `label`.
+    pub(crate) fn reporter(&self, label: &'static str) -> Reporter {
+        Reporter::new(label, self.show_progress)
+    }
+}
+
+/// Carries out a verb that works with the engine.
+pub(crate) fn run(verb: Verb, context: &Context) -> Result {
+    match verb {
+        Verb::Create(arguments) => arguments.run(context),
+        Verb::Ls(arguments) => arguments.run(context),
+        Verb::Inspect(arguments) => arguments.run(context),
+        Verb::Rm(arguments) => arguments.run(context),
+        Verb::Prune(arguments) => arguments.run(context),
+        Verb::Cp(arguments) => arguments.run(context),
+        Verb::Cat(arguments) => arguments.run(context),
+        Verb::Tree(arguments) => arguments.run(context),
+        Verb::Check(arguments) => arguments.run(context),
+        Verb::Info(arguments) => arguments.run(context),
+        Verb::Convert(arguments) => arguments.run(context),
+        Verb::Completions(arguments) => arguments.run(context),
+        Verb::Man(arguments) => arguments.run(context),
+    }
+}

@@ -1,0 +1,167 @@
+//! Why a verb failed, and how that is told: what and where, then what to do about it.
+
+use std::io::{self, Write};
+
+use engine::ErrorKind;
+use serde::Serialize;
+
+use crate::exit;
+use crate::output::{Form, json, terminal};
+
+/// Why a verb failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The engine could not do it.
+    Engine(engine::Error),
+    /// The command line asks for something that makes no sense.
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// The result could not be printed.
+    Output(io::Error),
+    /// Failures that have been told already, one by one; the kind of the first.
+    Told(ErrorKind),
+}
+
+/// A failure as `--json` tells it.
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    error: ErrorBody<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    kind: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+impl Failure {
+    /// A wrong command line.
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// The class of the failure.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Engine(error) => error.kind(),
+            Self::Usage { .. } => ErrorKind::InvalidArgument,
+            Self::Output(_) => ErrorKind::Io,
+            Self::Told(kind) => *kind,
+        }
+    }
+
+    /// Whether the reader of standard output went away, which is nobody's fault.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        match self {
+            Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
+            Self::Engine(error) => error.is_closed_output(),
+            Self::Usage { .. } | Self::Told(_) => false,
+        }
+    }
+
+    /// Tells the failure on standard error.
+    pub(crate) fn tell(&self, form: Form) {
+        let (message, hint) = match self {
+            Self::Told(_) => return,
+            Self::Engine(error) => (chain(error), hint_for(error)),
+            Self::Usage { message, hint } => (message.clone(), Some(hint.clone())),
+            Self::Output(error) => (format!("cannot write the result: {error}"), None),
+        };
+        tell(form, self.kind(), &message, hint.as_deref());
+    }
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Fails with the kind of the first failure that was told on the way, if there was one.
+pub(crate) fn told(first: Option<ErrorKind>) -> Result<(), Failure> {
+    match first {
+        Some(kind) => Err(Failure::Told(kind)),
+        None => Ok(()),
+    }
+}
+
+/// Writes one failure in the form asked for.
+pub(crate) fn tell(form: Form, kind: ErrorKind, message: &str, hint: Option<&str>) {
+    let text = if form == Form::Json {
+        let kind = exit::name(kind);
+        let error = ErrorBody {
+            kind,
+            message,
+            hint,
+        };
+        json::to_document(&ErrorDocument { error }).unwrap_or_default()
+    } else {
+        let mut text = format!("cvol: {}\n", terminal::escape_lines(message));
+        if let Some(hint) = hint {
+            text.push_str(&format!("hint: {}\n", terminal::escape_lines(hint)));
+        }
+        text
+    };
+    // A closed standard error has no better place to be told of.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// An error and its causes in one line; a cause that the text above it tells already is left out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    // A chain of causes is as deep as the layers of the program; the bound is for safety alone.
+    for _ in 0..16 {
+        let Some(inner) = cause else { break };
+        let told = inner.to_string();
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// What the user can do about an error.
+fn hint_for(error: &engine::Error) -> Option<String> {
+    use engine::Subject;
+    let hint = match (error.kind(), error.subject()) {
+        (ErrorKind::NotFound, Subject::Volume) => "`cvol ls` lists the volumes",
+        (ErrorKind::NotFound, Subject::PathInVolume) => {
+            "`cvol tree NAME` shows what is in the volume"
+        }
+        (ErrorKind::NotFound, Subject::Image) => {
+            "give the path of an image file, or `--volume` to name a volume of the store"
+        }
+        (ErrorKind::NotFound, _) => "check the spelling of the path",
+        (ErrorKind::AlreadyExists, Subject::Volume) => {
+            "choose another name, or remove that volume with `cvol rm`"
+        }
+        (ErrorKind::AlreadyExists, _) => "use `--force` to replace it, or choose another name",
+        (ErrorKind::InUse, _) => "wait until the other program has let go of it, then try again",
+        (ErrorKind::Damaged, _) => "`cvol check` tells more; restore the image from a copy",
+        (ErrorKind::NoSpace, _) => "free space on the host, or use another folder (`--root`)",
+        (ErrorKind::InvalidArgument, Subject::Settings) => {
+            "give the folder of the store with `--root` or CVOL_ROOT"
+        }
+        (ErrorKind::InvalidArgument, _) => "see `cvol help` for what each verb takes",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,204 @@
+//! What an argument names: a place in a volume (`NAME:/path`), an image file, a volume.
+//!
+//! Invariant: what an argument means depends on its text, on the options beside it and, for the
+//! verbs on images, on whether a file of that name exists; never on which volumes there are.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use engine::{ImageReference, Place};
+
+use crate::failure::Failure;
+
+/// File name extensions that make an argument an image file even where no such file exists.
+const IMAGE_EXTENSIONS: [&str; 6] = ["vhdx", "vhd", "avhdx", "avhd", "raw", "img"];
+
+/// `--image` and `--volume`, which decide what the argument of a verb on images is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImageOrVolume {
+    /// Take the argument for the path of an image file
+    #[arg(long, conflicts_with = "volume")]
+    image: bool,
+
+    /// Take the argument for the name of a volume in the store
+    #[arg(long)]
+    volume: bool,
+}
+
+impl ImageOrVolume {
+    /// What the argument names.
+    pub(crate) fn resolve(&self, argument: &OsStr) -> Result<ImageReference, Failure> {
+        let is_image = self.image || (!self.volume && looks_like_image(argument));
+        if is_image {
+            return Ok(ImageReference::File(PathBuf::from(argument)));
+        }
+        match argument.to_str() {
+            Some(name) => Ok(ImageReference::Volume(name.to_owned())),
+            None => Err(Failure::usage(
+                format!("{} is no volume name", argument.to_string_lossy()),
+                "volume names hold ASCII letters, digits, `.`, `_` and `-`",
+            )),
+        }
+    }
+}
+
+/// Whether an argument is an image file: it holds a separator, ends as image files do, or is the
+/// name of a file that exists here.
+fn looks_like_image(argument: &OsStr) -> bool {
+    let path = Path::new(argument);
+    let has_separator = argument
+        .as_encoded_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b'/' | b'\\'));
+    let has_extension = path.extension().is_some_and(|extension| {
+        IMAGE_EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    });
+    has_separator || has_extension || path.is_file()
+}
+
+/// The place that a `NAME[:/path]` argument names; with an image file, the path in it.
+pub(crate) fn place(argument: &str, image: Option<&Path>) -> Place {
+    if let Some(image) = image {
+        return Place {
+            image: ImageReference::File(image.to_owned()),
+            path: absolute(argument),
+        };
+    }
+    let (name, path) = split_place(argument).unwrap_or((argument, "/"));
+    Place {
+        image: ImageReference::Volume(name.to_owned()),
+        path: absolute(path),
+    }
+}
+
+/// As [`place`], but the path must be given.
+pub(crate) fn place_with_path(argument: &str, image: Option<&Path>) -> Result<Place, Failure> {
+    if image.is_none() && split_place(argument).is_none() {
+        return Err(Failure::usage(
+            format!("{argument} names no path in a volume"),
+            "write it as NAME:/path, or use `--image FILE` and /path",
+        ));
+    }
+    Ok(place(argument, image))
+}
+
+/// Whether a destination of `cp` lies in a volume.
+pub(crate) fn is_in_volume(argument: &OsString) -> bool {
+    argument.to_str().and_then(split_place).is_some()
+}
+
+/// `NAME:path` in its two halves. What has a separator before the colon is a path of the host, and
+/// one character is a drive letter of Windows, which is no volume name anywhere.
+fn split_place(argument: &str) -> Option<(&str, &str)> {
+    let (name, path) = argument.split_once(':')?;
+    (name.len() > 1 && !name.contains(['/', '\\'])).then_some((name, path))
+}
+
+/// The path from the top of the volume: `doc` and `/doc` are the same.
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(name: &str, path: &str) -> Place {
+        Place {
+            image: ImageReference::Volume(name.to_owned()),
+            path: path.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_name_alone_is_the_top_of_the_volume() {
+        for argument in ["data", "data:", "data:/"] {
+            assert_eq!(place(argument, None), volume("data", "/"));
+        }
+    }
+
+    #[test]
+    fn only_the_first_colon_parts_name_and_path() {
+        assert_eq!(place("data:/a:b", None), volume("data", "/a:b"));
+    }
+
+    #[test]
+    fn a_path_in_a_volume_starts_at_its_top() {
+        assert_eq!(place("data:doc", None), volume("data", "/doc"));
+        assert!(place_with_path("data", None).is_err());
+        assert!(place_with_path("C:/doc", None).is_err());
+    }
+
+    #[test]
+    fn with_an_image_the_whole_argument_is_the_path() {
+        let expected = Place {
+            image: ImageReference::File(PathBuf::from("a.vhdx")),
+            path: "/data:/x".to_owned(),
+        };
+        let image = Path::new("a.vhdx");
+        assert_eq!(place("/data:/x", Some(image)), expected);
+    }
+
+    #[test]
+    fn a_separator_or_the_extension_of_an_image_makes_a_path() {
+        let neither = ImageOrVolume {
+            image: false,
+            volume: false,
+        };
+        for (argument, is_file) in [
+            ("disk.vhdx", true),
+            ("disk.VHD", true),
+            ("./disk", true),
+            ("..\\disk", true),
+            ("data", false),
+            ("data.v1", false),
+        ] {
+            let resolved = neither.resolve(OsStr::new(argument)).unwrap();
+            assert_eq!(
+                matches!(resolved, ImageReference::File(_)),
+                is_file,
+                "{argument}"
+            );
+        }
+    }
+
+    #[test]
+    fn image_and_volume_decide_against_the_look() {
+        let image = ImageOrVolume {
+            image: true,
+            volume: false,
+        };
+        let volume = ImageOrVolume {
+            image: false,
+            volume: true,
+        };
+        assert_eq!(
+            image.resolve(OsStr::new("data")).unwrap(),
+            ImageReference::File(PathBuf::from("data"))
+        );
+        assert_eq!(
+            volume.resolve(OsStr::new("data.vhdx")).unwrap(),
+            ImageReference::Volume("data.vhdx".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_destination_is_in_a_volume_only_with_a_name_before_the_colon() {
+        for (argument, expected) in [
+            ("data:/x", true),
+            ("data:", true),
+            ("./a:/b", false),
+            ("out", false),
+            ("file:name", true),
+            ("c:/out", false),
+        ] {
+            assert_eq!(is_in_volume(&OsString::from(argument)), expected);
+        }
+    }
+}
