@@ -23,6 +23,7 @@ pub mod fat32;
 pub mod gpt;
 mod identify;
 mod names;
+pub mod ntfs;
 mod report;
 pub mod tree;
 
