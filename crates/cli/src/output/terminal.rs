@@ -1,7 +1,7 @@
 //! Names from images and hosts made safe for a terminal.
 //!
 //! Invariant: what [`escape`] returns holds no control character, no change of writing direction
-//! and no invisible format character, so that a name can neither drive a terminal nor pass for
+//! and no invisible character, so that a name can neither drive a terminal nor pass for
 //! another name.
 
 use std::borrow::Cow;
@@ -20,6 +20,8 @@ pub(crate) fn is_hostile(character: char) -> bool {
             | '\u{2028}'..='\u{202e}'
             // Invisible operators, isolates, deprecated format characters.
             | '\u{2060}'..='\u{206f}'
+            // What stands for characters that Windows cannot hold; no font shows it.
+            | '\u{f000}'..='\u{f0ff}'
             // Byte order mark, interlinear annotation, tags.
             | '\u{feff}'
             | '\u{fff9}'..='\u{fffb}'
@@ -62,7 +64,8 @@ mod tests {
 
     #[test]
     fn nothing_that_drives_a_terminal_gets_through() {
-        let hostile = "a\x1b[2Jb\u{9b}31mc\r\n\u{202e}txt.exe\u{7f}\u{2028}\u{feff}\u{e0041}";
+        let hostile =
+            "a\x1b[2Jb\u{9b}31mc\r\n\u{202e}txt.exe\u{7f}\u{2028}\u{feff}\u{e0041}\u{f03a}";
         let shown = escape(hostile);
         assert!(!shown.chars().any(is_hostile));
         assert!(shown.starts_with("a\\u{1b}[2Jb\\u{9b}31mc\\u{d}\\u{a}\\u{202e}txt.exe"));

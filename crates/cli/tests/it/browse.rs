@@ -115,6 +115,27 @@ fn an_image_file_can_be_looked_into_without_a_store() {
     assert!(tree.stdout.ends_with("└── readme.txt\n"));
 }
 
+#[test]
+fn a_reader_that_goes_away_is_no_error_of_a_walk_or_a_read() {
+    let scratch = with_volume("ntfs");
+    for arguments in [
+        &["tree", "data"][..],
+        &["cat", "data:/img/a.bin"],
+        &["ls", "data"],
+    ] {
+        let mut child = scratch
+            .command(arguments)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert_eq!(output.stderr, b"", "{arguments:?}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn names_that_windows_cannot_hold_are_listed_and_come_back() {
