@@ -71,7 +71,13 @@ fn ten_thousand_operations(format: ImageFormat, provisioning: Provisioning, sect
         unix_time: 1_700_000_000,
     };
     let mut image = create(&image_path, format, &options);
-    let model = create(&raw_path, ImageFormat::Raw, &options);
+    let plain = CreateOptions {
+        provisioning: Provisioning::Dynamic,
+        block_size: None,
+        logical_sector: SectorSize::B512,
+        ..options
+    };
+    let model = create(&raw_path, ImageFormat::Raw, &plain);
     let mut random = Random(0x00c0_ffee ^ sector.bytes());
     for number in 0..10_000 {
         step(&mut random, &*image, &*model);

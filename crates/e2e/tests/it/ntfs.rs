@@ -62,27 +62,14 @@ fn validate(partition: &Path) {
     ntfsck(partition);
 }
 
-/// The strictest validator (ntfsprogs-plus), where it is installed beside the system.
+/// The strictest validator (ntfsprogs-plus), which `cargo xtask setup` puts beside the system.
 fn ntfsck(partition: &Path) {
-    let Some(root) = std::env::var_os("CVOL_NTFSCK_ROOT").map(PathBuf::from) else {
-        assert!(
-            !tools::in_ci(),
-            "CVOL_NTFSCK_ROOT is not set: run `cargo xtask test`"
-        );
-        eprintln!("skipped: ntfsck, because CVOL_NTFSCK_ROOT is not set");
+    let Some(program) = tools::ntfsck() else {
         return;
     };
-    let inside = root.join("volume-under-test");
-    std::fs::write(&inside, "").unwrap();
-    // A hard link or copy would need room or one file system: bind the file into the folder.
-    let script = format!(
-        "mount --bind '{}' '{}' && exec chroot '{}' ntfsck -n /volume-under-test",
-        partition.display(),
-        inside.display(),
-        root.display()
-    );
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script])
+    let output = Command::new(program)
+        .arg("-n")
+        .arg(partition)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
@@ -120,7 +107,7 @@ impl Drop for Mount {
     }
 }
 
-const TOOLS: [&str; 10] = [
+const TOOLS: [&str; 9] = [
     "ntfs-3g",
     "ntfsfix",
     "ntfsinfo",
@@ -130,7 +117,6 @@ const TOOLS: [&str; 10] = [
     "sfdisk",
     "diff",
     "qemu-img",
-    "unshare",
 ];
 
 /// `diff -r` of two trees; the lines it prints.

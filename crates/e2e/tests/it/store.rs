@@ -42,7 +42,7 @@ fn assert_whole(cvol: &Cvol) {
             "state.db-wal",
             "state.db-shm",
             "locks",
-            "trash",
+            "store.lock",
         ];
         assert!(known.contains(&&*name), "stray file {name} in the store");
     }
@@ -136,7 +136,7 @@ fn two_hundred_creates_and_removes_killed_at_any_moment_leave_a_whole_store() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(random.below(80_000)));
+        std::thread::sleep(Duration::from_micros(random.below(30_000)));
         killed += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
@@ -145,7 +145,7 @@ fn two_hundred_creates_and_removes_killed_at_any_moment_leave_a_whole_store() {
         }
     }
     assert!(
-        killed >= 20,
+        killed >= 40,
         "only {killed} of 200 were still running when killed"
     );
     assert_whole(&cvol);

@@ -24,6 +24,25 @@ pub(crate) fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
+/// The NTFS checker of ntfsprogs-plus, which cannot be installed beside ntfs-3g: `CVOL_NTFSCK`, or
+/// where `cargo xtask setup` puts it. `None` where it is absent (a failure in CI).
+pub(crate) fn ntfsck() -> Option<PathBuf> {
+    let program = std::env::var_os("CVOL_NTFSCK").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/ntfsck/ntfsck"),
+        PathBuf::from,
+    );
+    if program.is_file() {
+        return Some(program);
+    }
+    assert!(
+        !in_ci(),
+        "no ntfsck at {}: run `cargo xtask setup`",
+        program.display()
+    );
+    eprintln!("skipped: no ntfsck at {}", program.display());
+    None
+}
+
 fn find(tool: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
