@@ -10,6 +10,7 @@ use super::boot::{self, BootFacts};
 use super::definitions;
 use super::directory::{Directories, Directory, DirectoryIndex};
 use super::format::{BOOT_AREA_SIZE, FILE_HIDDEN_SYSTEM};
+use super::link::PendingLink;
 use super::log_file;
 use super::mft::Mft;
 use super::narrow::to_usize;
@@ -26,7 +27,7 @@ use crate::names::{NamePolicy, NameRules, SiblingNames};
 use crate::report::BuildReport;
 use crate::tree::{EntryKind, Times, TreeEntry, TreeSource};
 
-/// Directory records kept before they are written.
+/// Records put late and kept before they are written.
 const LATE_RECORDS: usize = 1024;
 /// Entries between two reports of progress.
 const ENTRIES_PER_REPORT: u64 = 1024;
@@ -42,6 +43,8 @@ pub(super) struct Builder<'d, 'p> {
     pub report: BuildReport,
     /// Tag and file of each reparse point.
     pub reparse_points: Vec<(u32, FileReference)>,
+    /// Links that have no record yet.
+    pub links: Vec<PendingLink>,
     pub name_policy: NamePolicy,
 }
 
@@ -97,6 +100,7 @@ pub(super) fn format(
         meter: Meter::new(progress),
         report: BuildReport::default(),
         reparse_points: Vec::new(),
+        links: Vec::new(),
         name_policy: options.name_policy,
     };
     builder.write_fixed(&fixed, &secure)?;
@@ -162,7 +166,7 @@ impl Builder<'_, '_> {
             EntryKind::Directory => self.add_directory(parent, &entry),
             EntryKind::File(content) => self.add_file(parent, &entry, content),
             EntryKind::Symlink { target, directory } => {
-                self.add_symlink(parent, &entry, &target, directory)
+                self.add_symlink(parent, &entry, target, directory)
             }
         }
     }
@@ -195,11 +199,10 @@ impl Builder<'_, '_> {
     ) -> Result<(), MkfsError> {
         self.mft.write_gathered(&mut self.volume.space)?;
         self.directories.sort(&self.upcase);
+        self.finish_links()?;
         for directory in self.directories.indices() {
             self.finish_directory(directory)?;
-            if self.mft.late_count() >= LATE_RECORDS {
-                self.mft.flush_late(&mut self.volume.space)?;
-            }
+            self.flush_some_late()?;
         }
         let reparse = self.reparse_index()?;
         self.mft.mark_all(&system::record_numbers())?;
@@ -247,6 +250,14 @@ impl Builder<'_, '_> {
     pub(super) fn put_late(&mut self, record: &Record) -> Result<(), MkfsError> {
         let bytes = record.encode_whole(self.volume.geometry.record())?;
         self.mft.put_late(record.number, bytes)
+    }
+
+    /// Writes the records put late where they have become many.
+    pub(super) fn flush_some_late(&mut self) -> Result<(), MkfsError> {
+        if self.mft.late_count() >= LATE_RECORDS {
+            self.mft.flush_late(&mut self.volume.space)?;
+        }
+        Ok(())
     }
 
     /// Copies the first records, as they stand on the disk, to the mirror.

@@ -8,9 +8,10 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::attribute::{FileName, FileReference};
-use super::format::{FILE_NAME_DIRECTORY, NAME_SPACE_POSIX};
+use super::format::{FILE_NAME_DIRECTORY, FILE_REPARSE_POINT, NAME_SPACE_POSIX};
 use super::index::IndexEntry;
 use super::narrow::to_u32;
+use super::reparse::Destination;
 use super::upcase::Upcase;
 use crate::error::MkfsError;
 use crate::names::SiblingNames;
@@ -150,10 +151,74 @@ impl Directories {
         names.join("/")
     }
 
-    /// How many directories lie between the root and what a directory holds.
-    pub(super) fn depth(&self, index: DirectoryIndex) -> usize {
-        let parents = std::iter::successors(Some(index), |at| Some(self.get(*at).parent));
-        parents.take_while(|at| *at != DirectoryIndex::ROOT).count()
+    /// Replaces what a directory's index will say of an entry. Only after [`Directories::sort`].
+    pub(super) fn list_again(
+        &mut self,
+        parent: DirectoryIndex,
+        name: &[u16],
+        listing: Listing,
+        upcase: &Upcase,
+    ) {
+        if let Some(place) = self.position(parent, name, upcase) {
+            self.children[place].listing = listing;
+        }
+    }
+
+    /// What a relative target leads to from a directory, by exactly these names and through real
+    /// directories. Only after [`Directories::sort`].
+    pub(super) fn follow(
+        &self,
+        from: DirectoryIndex,
+        target: &[u16],
+        upcase: &Upcase,
+    ) -> Destination {
+        const DOT: u16 = 0x2E;
+        let mut at = from;
+        let mut steps = target.split(|unit| *unit == 0x2F).peekable();
+        while let Some(name) = steps.next() {
+            match name {
+                [DOT] => continue,
+                [DOT, DOT] if at == DirectoryIndex::ROOT => return Destination::Elsewhere,
+                [DOT, DOT] => at = self.get(at).parent,
+                _ => {
+                    let Some(place) = self.position(at, name, upcase) else {
+                        return Destination::Elsewhere;
+                    };
+                    let reference = self.children[place].listing.reference;
+                    match self.by_record(reference.record()) {
+                        Some(directory) => at = directory,
+                        None if steps.peek().is_some() => return Destination::Elsewhere,
+                        None => return self.leaf(place),
+                    }
+                }
+            }
+        }
+        Destination::Directory
+    }
+
+    fn leaf(&self, place: usize) -> Destination {
+        if self.children[place].listing.attributes & FILE_REPARSE_POINT != 0 {
+            Destination::Link
+        } else {
+            Destination::File
+        }
+    }
+
+    /// The directory of a record; those come in the order of their records.
+    fn by_record(&self, record: u64) -> Option<DirectoryIndex> {
+        let place = self.list[1..]
+            .binary_search_by_key(&record, |directory| directory.record)
+            .ok()?;
+        u32::try_from(place + 1).ok().map(DirectoryIndex)
+    }
+
+    fn position(&self, parent: DirectoryIndex, name: &[u16], upcase: &Upcase) -> Option<usize> {
+        self.children
+            .binary_search_by(|child| {
+                let order = child.parent.cmp(&parent);
+                order.then_with(|| compare(self.name(child), name, upcase))
+            })
+            .ok()
     }
 
     fn name(&self, child: &Child) -> &[u16] {

@@ -1,4 +1,4 @@
-//! Entries of a tree as they arrive: directories, files, links.
+//! Directories and files of a tree as they arrive.
 
 use std::io;
 
@@ -8,34 +8,23 @@ use super::attribute::{
     Attribute, FileName, FileReference, Stream, resident_allocated, standard_information,
 };
 use super::build::Builder;
-use super::directory::{Directory, DirectoryIndex, Listing};
-use super::folder::empty_index;
+use super::directory::{Directories, Directory, DirectoryIndex, Listing};
 use super::format::{
-    AttributeKind, FILE_ARCHIVE, FILE_NAME_DIRECTORY, FILE_REPARSE_POINT, FILE_SPARSE,
-    NAME_SPACE_POSIX, RECORD_DIRECTORY,
+    AttributeKind, FILE_ARCHIVE, FILE_NAME_DIRECTORY, FILE_SPARSE, NAME_SPACE_POSIX,
+    RECORD_DIRECTORY,
 };
 use super::narrow::{to_usize, wide};
 use super::record::{Record, attribute_room};
-use super::reparse;
 use super::runs::{Run, push_joined};
 use super::secure::SecurityId;
 use super::stream::{CopyError, StreamBuilder};
 use crate::error::MkfsError;
-use crate::report::{SkipReason, Skipped};
 use crate::tree::{FileContent, TreeEntry, TreeError, TreeErrorKind};
 
 /// Sequence number of records used for the first time.
-const FIRST_USE: u16 = 1;
+pub(super) const FIRST_USE: u16 = 1;
 /// Clusters of a file at most.
 const MAX_FILE_CLUSTERS: u64 = 0xFFFF_FFFF;
-
-/// A record to be put, and what its directory says of it.
-struct NewFile {
-    number: u64,
-    flags: u16,
-    listing: Listing,
-    content: Vec<Attribute>,
-}
 
 impl Builder<'_, '_> {
     /// A directory: its record follows when all its entries are known.
@@ -45,7 +34,7 @@ impl Builder<'_, '_> {
         entry: &TreeEntry,
     ) -> Result<(), MkfsError> {
         let name = self.admit(parent, entry)?;
-        let record = self.mft.take_directory();
+        let record = self.mft.take_late();
         let directory = Directory {
             parent,
             record,
@@ -103,66 +92,16 @@ impl Builder<'_, '_> {
             listing.attributes |= FILE_SPARSE;
         }
         self.report.files += 1;
-        let file = NewFile {
-            number: listing.reference.record(),
-            flags: 0,
-            listing,
-            content: vec![data],
-        };
-        self.put_file(parent, &name, file)
-    }
-
-    /// A symbolic link.
-    pub(super) fn add_symlink(
-        &mut self,
-        parent: DirectoryIndex,
-        entry: &TreeEntry,
-        target: &[u16],
-        directory: bool,
-    ) -> Result<(), MkfsError> {
-        let Some(point) = reparse::symlink(target, self.directories.depth(parent))? else {
-            self.report.skipped.push(Skipped {
-                path: self.directories.path(parent, &entry.name),
-                reason: SkipReason::SymlinkTarget,
-            });
-            return Ok(());
-        };
-        // Windows keeps links to directories apart; those for Unix are all files.
-        let is_directory = directory && point.is_for_windows();
-        let name = self.admit(parent, entry)?;
-        let mut listing = new_listing(entry, self.mft.take());
-        listing.tag = point.tag;
-        listing.attributes |= FILE_REPARSE_POINT;
-        let mut content = Vec::new();
-        if is_directory {
-            listing.attributes = (listing.attributes & !FILE_ARCHIVE) | FILE_NAME_DIRECTORY;
-            content.push(empty_index(self.volume.geometry.units_per_index_block())?);
-        } else {
-            content.push(Attribute::resident(AttributeKind::Data, Vec::new()));
+        let record = file_record(&self.directories, parent, &name, &listing, vec![data])?;
+        self.directories.list_in(parent, &name, listing);
+        match record.encode(self.volume.geometry.record())? {
+            Some(bytes) => self.mft.put(&mut self.volume.space, record.number, &bytes),
+            None => self.put_split(record),
         }
-        let taken: usize = content.iter().map(Attribute::resident_bytes).sum();
-        let room = self.value_room(name.len()).saturating_sub(taken);
-        content.push(if point.value.len() <= room {
-            Attribute::resident(AttributeKind::ReparsePoint, point.value)
-        } else {
-            let mut stream = StreamBuilder::default();
-            stream.append(&mut self.volume, &point.value)?;
-            let stream = stream.finish(&self.volume.geometry);
-            Attribute::stream(AttributeKind::ReparsePoint, "", stream)
-        });
-        self.reparse_points.push((point.tag, listing.reference));
-        self.report.symlinks += 1;
-        let file = NewFile {
-            number: listing.reference.record(),
-            flags: if is_directory { RECORD_DIRECTORY } else { 0 },
-            listing,
-            content,
-        };
-        self.put_file(parent, &name, file)
     }
 
     /// Bytes of one more unnamed resident value beside the attributes every file has.
-    fn value_room(&self, name_units: usize) -> usize {
+    pub(super) fn value_room(&self, name_units: usize) -> usize {
         const INFORMATION: usize = 0x60;
         const HEADER: usize = 24;
         let name = Attribute::resident_length("", FileName::value_length(name_units));
@@ -226,55 +165,50 @@ impl Builder<'_, '_> {
         let attribute = Attribute::stream(AttributeKind::Data, "", stream);
         Ok((attribute, occupied))
     }
-
-    /// Lists a file in its directory and puts its record.
-    fn put_file(
-        &mut self,
-        parent: DirectoryIndex,
-        name: &[u16],
-        file: NewFile,
-    ) -> Result<(), MkfsError> {
-        let listing = &file.listing;
-        let file_name = FileName {
-            parent: self.directories.get(parent).reference,
-            times: listing.times,
-            allocated: listing.allocated,
-            size: listing.size,
-            attributes: listing.attributes,
-            tag: listing.tag,
-            name,
-            name_space: listing.name_space,
-        };
-        let (information, security) = if file.flags & RECORD_DIRECTORY == 0 {
-            (listing.attributes, SecurityId::File)
-        } else {
-            (
-                listing.attributes & !FILE_NAME_DIRECTORY,
-                SecurityId::Directory,
-            )
-        };
-        let mut attributes = vec![
-            standard_information(&listing.times, information, security.number()),
-            file_name.attribute()?,
-        ];
-        attributes.extend(file.content);
-        let record = Record {
-            number: file.number,
-            sequence: FIRST_USE,
-            flags: file.flags,
-            links: 1,
-            base: None,
-            attributes,
-        };
-        self.directories.list_in(parent, name, file.listing);
-        match record.encode(self.volume.geometry.record())? {
-            Some(bytes) => self.mft.put(&mut self.volume.space, record.number, &bytes),
-            None => self.put_split(record),
-        }
-    }
 }
 
-fn new_listing(entry: &TreeEntry, record: u64) -> Listing {
+/// The record of a file with one name.
+pub(super) fn file_record(
+    directories: &Directories,
+    parent: DirectoryIndex,
+    name: &[u16],
+    listing: &Listing,
+    content: Vec<Attribute>,
+) -> Result<Record, MkfsError> {
+    let file_name = FileName {
+        parent: directories.get(parent).reference,
+        times: listing.times,
+        allocated: listing.allocated,
+        size: listing.size,
+        attributes: listing.attributes,
+        tag: listing.tag,
+        name,
+        name_space: listing.name_space,
+    };
+    // Of a link to a directory, only the names say that it is one.
+    let (flags, security) = if listing.attributes & FILE_NAME_DIRECTORY == 0 {
+        (0, SecurityId::File)
+    } else {
+        (RECORD_DIRECTORY, SecurityId::Directory)
+    };
+    let information = listing.attributes & !FILE_NAME_DIRECTORY;
+    let mut attributes = vec![
+        standard_information(&listing.times, information, security.number()),
+        file_name.attribute()?,
+    ];
+    attributes.extend(content);
+    Ok(Record {
+        number: listing.reference.record(),
+        sequence: FIRST_USE,
+        flags,
+        links: 1,
+        base: None,
+        attributes,
+    })
+}
+
+/// What a directory says of a file that arrives.
+pub(super) fn new_listing(entry: &TreeEntry, record: u64) -> Listing {
     Listing {
         reference: FileReference::new(record, FIRST_USE),
         times: entry.times,

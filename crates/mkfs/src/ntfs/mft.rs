@@ -2,7 +2,7 @@
 //! mebibyte.
 //!
 //! Records of files are complete when their entry has been read and are put in ascending order.
-//! Records of directories are complete at the end only; their numbers are handed out in batches, so
+//! Records of directories and links are complete at the end only; their numbers are handed out in batches, so
 //! that each batch is one write then.
 
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ use crate::error::MkfsError;
 const FIRST_USER_RECORD: u64 = 64;
 /// Records gathered before they are written.
 const RECORDS_PER_WRITE: u64 = 1024;
-/// Directories whose records lie together.
-const DIRECTORY_BATCH: u64 = 64;
+/// Records put late that lie together.
+const LATE_BATCH: u64 = 64;
 
 /// The master file table of a volume under construction.
 pub(super) struct Mft<'d> {
@@ -31,7 +31,7 @@ pub(super) struct Mft<'d> {
     records_per_step: u64,
     runs: Vec<Run>,
     next: u64,
-    directories: std::ops::Range<u64>,
+    late_numbers: std::ops::Range<u64>,
     gathered: Vec<u8>,
     /// Number of the first record in `gathered`, which is empty or whole up to its last record.
     gathered_start: u64,
@@ -49,7 +49,7 @@ impl<'d> Mft<'d> {
             records_per_step: geometry.records_per_step(),
             runs: Vec::new(),
             next: FIRST_USER_RECORD,
-            directories: 0..0,
+            late_numbers: 0..0,
             gathered: Vec::new(),
             gathered_start: FIRST_USER_RECORD,
             in_use: Vec::new(),
@@ -69,14 +69,14 @@ impl<'d> Mft<'d> {
         number
     }
 
-    /// A number for the record of a directory, which is put late.
-    pub(super) fn take_directory(&mut self) -> u64 {
-        if self.directories.is_empty() {
-            self.directories = self.next..self.next + DIRECTORY_BATCH;
-            self.next = self.directories.end;
+    /// A number for a record that is put late.
+    pub(super) fn take_late(&mut self) -> u64 {
+        if self.late_numbers.is_empty() {
+            self.late_numbers = self.next..self.next + LATE_BATCH;
+            self.next = self.late_numbers.end;
         }
-        let number = self.directories.start;
-        self.directories.start += 1;
+        let number = self.late_numbers.start;
+        self.late_numbers.start += 1;
         number
     }
 
@@ -95,7 +95,7 @@ impl<'d> Mft<'d> {
             (number - self.gathered_start) * self.record_size,
             "a record of this number",
         )?;
-        // What lies between are records of directories, or none.
+        // What lies between are records put late, or none.
         self.gathered.resize(place, 0);
         self.gathered.extend_from_slice(record);
         self.mark(number)

@@ -6,6 +6,7 @@
 //!     |  record -------> file, record, mft   complete at once, written by the mebibyte
 //!     '  name ---------> directory           kept until the end
 //!   end of the tree
+//!        links -> link, reparse             what they lead to is known now
 //!        names, sorted -> index              blocks of each directory, then its record
 //!        system files -> system, secure, ... records, mirror, bitmaps
 //!        boot sectors -> boot                last: a volume cut short is none
@@ -26,6 +27,7 @@ mod folder;
 mod format;
 mod geometry;
 mod index;
+mod link;
 mod log_file;
 mod mft;
 mod narrow;

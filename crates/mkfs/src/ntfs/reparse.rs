@@ -1,10 +1,10 @@
 //! Symbolic links as reparse points.
 //!
 //! Windows follows relative links with tag `SYMLINK`, in which backslashes separate names. A target
-//! that this form cannot carry unchanged (absolute in the manner of Unix, with characters that are no
-//! part of a Windows name, or leading out of the volume) is stored with tag `LX_SYMLINK`, the link of
-//! the Windows Subsystem for Linux, which holds the text as it is. ntfs-3g shows both as the text
-//! that the source had.
+//! that this form cannot carry (absolute in the manner of Unix, with characters that are no part of
+//! a Windows name, or not on the volume) is stored with tag `LX_SYMLINK`, the link of the Windows
+//! Subsystem for Linux, which holds the text as it is. ntfs-3g shows both as the text that the source
+//! had; of a `SYMLINK` it looks for the target and shows an error where that is missing.
 
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U16, U32};
@@ -24,7 +24,6 @@ const LX_SYMLINK_VERSION: u32 = 2;
 /// Most bytes of reparse data with its head ([MS-FSCC] 2.1.2.2).
 const MAX_LENGTH: usize = 16 * 1024;
 
-const DOT: u16 = 0x2E;
 const SLASH: u16 = 0x2F;
 const BACKSLASH: u16 = 0x5C;
 const COLON: u16 = 0x3A;
@@ -43,9 +42,25 @@ impl ReparsePoint {
     }
 }
 
-/// The reparse point of a link to `target`, which is spelled with slashes; `depth` is how many
-/// directories the link lies in, the root not counted. `None` where the target cannot be stored.
-pub(super) fn symlink(target: &[u16], depth: usize) -> Result<Option<ReparsePoint>, MkfsError> {
+/// What a relative link leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// A file of the volume.
+    File,
+    /// A directory of the volume.
+    Directory,
+    /// Another link of the volume.
+    Link,
+    /// Nothing on the volume, or nothing with exactly these names.
+    Elsewhere,
+}
+
+/// The reparse point of a link to `target`, which is spelled with slashes. `None` where the target
+/// cannot be stored.
+pub(super) fn symlink(
+    target: &[u16],
+    destination: Destination,
+) -> Result<Option<ReparsePoint>, MkfsError> {
     if target.is_empty() {
         return Ok(None);
     }
@@ -53,7 +68,7 @@ pub(super) fn symlink(target: &[u16], depth: usize) -> Result<Option<ReparsePoin
         let path = backslashed(target);
         let substitute: Vec<u16> = r"\??\".encode_utf16().chain(path.iter().copied()).collect();
         windows_symlink(&substitute, &path, 0)?
-    } else if is_windows_relative(target) && stays_in_volume(target, depth) {
+    } else if destination != Destination::Elsewhere && is_windows_relative(target) {
         let path = backslashed(target);
         windows_symlink(&path, &path, SYMLINK_RELATIVE)?
     } else {
@@ -76,18 +91,6 @@ fn is_windows_relative(target: &[u16]) -> bool {
     target
         .split(|unit| *unit == SLASH)
         .all(|name| !name.is_empty() && name.iter().all(|unit| is_name_unit(*unit)))
-}
-
-/// Whether no step of the target goes above the root of the volume.
-fn stays_in_volume(target: &[u16], depth: usize) -> bool {
-    target
-        .split(|unit| *unit == SLASH)
-        .try_fold(depth, |depth, name| match name {
-            [DOT] => Some(depth),
-            [DOT, DOT] => depth.checked_sub(1),
-            _ => depth.checked_add(1),
-        })
-        .is_some()
 }
 
 fn is_name_unit(unit: u16) -> bool {
@@ -157,7 +160,11 @@ mod tests {
     use super::*;
 
     fn link(target: &str) -> Option<ReparsePoint> {
-        symlink(&target.encode_utf16().collect::<Vec<_>>(), 2).unwrap()
+        symlink(
+            &target.encode_utf16().collect::<Vec<_>>(),
+            Destination::File,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -179,16 +186,7 @@ mod tests {
             assert_eq!(point.tag, TAG_SYMLINK, "{target}");
             assert_eq!(point.value[16..20], SYMLINK_RELATIVE.to_le_bytes());
         }
-        for target in [
-            "/etc/passwd",
-            "a//b",
-            "a/",
-            "a:b",
-            r"a\b",
-            "/",
-            "tab\t",
-            "../../../x",
-        ] {
+        for target in ["/etc/passwd", "a//b", "a/", "a:b", r"a\b", "/", "tab\t"] {
             let point = link(target).unwrap();
             assert_eq!(point.tag, TAG_LX_SYMLINK, "{target}");
             assert_eq!(point.value[12..], *target.as_bytes());
@@ -196,10 +194,17 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_leads_nowhere_on_the_volume_keeps_its_text() {
+        let target: Vec<u16> = "a/b".encode_utf16().collect();
+        let point = symlink(&target, Destination::Elsewhere).unwrap().unwrap();
+        assert_eq!(point.tag, TAG_LX_SYMLINK);
+    }
+
+    #[test]
     fn a_target_that_no_form_holds_is_none() {
         assert_eq!(link(""), None);
         assert_eq!(link(&"/x".repeat(9000)), None);
-        assert_eq!(symlink(&[SLASH, 0xD800], 0).unwrap(), None);
+        assert_eq!(symlink(&[SLASH, 0xD800], Destination::File).unwrap(), None);
         // Too long twice over, but not once.
         assert_eq!(link(&"x".repeat(5000)).unwrap().tag, TAG_LX_SYMLINK);
     }

@@ -287,32 +287,55 @@ fn times_and_attributes_are_kept() {
 
 #[test]
 fn links_are_reparse_points_and_listed_as_such() {
+    const WINDOWS: u32 = 0xA000_000C;
+    const UNIX: u32 = 0xA000_001D;
     let mut tree = MemoryTree::new();
+    let folder = tree.add_directory(NodeId::ROOT, name("folder"));
+    // Links may come before what they lead to.
     for number in 0..3000 {
-        tree.add_symlink(
-            NodeId::ROOT,
-            name(&format!("l{number}")),
-            "x/y",
-            number % 2 == 0,
-        );
+        let target = if number % 2 == 0 { "sub" } else { "sub/file" };
+        tree.add_symlink(folder, name(&format!("l{number}")), target, false);
     }
-    tree.add_symlink(NodeId::ROOT, name("unix"), "/etc/passwd", false);
-    tree.add_symlink(NodeId::ROOT, name("long"), &"d/".repeat(1500), false);
-    tree.add_symlink(NodeId::ROOT, name("impossible"), "", false);
+    let sub = tree.add_directory(folder, name("sub"));
+    tree.add_file(sub, name("file"), b"x");
+    let links = [
+        ("absolute", "/etc/passwd", UNIX, false),
+        ("dangling", "none", UNIX, false),
+        ("case", "sub/File", UNIX, false),
+        ("out", "../../x", UNIX, false),
+        ("through a file", "sub/file/x", UNIX, false),
+        ("through a link", "l0/file", UNIX, false),
+        ("slash", "sub/", UNIX, false),
+        ("up", "../folder/./sub", WINDOWS, true),
+        ("root", "..", WINDOWS, true),
+        ("self", "self", WINDOWS, false),
+        ("to a link", "l1", WINDOWS, false),
+        ("drive", "C:/Windows", WINDOWS, false),
+    ];
+    for (link, target, _, _) in links {
+        tree.add_symlink(folder, name(link), target, false);
+    }
+    tree.add_symlink(folder, name("long"), &"d/".repeat(1500), false);
+    tree.add_symlink(folder, name("impossible"), "", false);
     let (report, mut reader) = built(16 * MIB, &tree);
-    assert_eq!((report.symlinks, report.skipped.len()), (3002, 1));
+    assert_eq!((report.symlinks, report.skipped.len()), (3013, 1));
+    assert_eq!(report.skipped[0].path, "folder/impossible");
     let found = reader.walk();
-    assert_eq!(found.len(), 3002);
-    assert!(
-        found
-            .values()
-            .all(|entry| entry.attributes & REPARSE_POINT != 0)
-    );
-    assert!(found["l0"].is_directory && !found["l1"].is_directory);
-    let tag = |path: &str| found[path].reparse.as_ref().unwrap()[..4].to_vec();
-    assert_eq!(tag("l1"), 0xA000_000C_u32.to_le_bytes());
-    assert_eq!(tag("unix"), 0xA000_001D_u32.to_le_bytes());
-    assert_eq!(found["long"].reparse.as_ref().unwrap().len(), 12 + 3000);
+    assert_eq!(found.len(), 3013 + 3);
+    let tag = |path: &str| {
+        let value = found[path].reparse.as_ref().unwrap();
+        u32::from_le_bytes(value[..4].try_into().unwrap())
+    };
+    for (link, _, expected, directory) in links {
+        let path = format!("folder/{link}");
+        assert_eq!(tag(&path), expected, "{link}");
+        assert_eq!(found[&path].is_directory, directory, "{link}");
+        assert!(found[&path].attributes & REPARSE_POINT != 0);
+    }
+    assert_eq!(tag("folder/l0"), WINDOWS);
+    assert!(found["folder/l0"].is_directory && !found["folder/l1"].is_directory);
+    let long = found["folder/long"].reparse.as_ref().unwrap();
+    assert_eq!(long.len(), 12 + 3000);
 }
 
 #[test]
