@@ -5,6 +5,8 @@
 //! run this one first.
 
 mod apt;
+pub(crate) mod ntfsck;
+pub(crate) mod suite;
 mod tools;
 
 use crate::arguments::Arguments;
