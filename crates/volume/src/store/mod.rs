@@ -22,7 +22,7 @@ mod tests;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::error::{Result, VolumeError};
+use crate::error::{Result, VolumeError, VolumeErrorKind};
 use crate::name::VolumeName;
 use crate::record::VolumeRecord;
 use database::{Database, SCHEMA_VERSION};
@@ -41,25 +41,27 @@ pub struct Store {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// The database was missing and was rebuilt from the rescue records.
+    /// The database was missing or damaged and was rebuilt from the rescue records.
     Rebuilt(RebuildReport),
 }
 
 impl Store {
     /// Opens the store in `root`, which is made where it does not exist, and completes or undoes
-    /// what dead processes left. Where the database is missing but volumes are there, it is rebuilt
-    /// from their rescue records ([`Store::notices`] tells). A damaged database is an error: it is
-    /// replaced by [`Store::rebuild`] alone.
+    /// what dead processes left. Where the database is missing or damaged, it is rebuilt from the
+    /// rescue records of the volumes; a damaged one is kept under another name
+    /// ([`Store::notices`] tells).
     ///
     /// # Errors
     /// `InvalidArgument` where `root` holds other things than a store, `Damaged`, `Unsupported` for
-    /// a store of a newer version, `InUse` where others keep the database locked, `Io`.
+    /// a store of a newer version, `InUse` where others keep the database locked or work while it
+    /// is damaged, `Io`.
     pub fn open(root: &Path) -> Result<Self> {
         let folders = Folders::open(root)?;
         let mut notices = Vec::new();
-        let database = match open_database(&folders)? {
-            Some(database) => database,
-            None => {
+        let database = match open_database(&folders) {
+            Ok(Some(database)) => database,
+            Err(error) if !is_damage(&folders, &error)? => return Err(error),
+            Ok(None) | Err(_) => {
                 let (database, report) = make_database(&folders)?;
                 if !report.is_empty() {
                     notices.push(Notice::Rebuilt(report));
@@ -84,8 +86,7 @@ impl Store {
     pub fn rebuild(root: &Path) -> Result<RebuildReport> {
         let folders = Folders::open(root)?;
         let _alone = lock_store(&folders)?;
-        rebuild::set_database_aside(&folders)?;
-        let (_, report) = make_database_locked(&folders)?;
+        let (_, report) = replace_database_locked(&folders)?;
         Ok(report)
     }
 
@@ -135,7 +136,11 @@ fn open_database(folders: &Folders) -> Result<Option<Database>> {
     let database = Database::open(folders.path())?;
     match database.version()? {
         0 => Ok(None),
-        SCHEMA_VERSION => Ok(Some(database)),
+        SCHEMA_VERSION => {
+            // Opening reads next to nothing; this reads the schema and one index.
+            database.unfinished()?;
+            Ok(Some(database))
+        }
         found => Err(VolumeError::NewerStore {
             found,
             known: SCHEMA_VERSION,
@@ -143,13 +148,35 @@ fn open_database(folders: &Folders) -> Result<Option<Database>> {
     }
 }
 
-/// Makes the database, with other processes that want to do the same kept waiting.
+/// Whether what opening the database met is damage of its file. What is no file at all (a link,
+/// say) was put there by somebody, and is left for him to judge.
+fn is_damage(folders: &Folders, error: &VolumeError) -> Result<bool> {
+    let is_file = folder::metadata(folders.root(), DATABASE)?.is_some_and(|found| found.is_file());
+    Ok(is_file && error.kind() == VolumeErrorKind::Damaged)
+}
+
+/// Makes the database, or makes it anew where it is damaged, with other processes that want to do the same kept waiting.
 fn make_database(folders: &Folders) -> Result<(Database, RebuildReport)> {
     let _alone = lock_store(folders)?;
-    match open_database(folders)? {
-        Some(database) => Ok((database, RebuildReport::default())),
-        None => make_database_locked(folders),
+    match open_database(folders) {
+        Ok(Some(database)) => Ok((database, RebuildReport::default())),
+        Ok(None) => make_database_locked(folders),
+        Err(error) if is_damage(folders, &error)? => {
+            tracing::warn!(%error, "the database is damaged and is rebuilt");
+            replace_database_locked(folders)
+        }
+        Err(error) => Err(error),
     }
+}
+
+fn replace_database_locked(folders: &Folders) -> Result<(Database, RebuildReport)> {
+    let set_aside = rebuild::set_database_aside(folders)?;
+    let (database, report) = make_database_locked(folders)?;
+    let report = RebuildReport {
+        set_aside,
+        ..report
+    };
+    Ok((database, report))
 }
 
 fn make_database_locked(folders: &Folders) -> Result<(Database, RebuildReport)> {

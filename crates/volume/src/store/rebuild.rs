@@ -23,12 +23,14 @@ pub struct RebuildReport {
     pub restored: Vec<String>,
     /// Folders that were left alone, each with the reason.
     pub left: Vec<(String, String)>,
+    /// The name in the store that the database before this one was kept under, if there was one.
+    pub set_aside: Option<String>,
 }
 
 impl RebuildReport {
-    /// Whether there was nothing to rebuild from.
+    /// Whether there was nothing to rebuild, and nothing to rebuild it from.
     pub fn is_empty(&self) -> bool {
-        self.restored.is_empty() && self.left.is_empty()
+        self.restored.is_empty() && self.left.is_empty() && self.set_aside.is_none()
     }
 }
 
@@ -72,8 +74,9 @@ pub(super) fn remove_leftovers(folders: &Folders) -> Result<()> {
     Ok(())
 }
 
-/// Gives the database and what belongs to it another name. Refused while anybody works.
-pub(super) fn set_database_aside(folders: &Folders) -> Result<()> {
+/// Gives the database and what belongs to it another name, which is returned. Refused while anybody
+/// works.
+pub(super) fn set_database_aside(folders: &Folders) -> Result<Option<String>> {
     for name in folder::names(folders.locks(), LOCKS)? {
         let file = folder::open_existing(folders.locks(), &name);
         let free = file.is_ok_and(|file| file.into_std().try_lock().is_ok());
@@ -84,15 +87,17 @@ pub(super) fn set_database_aside(folders: &Folders) -> Result<()> {
     let stamp = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis());
+    let mut database = None;
     for companion in ["", "-wal", "-shm"] {
         let name = format!("{DATABASE}{companion}");
         if folder::metadata(folders.root(), &name)?.is_some() {
             let aside = format!("{DATABASE}.set-aside-{stamp}{companion}");
             folder::retry(|| folders.root().rename(&name, folders.root(), &aside))
                 .map_err(|error| VolumeError::host("renaming", name, error))?;
+            database.get_or_insert(aside);
         }
     }
-    Ok(())
+    Ok(database)
 }
 
 /// The rescue record of a folder, if its image is there too.
