@@ -1,3 +1,5 @@
+//! Entries of the block allocation table: what they mean, and where a block may lie.
+
 use blockio::MIB;
 
 use super::{BatEntry, BlockState, lies_in_file};

@@ -1,3 +1,5 @@
+//! Sizes and places that follow from the size of the disk, the block and the sector.
+
 use blockio::{MIB, SectorSize, TIB};
 use uuid::Uuid;
 

@@ -1,3 +1,5 @@
+//! The log in pieces: entries written are read back, and torn or stale ones are left out.
+
 use blockio::{ByteCount, ByteOffset, ByteRange, MIB, MemoryStorage, SimStorage, Storage};
 use uuid::Uuid;
 

@@ -1,3 +1,5 @@
+//! The map of the file: who holds what, what is free, and what overlaps.
+
 use super::{Claim, Run, Space, SpaceMap};
 
 fn run(start: u64, length: u64) -> Run {
