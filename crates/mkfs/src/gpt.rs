@@ -1,4 +1,5 @@
-//! The GUID partition table: written with one partition, read with suspicion.
+//! The GUID partition table: written with one partition, read with suspicion. Disks that have only
+//! a master boot record are read too.
 //!
 //! ```text
 //!   LBA 0            protective MBR
@@ -11,12 +12,14 @@
 
 mod checksum;
 mod format;
+mod mbr;
 mod read;
 mod write;
 
 use blockio::{ByteRange, SectorSize};
 use uuid::Uuid;
 
+pub use mbr::mbr_partitions;
 pub use read::{fuzz_gpt, partitions};
 pub use write::write;
 

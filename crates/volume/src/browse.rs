@@ -24,7 +24,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use blockio::{Disk, Window};
+use blockio::{ByteRange, Disk, Window};
 use mkfs::{FileSystem, NtTime};
 
 pub use copy_out::{CopyOptions, CopyReport, copy_out};
@@ -318,22 +318,25 @@ impl Seen {
     }
 }
 
-/// Opens the file system on `disk`: that of its first partition that has one, or of the whole disk
-/// where there is no partition table.
+/// Opens the file system on `disk`: that of its first partition (GPT, or primary by MBR) that has
+/// one, or of the whole disk where there is no partition table.
 ///
 /// # Errors
 /// `Unsupported` where no file system is found that can be read, `Damaged`, `Io`.
 pub fn open(disk: Arc<dyn Disk>) -> Result<Box<dyn FileSystemView>> {
     let mut found = FileSystem::Unknown;
-    let partitions = match mkfs::gpt::partitions(&*disk) {
-        Ok(partitions) => partitions,
+    let ranges: Vec<ByteRange> = match mkfs::gpt::partitions(&*disk) {
+        Ok(partitions) => partitions.iter().map(|entry| entry.range).collect(),
         Err(error) if error.kind() == mkfs::MkfsErrorKind::NotFound => {
-            return open_partition(disk, &mut found)?.ok_or(BrowseError::NoFileSystem { found });
+            if let Some(view) = open_partition(Arc::clone(&disk), &mut found)? {
+                return Ok(view);
+            }
+            mkfs::gpt::mbr_partitions(&*disk)?
         }
         Err(error) => return Err(error.into()),
     };
-    for partition in partitions {
-        let window = Window::new(Arc::clone(&disk), partition.range)?;
+    for range in ranges {
+        let window = Window::new(Arc::clone(&disk), range)?;
         if let Some(view) = open_partition(Arc::new(window), &mut found)? {
             return Ok(view);
         }

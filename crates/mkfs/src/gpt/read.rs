@@ -219,7 +219,7 @@ fn refuse_overlaps(partitions: &[PartitionEntry], place: &Place) -> Result<(), M
     Ok(())
 }
 
-/// Body of the fuzz target of [`partitions`]: `data` is a disk, read with both sector sizes; with
+/// Body of the fuzz target of [`partitions`] and [`super::mbr_partitions`]: `data` is a disk, read with both sector sizes; with
 /// checksums put right as well, so that what stands behind them is reached.
 ///
 /// Work is bounded by the length of `data`.
@@ -241,6 +241,7 @@ fn read_as_disk(bytes: Vec<u8>, sector: SectorSize) {
     };
     // Only that it returns is asked for.
     drop(partitions(&disk));
+    drop(super::mbr_partitions(&disk));
 }
 
 fn put_checksums_right(bytes: &mut [u8], sector: usize) {

@@ -187,3 +187,40 @@ fn the_fuzz_body_returns_on_mutated_tables() {
     fuzz_gpt(&[]);
     fuzz_gpt(&[0xFF; 5000]);
 }
+
+/// A disk of 1 MiB whose master boot record has one entry.
+fn with_record(boot: u8, os_type: u8, start: u32, count: u32) -> FileDisk {
+    let mut bytes = vec![0; 1 << 20];
+    bytes[446] = boot;
+    bytes[450] = os_type;
+    bytes[454..458].copy_from_slice(&start.to_le_bytes());
+    bytes[458..462].copy_from_slice(&count.to_le_bytes());
+    bytes[510..512].copy_from_slice(&[0x55, 0xAA]);
+    FileDisk::new(Box::new(MemoryStorage::from_bytes(bytes)), SectorSize::B512).unwrap()
+}
+
+#[test]
+fn the_primary_partitions_of_a_master_boot_record_are_found() {
+    // The disks that Windows initialised in the corpus could not be looked into: they have an MBR.
+    for boot in [0, 0x80] {
+        let found = mbr_partitions(&with_record(boot, 7, 128, 1000)).unwrap();
+        let range = ByteRange::new(ByteOffset(128 * 512), ByteCount(1000 * 512)).unwrap();
+        assert_eq!(found, [range]);
+    }
+    for (boot, os_type, count) in [(1, 7, 1000), (0, 0, 1000), (0, 5, 1000), (0, 7, 0)] {
+        let found = mbr_partitions(&with_record(boot, os_type, 128, count)).unwrap();
+        assert_eq!(found, [], "{boot} {os_type} {count}");
+    }
+    assert_eq!(
+        mbr_partitions(&written(3 * MIB, SectorSize::B512).0).unwrap(),
+        []
+    );
+}
+
+#[test]
+fn a_record_that_leaves_the_disk_is_damage() {
+    for (start, count) in [(2048, 1), (1, 2048), (0, 10), (u32::MAX, u32::MAX)] {
+        let error = mbr_partitions(&with_record(0, 7, start, count)).unwrap_err();
+        assert_eq!(error.kind(), MkfsErrorKind::Damaged, "{start} {count}");
+    }
+}

@@ -1,10 +1,11 @@
 //! NTFS through the crate `ntfs`; directories are read by [`index`], which follows no pointers.
 //!
-//! Limits: compressed and encrypted files are refused; of a file that Windows never wrote to its
-//! end (valid data shorter than the size) the rest is read as it lies on disk.
+//! Limits: files that are compressed, encrypted or kept by Windows behind a reparse point are
+//! refused. What lies behind the valid data of a file reads as zeros, whatever its clusters hold.
 
 mod index;
 mod link;
+mod valid;
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -150,6 +151,7 @@ impl NtfsView {
                 expected: "a file",
             });
         }
+        refuse_reparse_point(&file, &mut self.disk, path)?;
         let Some(item) = file.data(&mut self.disk, "") else {
             return Ok(0);
         };
@@ -167,6 +169,8 @@ impl NtfsView {
                 });
             }
         }
+        let valid = valid::length(&attribute, &mut self.disk, path)?;
+        let mut sink = valid::ValidSink::new(sink, valid);
         let value = attribute.value(&mut self.disk).map_err(damaged(path))?;
         match value {
             NtfsAttributeValue::NonResident(value) => {
@@ -177,7 +181,12 @@ impl NtfsView {
                     match run.data_position().value() {
                         None => guard::outside(|| sink.hole(len))
                             .map_err(|error| BrowseError::host(path, error))?,
-                        Some(start) => copy(&mut self.disk, start.get(), len, path, sink)?,
+                        Some(start) => {
+                            let valid = len.min(sink.valid_left());
+                            copy(&mut self.disk, start.get(), valid, path, &mut sink)?;
+                            guard::outside(|| sink.hole(len - valid))
+                                .map_err(|error| BrowseError::host(path, error))?;
+                        }
                     }
                     left -= len;
                 }
@@ -189,8 +198,26 @@ impl NtfsView {
                 }
                 Ok(value.len())
             }
-            value => read_value(value, &mut self.disk, path, sink),
+            value => read_value(value, &mut self.disk, path, &mut sink),
         }
+    }
+}
+
+/// Refuses links, which are no files, and files whose content Windows keeps elsewhere: their data
+/// reads as zeros, which would pass for the content.
+fn refuse_reparse_point(file: &NtfsFile<'_>, disk: &mut Metered, path: &str) -> Result<()> {
+    let kind = NtfsAttributeType::ReparsePoint;
+    let bytes = attribute_bytes(file, disk, kind, "", link::MAX_REPARSE_BYTES, path)?;
+    match bytes {
+        None => Ok(()),
+        Some(bytes) if link::is_link(&bytes) => Err(BrowseError::WrongKind {
+            path: path.into(),
+            expected: "a file but a link, which is not followed",
+        }),
+        Some(_) => Err(BrowseError::Unsupported {
+            path: path.into(),
+            what: "a file that only Windows can read (reparse point)",
+        }),
     }
 }
 

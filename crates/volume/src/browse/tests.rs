@@ -433,3 +433,65 @@ fn mutated_ntfs_volumes_end_in_answers() {
     ];
     check_mutations(&bytes, &hot, 30);
 }
+
+/// Where the `$DATA` attribute of "big" begins: both sizes of its header are known.
+fn data_attribute_of_big(bytes: &[u8]) -> usize {
+    let sizes = [300_000_u64.to_le_bytes(), 300_000_u64.to_le_bytes()].concat();
+    let found: Vec<usize> = (48..bytes.len() - 16)
+        .step_by(8)
+        .filter(|at| bytes[*at..*at + 16] == sizes)
+        .collect();
+    let [at] = found[..] else {
+        panic!("{found:?}");
+    };
+    at - 48
+}
+
+#[test]
+fn what_lies_behind_the_valid_data_reads_as_zeros() {
+    // A file that was made longer and not written to its end showed what its clusters held before.
+    for valid in [0, 1, 4096, 123_457, 299_999, 300_000] {
+        let mut bytes = ntfs_bytes();
+        let at = data_attribute_of_big(&bytes) + 56;
+        bytes[at..at + 8].copy_from_slice(&u64::try_from(valid).unwrap().to_le_bytes());
+        let mut expected = pattern(300_000);
+        expected[valid..].fill(0);
+        let mut view = open_bytes(bytes).unwrap();
+        assert!(content(&mut *view, "docs/big") == expected, "{valid}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_as_they_lie_are_refused() {
+    for (flag, word) in [(0x0001_u16, "compressed"), (0x4000, "encrypted")] {
+        let mut bytes = ntfs_bytes();
+        let at = data_attribute_of_big(&bytes) + 12;
+        bytes[at..at + 2].copy_from_slice(&flag.to_le_bytes());
+        let mut view = open_bytes(bytes).unwrap();
+        let error = view.read_file("docs/big", &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), VolumeErrorKind::Unsupported);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[test]
+fn a_link_is_not_read_as_an_empty_file() {
+    // `cvol cat` of a link printed nothing and said that all was well.
+    let mut view = open_bytes(ntfs_bytes()).unwrap();
+    let error = view.read_file("link", &mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), VolumeErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("a link"), "{error}");
+}
+
+#[test]
+fn a_disk_with_a_master_boot_record_can_be_looked_into() {
+    let volume = fat_bytes();
+    let mut disk = vec![0; 128 * 512];
+    let sectors = u32::try_from(volume.len() / 512).unwrap();
+    disk[450] = 0x0C;
+    disk[454..458].copy_from_slice(&128_u32.to_le_bytes());
+    disk[458..462].copy_from_slice(&sectors.to_le_bytes());
+    disk[510..512].copy_from_slice(&[0x55, 0xAA]);
+    disk.extend(volume);
+    check_view(&mut *open_bytes(disk).unwrap());
+}

@@ -28,6 +28,14 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
         .map(u32::from_le_bytes)
 }
 
+/// Whether a reparse point is a link.
+pub(super) fn is_link(reparse: &[u8]) -> bool {
+    matches!(
+        u32_at(reparse, 0),
+        Some(TAG_SYMLINK | TAG_MOUNT_POINT | TAG_LX_SYMLINK)
+    )
+}
+
 /// Where a link points: relative targets with `/`, others as they are stored.
 pub(super) fn target(reparse: &[u8], path: &str) -> Result<String> {
     let damaged = || BrowseError::damaged(path, "its reparse point is cut short");
