@@ -155,12 +155,21 @@ fn hint_for(error: &engine::Error) -> Option<String> {
         }
         (ErrorKind::AlreadyExists, _) => "use `--force` to replace it, or choose another name",
         (ErrorKind::InUse, _) => "wait until the other program has let go of it, then try again",
+        (ErrorKind::Damaged, Subject::Database) => {
+            "move `state.db` out of the folder of the store: the next command builds it anew from \
+             the records beside the images"
+        }
         (ErrorKind::Damaged, _) => "`cvol check` tells more; restore the image from a copy",
         (ErrorKind::NoSpace, _) => "free space on the host, or use another folder (`--root`)",
         (ErrorKind::InvalidArgument, Subject::Settings) => {
             "give the folder of the store with `--root` or CVOL_ROOT"
         }
-        (ErrorKind::InvalidArgument, _) => "see `cvol help` for what each verb takes",
+        (ErrorKind::InvalidArgument, Subject::PathInVolume) => {
+            "`cvol ls -l NAME:/path` shows what it is; `cat` reads files, `ls` and `tree` show folders"
+        }
+        (ErrorKind::InvalidArgument, _) => {
+            "the help of the verb says what is allowed, as `cvol create --help` does"
+        }
         _ => return None,
     };
     Some(hint.to_owned())

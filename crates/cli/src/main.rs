@@ -5,6 +5,7 @@
 //!   reference   what an argument names       output/*    tables, JSON, safe names
 //!   failure     what is told of an error     exit        the code it ends with
 //!   progress    the bar                      interrupt   Ctrl-C
+//!   notice      what the store did on its own
 //! ```
 //!
 //! Everything it knows of volumes and images comes from `engine`; its JSON documents are its own.
@@ -16,6 +17,7 @@ mod command;
 mod exit;
 mod failure;
 mod interrupt;
+mod notice;
 mod output;
 mod progress;
 mod reference;
@@ -39,8 +41,11 @@ fn main() -> ExitCode {
     };
     let form = form(&arguments.global);
     interrupt::listen();
-    let result =
-        context(&arguments.global, form).and_then(|context| command::run(arguments.verb, &context));
+    let result = context(&arguments.global, form).and_then(|context| {
+        let result = command::run(arguments.verb, &context);
+        notice::tell(context.engine.notices(), form);
+        result
+    });
     ExitCode::from(match result {
         Ok(Outcome::Done) => exit::OK,
         Ok(Outcome::ProblemsFound) => exit::PROBLEMS_FOUND,

@@ -45,6 +45,8 @@ pub enum ErrorKind {
 pub enum Subject {
     /// A volume of the store, or the store itself.
     Volume,
+    /// The database of the store.
+    Database,
     /// An image file.
     Image,
     /// A path in a volume or image.
@@ -140,6 +142,7 @@ impl Error {
     pub fn subject(&self) -> Subject {
         match self {
             Self::NoDataFolder => Subject::Settings,
+            Self::Volume(error) if error.is_of_database() => Subject::Database,
             Self::Volume(_) | Self::InvalidRequest { .. } | Self::Unsupported { .. } => {
                 Subject::Volume
             }

@@ -5,7 +5,7 @@
 
 use std::cell::OnceCell;
 
-use volume::Store;
+use volume::{Notice, Store};
 
 use crate::config::Config;
 use crate::error::Result;
@@ -28,6 +28,12 @@ impl Engine {
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What opening the store did beyond opening it, for the user to know; nothing where no operation
+    /// has needed the store.
+    pub fn notices(&self) -> &[Notice] {
+        self.store.get().map_or(&[], Store::notices)
     }
 
     /// The store, opened now if it was not yet. Opening completes or undoes what a crash left.

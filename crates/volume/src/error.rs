@@ -213,6 +213,15 @@ impl VolumeError {
     }
 
     /// A contradiction in the store.
+    /// Whether it is about the database of the store, not about one volume.
+    pub fn is_of_database(&self) -> bool {
+        match self {
+            Self::Database { .. } => true,
+            Self::Damaged { file, .. } => file == crate::store::folder::DATABASE,
+            _ => false,
+        }
+    }
+
     pub(crate) fn damaged(file: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Damaged {
             file: file.into(),

@@ -6,6 +6,7 @@
 mod browse;
 mod help;
 mod images;
+mod notices;
 mod usage;
 mod volumes;
 
