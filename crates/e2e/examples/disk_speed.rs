@@ -4,6 +4,12 @@
 //! operations a second, from rounds that alternate the two. `disk_speed FOLDER allocate COUNT` makes
 //! COUNT allocating 4 KiB writes, each followed by a flush, and prints the seconds they took.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a measurement that cannot go on has failed"
+)]
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

@@ -1,10 +1,15 @@
 //! Every committed input of the fuzz targets, given to the bodies of the targets. An input that once
 //! brought a target down stays here and must not do so again.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::PathBuf;
 
+/// What a target does with an input.
+type Body = fn(&[u8]);
+
 /// Each target with its body.
-const TARGETS: &[(&str, fn(&[u8]))] = &[
+const TARGETS: &[(&str, Body)] = &[
     ("vhdx_open", vdisk::vhdx::fuzz_open),
     ("vhdx_changes", vdisk::vhdx::fuzz_open_fixed),
     ("vhd_open", vdisk::vhd::fuzz_open),

@@ -3,7 +3,14 @@
 //! A test that needs a tool asks for it by [`tools::needs`]: absent, the test is skipped by name at
 //! a desk and fails where `CI` is set.
 #![cfg(unix)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
+mod browse;
 mod command;
 mod corpus;
 mod fat32;
