@@ -14,9 +14,10 @@ pub(super) fn units_of(name: &OsStr) -> (Vec<u16>, bool) {
     (name.encode_wide().collect(), false)
 }
 
-/// The attributes that a tree can carry.
+/// The attributes that a tree can carry, but not ARCHIVE: a new file has it whatever its source
+/// says, and on the host it tells of backups there, not of the tree.
 pub(super) fn attributes(metadata: &Metadata) -> Attributes {
-    Attributes::from_bits(metadata.file_attributes())
+    Attributes::from_bits(metadata.file_attributes() & !Attributes::ARCHIVE.bits())
 }
 
 /// Bytes that may hold data; what a sparse file really holds is not said here.
