@@ -8,11 +8,15 @@ use crate::failure::{Failure, Outcome};
 use crate::setup::Group;
 use crate::{process, setup};
 
+/// How many crash states the tests of VHDX images try at least; plain `cargo test` tries fewer.
+const CRASH_STATES: &str = "CVOL_CRASH_STATES";
+
 pub(crate) const HELP: &str = "\
 usage: cargo xtask test [-p CRATE]... [--skip-missing] [-- ARGS]
 
 Installs the independent tools that judge cvol (as root; otherwise says which to install), then
-runs every test: unit, documentation and end-to-end tests, and the fuzz corpus.
+runs every test: unit, documentation and end-to-end tests, the fuzz corpus, and 100,000 simulated
+crashes of VHDX images (or CVOL_CRASH_STATES).
 
   -p CRATE         only this crate; may be given several times
   --skip-missing   go on without tools that are missing: their tests are skipped by name
