@@ -45,6 +45,7 @@ pub(super) fn run(target: &Target) -> Outcome {
     let mut build = target.cargo("build");
     process::run(build.args(["-p", "cli", "--bin", "cvol"]))?;
     let wine = Wine::prepare()?;
+    let _up = wine.stay_up()?;
     let there = Side::new(
         "there",
         wine.command(&target.programs("debug").join("cvol.exe")),

@@ -89,6 +89,7 @@ pub(crate) fn lint(target: &Target, crates: &[String]) -> Outcome {
 /// The test suites under Wine. Documentation tests run on this machine alone.
 pub(crate) fn run_tests(target: &Target, crates: &[String], words: &[String]) -> Outcome {
     let wine = wine::Wine::prepare()?;
+    let _up = wine.stay_up()?;
     let mut test = target.cargo("test");
     wine.equip(&mut test);
     test.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", wine.program());

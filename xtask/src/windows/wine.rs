@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use crate::failure::{Failure, Outcome};
 use crate::{process, workspace};
@@ -65,6 +65,18 @@ impl Wine {
         command
     }
 
+    /// Keeps Wine's services up until the guard is dropped: they end with the last program, and
+    /// starting them takes over a second each time.
+    pub(crate) fn stay_up(&self) -> Result<StayingUp, Failure> {
+        let mut command = self.command(Path::new("cmd"));
+        command.args(["/c", "set /p line="]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        let child = command
+            .spawn()
+            .map_err(|error| Failure::new(format!("cannot start Wine: {error}")))?;
+        Ok(StayingUp(child))
+    }
+
     fn system_folder(&self) -> PathBuf {
         self.prefix.join("drive_c/windows/system32")
     }
@@ -103,6 +115,18 @@ impl Wine {
             .arg(&code)
             .arg("-ladvapi32");
         process::run(&mut compiler)
+    }
+}
+
+/// A program that waits for the end of its input.
+#[derive(Debug)]
+pub(crate) struct StayingUp(Child);
+
+impl Drop for StayingUp {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        // Nothing is lost where it ended before.
+        let _ = self.0.wait();
     }
 }
 
