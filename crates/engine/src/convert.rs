@@ -80,7 +80,12 @@ impl Engine {
                 files: None,
             })
         };
-        let summary = vdisk::convert(&*source, &*target, &report)
+        // Threads that race for blocks give them out in an order that differs from run to run.
+        let convert = match request.source_date_epoch {
+            Some(_) => vdisk::convert_in_order,
+            None => vdisk::convert,
+        };
+        let summary = convert(&*source, &*target, &report)
             .map_err(Error::image("convert", request.source.to_string()))?;
         let virtual_size = target.size();
         // Closing makes the bytes durable; the file is closed before its name changes, since

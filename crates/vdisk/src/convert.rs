@@ -67,6 +67,28 @@ pub fn convert(
     target: &dyn Disk,
     progress: &dyn Fn(Progress) -> ControlFlow<()>,
 ) -> Result<ConvertSummary, ImageError> {
+    copy_with(WORKERS, source, target, progress)
+}
+
+/// As [`convert`], but writes in the order of the disk: a target then gives out its blocks in that
+/// order too, and the same source makes the same image, byte by byte.
+///
+/// # Errors
+/// As for [`convert`].
+pub fn convert_in_order(
+    source: &dyn Disk,
+    target: &dyn Disk,
+    progress: &dyn Fn(Progress) -> ControlFlow<()>,
+) -> Result<ConvertSummary, ImageError> {
+    copy_with(1, source, target, progress)
+}
+
+fn copy_with(
+    workers: usize,
+    source: &dyn Disk,
+    target: &dyn Disk,
+    progress: &dyn Fn(Progress) -> ControlFlow<()>,
+) -> Result<ConvertSummary, ImageError> {
     let total = source.size();
     if total > target.size() {
         return Err(ImageError::TooLarge {
@@ -85,7 +107,7 @@ pub fn convert(
     let (sender, receiver) = sync_channel(QUEUE);
     let receiver = Mutex::new(receiver);
     thread::scope(|scope| {
-        for _ in 0..WORKERS {
+        for _ in 0..workers {
             scope.spawn(|| shared.work(&receiver));
         }
         let send = |chunk| {

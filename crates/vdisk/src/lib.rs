@@ -32,7 +32,7 @@ mod report;
 pub mod vhd;
 pub mod vhdx;
 
-pub use convert::{ConvertSummary, Progress, convert};
+pub use convert::{ConvertSummary, Progress, convert, convert_in_order};
 pub use error::{ImageError, ImageErrorKind};
 pub use gate::{DenyAll, ParentGate};
 pub use ids::IdSource;
