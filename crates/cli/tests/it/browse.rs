@@ -1,6 +1,8 @@
 //! Filled volumes: create --from, ls, cat, tree, cp.
 
-use crate::Scratch;
+use std::process::Stdio;
+
+use crate::{Scratch, started};
 
 /// A volume of each file system, filled from the same folder.
 fn with_volume(file_system: &str) -> Scratch {
@@ -102,11 +104,10 @@ fn an_image_file_can_be_looked_into_without_a_store() {
     let scratch = with_volume("ntfs");
     scratch.ok(&["convert", "data", "data.vhd"]);
     let elsewhere = scratch.path("elsewhere");
-    let output = scratch
-        .command(&["cat", "--image", "data.vhd", "/readme.txt"])
-        .env("CVOL_ROOT", &elsewhere)
-        .output()
-        .unwrap();
+    let output = started(|| {
+        let mut command = scratch.command(&["cat", "--image", "data.vhd", "/readme.txt"]);
+        command.env("CVOL_ROOT", &elsewhere).output()
+    });
     assert_eq!(output.stdout, b"hello\n");
     assert!(!elsewhere.exists());
     let listed = scratch.ok(&["ls", "--image", "data.vhd", "/img"]);
@@ -123,12 +124,11 @@ fn a_reader_that_goes_away_is_no_error_of_a_walk_or_a_read() {
         &["cat", "data:/img/a.bin"],
         &["ls", "data"],
     ] {
-        let mut child = scratch
-            .command(arguments)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = started(|| {
+            let mut command = scratch.command(arguments);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn()
+        });
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");

@@ -50,7 +50,7 @@ impl Scratch {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
-        Run::of(self.command(arguments).output().unwrap())
+        Run::of(started(|| self.command(arguments).output()))
     }
 
     /// Runs, and insists on success.
@@ -100,6 +100,19 @@ impl Run {
     pub(crate) fn lines(&self) -> Vec<&str> {
         self.stdout.lines().collect()
     }
+}
+
+/// Starts a process. Under load Wine now and then answers ERROR_INTERNAL_ERROR: the new process
+/// died before its program began. Nothing was done then, so it is started again.
+pub(crate) fn started<T>(mut start: impl FnMut() -> std::io::Result<T>) -> T {
+    const ERROR_INTERNAL_ERROR: i32 = 1359;
+    for _ in 0..4 {
+        match start() {
+            Err(error) if cfg!(windows) && error.raw_os_error() == Some(ERROR_INTERNAL_ERROR) => {}
+            result => return result.unwrap(),
+        }
+    }
+    start().unwrap()
 }
 
 /// The names in a folder, sorted.

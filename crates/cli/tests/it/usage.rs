@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::Stdio;
 
-use crate::Scratch;
+use crate::{Scratch, started};
 
 #[test]
 fn a_wrong_command_line_ends_with_2_and_says_why() {
@@ -99,11 +99,10 @@ fn what_is_not_supported_ends_with_7() {
 #[test]
 fn an_epoch_that_is_no_number_is_refused() {
     let scratch = Scratch::new();
-    let output = scratch
-        .command(&["create", "data", "--size", "16M", "--fs", "none"])
-        .env("SOURCE_DATE_EPOCH", "yesterday")
-        .output()
-        .unwrap();
+    let output = started(|| {
+        let mut command = scratch.command(&["create", "data", "--size", "16M", "--fs", "none"]);
+        command.env("SOURCE_DATE_EPOCH", "yesterday").output()
+    });
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(scratch.ok(&["ls", "-q"]).stdout, "");
 }
@@ -120,12 +119,11 @@ fn a_folder_that_is_no_store_is_left_alone() {
 #[test]
 fn a_reader_that_goes_away_ends_the_program_quietly() {
     let scratch = Scratch::new();
-    let mut child = scratch
-        .command(&["completions", "zsh"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = started(|| {
+        let mut command = scratch.command(&["completions", "zsh"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn()
+    });
     // Nobody ever reads: the pipe is closed before the program has written.
     drop(child.stdout.take());
     let mut stderr = String::new();

@@ -186,3 +186,35 @@ fn options_beat_the_environment_for_the_root() {
     assert_eq!(scratch.ok(&["ls", "-q", "--root", other]).stdout, "data\n");
     assert!(!names_in(&scratch.path("other")).is_empty());
 }
+
+#[test]
+fn processes_at_once_lose_nothing_and_double_nothing() {
+    let scratch = Scratch::new();
+    let small = ["--size", "16M", "--fs", "none"];
+    let made = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for process in 0..3 {
+            let (scratch, made) = (&scratch, &made);
+            scope.spawn(move || {
+                let own = format!("own-{process}");
+                scratch.make_volume(&own);
+                scratch.make_volume(&format!("kept-{process}"));
+                let run = scratch.run(&[&["create", "shared"][..], &small].concat());
+                match run.code {
+                    0 => made.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                    code => {
+                        assert_eq!(code, 4, "{}", run.stderr);
+                        0
+                    }
+                };
+                assert!(scratch.ok(&["ls", "-q"]).lines().contains(&own.as_str()));
+                scratch.ok(&["rm", &own]);
+            });
+        }
+    });
+    assert_eq!(made.into_inner(), 1);
+    let listed = scratch.ok(&["ls", "-q"]).stdout;
+    assert_eq!(listed, "kept-0\nkept-1\nkept-2\nshared\n");
+    assert_eq!(names_in(&scratch.path("store/volumes")).len(), 4);
+    assert_eq!(names_in(&scratch.path("store/locks")), [""; 0]);
+}
