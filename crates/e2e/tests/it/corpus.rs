@@ -34,7 +34,8 @@ fn manifest(corpus: &Path) -> Vec<Row> {
     rows
 }
 
-fn unpack(corpus: &Path, file: &str, folder: &Path) -> std::path::PathBuf {
+/// One image of the corpus, unpacked into `folder`.
+pub(crate) fn unpack(corpus: &Path, file: &str, folder: &Path) -> std::path::PathBuf {
     let target = folder.join(file.replace('/', "_"));
     let packed = std::fs::File::open(corpus.join(format!("{file}.zst"))).unwrap();
     let mut output = std::fs::File::create(&target).unwrap();

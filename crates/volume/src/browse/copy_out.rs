@@ -191,7 +191,10 @@ impl Copy<'_> {
         })?;
         self.fill(view, place, &directory, depth)?;
         drop(directory);
-        set_modified(parent, name, entry.modified);
+        // The time of the root is not known.
+        if place.path() != "/" {
+            set_modified(parent, name, entry.modified);
+        }
         Ok(())
     }
 
