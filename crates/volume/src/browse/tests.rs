@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use super::*;
 use crate::error::VolumeErrorKind;
@@ -213,7 +212,7 @@ fn check_copy(view: &mut dyn FileSystemView, with_links: bool) {
     #[cfg(unix)]
     if with_links {
         let target = fs::read_link(out.join("link")).unwrap();
-        assert_eq!(target, Path::new("Docs/a.txt"));
+        assert_eq!(target, std::path::Path::new("Docs/a.txt"));
         assert!(!out.join("away").exists());
         assert_eq!(report.left_out, ["/away"]);
     }
