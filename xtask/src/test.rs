@@ -36,6 +36,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     command
         .arg("test")
         .env("CVOL_NTFSCK", setup::ntfsck::program());
+    if std::env::var_os(CRASH_STATES).is_none() {
+        command.env(CRASH_STATES, "100000");
+    }
     if crates.is_empty() {
         command.arg("--workspace");
     }
