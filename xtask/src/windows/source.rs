@@ -5,7 +5,6 @@
 //! are not the machine's), unpacked in the target folder and linked to where cargo looks for it in
 //! the toolchain. Doing it again changes nothing; a link that leads nowhere is made anew.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -85,6 +84,8 @@ fn download(apt: &Suite, version: &str) -> Result<Option<PathBuf>, Failure> {
 
 #[cfg(unix)]
 fn link(library: &Path, place: &Path) -> Outcome {
+    use std::fs;
+
     if let Some(parent) = place.parent() {
         fs::create_dir_all(parent).map_err(|error| Failure::io("making", parent, &error))?;
     }
