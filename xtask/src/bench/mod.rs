@@ -2,16 +2,17 @@
 //!
 //! A pair is two ways to the same end. They run A B A B, so that what else the machine does weighs
 //! on both; what is told is the median of each and the median of the ratios, round by round. To
-//! add a pair, add a function to `cases.rs` and a line to its list. Benches within one process are
+//! add a case, add a file to `cases/` and a line to the list there. Benches within one process are
 //! examples of the crate `e2e` that print a line of JSON a case; `inside.rs` runs them.
 
 mod cases;
 mod inside;
+mod machine;
 mod pair;
 mod report;
 mod statistics;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
@@ -26,7 +27,7 @@ usage: cargo xtask bench [CASE]... [--rounds N] [--write] [--list]
 Measures cvol (built with all optimisations) against its peers: N rounds of A B A B (5 without),
 medians, and medians of the ratios.
 
-  --write   put the tables into docs/perf.md, between their markers
+  --write   put the tables and the facts of the machine into docs/perf.md, between their markers
   --list    name the cases and what they measure
 ";
 
@@ -36,7 +37,32 @@ pub(crate) struct Bench {
     cvol: PathBuf,
     /// An empty folder to work in.
     folder: PathBuf,
+    /// An empty folder in memory, where the machine has such a file system.
+    memory: Option<PathBuf>,
     rounds: u64,
+}
+
+impl Bench {
+    /// Where to work if the disk is not what is measured.
+    fn memory(&self) -> &Path {
+        self.memory.as_deref().unwrap_or(&self.folder)
+    }
+}
+
+/// The folder in memory on Linux.
+fn memory_folder() -> PathBuf {
+    PathBuf::from(format!("/dev/shm/cvol-bench-{}", std::process::id()))
+}
+
+/// Makes the folder in memory, if the machine has any.
+fn make_memory_folder() -> Result<Option<PathBuf>, Failure> {
+    if !Path::new("/dev/shm").is_dir() {
+        return Ok(None);
+    }
+    let folder = memory_folder();
+    workspace::remove_tree(&folder)?;
+    std::fs::create_dir_all(&folder).map_err(|error| Failure::io("making", &folder, &error))?;
+    Ok(Some(folder))
 }
 
 /// Something that is measured.
@@ -67,19 +93,32 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     }
     setup::require(&[Group::Build, Group::Bench])?;
     let cvol = demo::build(true)?;
-    for case in cases {
-        println!("\n--- {}: {}", case.name, case.what);
-        let bench = Bench {
-            cvol: cvol.clone(),
-            folder: workspace::empty_scratch("bench")?,
-            rounds,
-        };
-        let table = (case.run)(&bench)?;
-        let text = table.markdown();
-        println!("{text}");
-        if write {
-            report::write(case.name, &text)?;
-        }
+    if write {
+        report::write("machine", &machine::facts())?;
     }
-    workspace::remove_tree(&workspace::target().join("bench"))
+    let outcome = cases
+        .into_iter()
+        .try_for_each(|case| run_case(case, &cvol, rounds, write));
+    let cleared = [memory_folder(), workspace::target().join("bench")]
+        .iter()
+        .try_for_each(|folder| workspace::remove_tree(folder));
+    outcome.and(cleared)
+}
+
+fn run_case(case: &Case, cvol: &Path, rounds: u64, write: bool) -> Outcome {
+    println!("\n--- {}: {}", case.name, case.what);
+    let bench = Bench {
+        cvol: cvol.to_owned(),
+        folder: workspace::empty_scratch("bench")?,
+        memory: make_memory_folder()?,
+        rounds,
+    };
+    let mut table = (case.run)(&bench)?;
+    table.command("again", &format!("cargo xtask bench {}", case.name));
+    let text = table.markdown();
+    println!("{text}");
+    if write {
+        report::write(case.name, &text)?;
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Two ways to the same end, run in turn.
+//! Two ways or more to the same end, run in turn.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,8 +18,18 @@ pub(super) struct Way {
     pub(super) makes: Vec<PathBuf>,
 }
 
+/// What one run of a way took.
+#[derive(Clone, Copy)]
+pub(super) struct Cost {
+    /// From the start of the first command to the end of the last.
+    pub(super) seconds: f64,
+    /// Of all processors, for the program and for the system on its behalf; zero where the system
+    /// does not tell. Linux tells it in hundredths.
+    pub(super) processor_seconds: f64,
+}
+
 impl Way {
-    fn clear(&self) -> Outcome {
+    pub(super) fn clear(&self) -> Outcome {
         for path in &self.makes {
             let gone = if path.is_dir() {
                 std::fs::remove_dir_all(path)
@@ -35,14 +45,17 @@ impl Way {
         Ok(())
     }
 
-    /// Seconds from the start of the first command to the end of the last.
-    fn time(&mut self) -> Result<f64, Failure> {
+    pub(super) fn time(&mut self) -> Result<Cost, Failure> {
         self.clear()?;
+        let before = children_seconds();
         let start = Instant::now();
         for command in &mut self.commands {
             process::capture(command)?;
         }
-        Ok(start.elapsed().as_secs_f64())
+        Ok(Cost {
+            seconds: start.elapsed().as_secs_f64(),
+            processor_seconds: children_seconds() - before,
+        })
     }
 
     fn shown(&self) -> String {
@@ -51,34 +64,83 @@ impl Way {
     }
 }
 
-/// Runs ours and theirs in turn and adds a row to the table. `ratio` is ours to theirs in time:
+/// Processor time of all commands that have ended.
+fn children_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is a name in brackets, in which anything may stand.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: u32 = fields
+        .split_whitespace()
+        .skip(13)
+        .take(2)
+        .filter_map(|field| field.parse::<u32>().ok())
+        .sum();
+    f64::from(ticks) / 100.0
+}
+
+/// A table for [`measure`].
+pub(super) fn pairs() -> Table {
+    Table::new([
+        "case",
+        "cvol",
+        "peer",
+        "ratio of times",
+        "ratio of processor times",
+    ])
+}
+
+/// Runs ours and all of theirs in turn and adds a row for each of theirs. A ratio is ours to theirs:
 /// below one we are faster.
 pub(super) fn measure(
     bench: &Bench,
     table: &mut Table,
     what: &str,
     mut ours: Way,
-    mut theirs: Way,
+    mut theirs: Vec<Way>,
 ) -> Outcome {
-    let (mut a, mut b, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    // The first round warms caches and is not counted.
+    let mut own = Vec::new();
+    let mut others = vec![Vec::new(); theirs.len()];
     for round in 0..=bench.rounds {
-        let (our_time, their_time) = (ours.time()?, theirs.time()?);
-        if round > 0 {
-            a.push(our_time);
-            b.push(their_time);
-            ratios.push(our_time / their_time);
+        let mut costs = vec![ours.time()?];
+        for way in &mut theirs {
+            costs.push(way.time()?);
+        }
+        // The first round warms caches and is not counted, unless it is the only one.
+        if round > 0 || bench.rounds == 0 {
+            own.push(costs[0]);
+            for (other, cost) in others.iter_mut().zip(&costs[1..]) {
+                other.push(*cost);
+            }
         }
     }
-    table.row([
-        what.to_owned(),
-        format!("{:.3} s", median(&a)),
-        format!("{:.3} s ({})", median(&b), theirs.name),
-        format!("{:.3}", median(&ratios)),
-    ]);
-    for way in [&ours, &theirs] {
+    for (way, costs) in theirs.iter().zip(&others) {
+        table.row([
+            what.to_owned(),
+            told(&own),
+            format!("{} ({})", told(costs), way.name),
+            ratio(&own, costs, |cost| cost.seconds),
+            ratio(&own, costs, |cost| cost.processor_seconds),
+        ]);
+    }
+    for way in std::iter::once(&ours).chain(&theirs) {
         table.command(way.name, &way.shown());
         way.clear()?;
     }
     Ok(())
+}
+
+fn told(costs: &[Cost]) -> String {
+    let seconds: Vec<_> = costs.iter().map(|cost| cost.seconds).collect();
+    format!("{:.3} s", median(&seconds))
+}
+
+/// The median of the ratios, round by round; processor times too short to be told apart have none.
+fn ratio(ours: &[Cost], theirs: &[Cost], of: impl Fn(&Cost) -> f64) -> String {
+    let pairs = ours.iter().zip(theirs);
+    let ratios: Vec<_> = pairs.map(|(a, b)| of(a) / of(b)).collect();
+    if ratios.iter().all(|ratio| ratio.is_finite()) {
+        format!("{:.3}", median(&ratios))
+    } else {
+        "-".to_owned()
+    }
 }

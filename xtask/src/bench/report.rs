@@ -4,12 +4,15 @@
 use crate::failure::Outcome;
 use crate::workspace;
 
+use super::memory_folder;
+
 /// A table with the commands that repeat it.
 #[derive(Debug)]
 pub(super) struct Table {
     head: Vec<String>,
     rows: Vec<Vec<String>>,
     commands: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Table {
@@ -19,6 +22,7 @@ impl Table {
             head,
             rows: Vec::new(),
             commands: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -28,9 +32,16 @@ impl Table {
 
     /// Adds a command line that was measured, with the folders of this machine left out.
     pub(super) fn command(&mut self, name: &str, line: &str) {
-        let folder = format!("{}/", workspace::target().join("bench").display());
-        self.commands
-            .push(format!("{name}: {}", line.replace(&folder, "")));
+        let mut line = line.to_owned();
+        for folder in [workspace::target().join("bench"), memory_folder()] {
+            line = line.replace(&folder.display().to_string(), ".");
+        }
+        self.commands.push(format!("{name}: {line}"));
+    }
+
+    /// Adds a sentence that stands below the table.
+    pub(super) fn note(&mut self, sentence: &str) {
+        self.notes.push(sentence.to_owned());
     }
 
     pub(super) fn markdown(&self) -> String {
@@ -39,6 +50,9 @@ impl Table {
         text.push_str(&format!("|{}\n", "---|".repeat(self.head.len())));
         for row in &self.rows {
             text.push_str(&line(row));
+        }
+        if !self.notes.is_empty() {
+            text.push_str(&format!("\n{}\n", self.notes.join(" ")));
         }
         if !self.commands.is_empty() {
             text.push_str(&format!("\n```\n{}\n```\n", self.commands.join("\n")));

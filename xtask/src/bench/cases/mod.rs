@@ -1,0 +1,69 @@
+//! What is measured. A case prepares its input untimed, then measures pairs or runs an example.
+
+mod convert;
+mod disk;
+mod empty;
+mod list;
+mod populate;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Bench, Case};
+
+pub(super) const ALL: &[Case] = &[
+    Case {
+        name: "empty-ntfs",
+        what: "an empty NTFS volume of 100 GiB",
+        run: empty::run,
+    },
+    Case {
+        name: "convert",
+        what: "raw to VHDX and back, dense and sparse, in memory",
+        run: convert::in_memory,
+    },
+    Case {
+        name: "convert-disk",
+        what: "the same on a disk, durable and not",
+        run: convert::on_disk,
+    },
+    Case {
+        name: "disk",
+        what: "reads and writes of one open VHDX against raw",
+        run: disk::rates,
+    },
+    Case {
+        name: "allocate",
+        what: "writes of 4 KiB to new blocks, a flush after each",
+        run: disk::allocate,
+    },
+    Case {
+        name: "list",
+        what: "processor time of `cvol ls` with 10,000 volumes",
+        run: list::run,
+    },
+    Case {
+        name: "populate",
+        what: "an NTFS volume filled from /usr/share",
+        run: populate::run,
+    },
+];
+
+impl Bench {
+    fn cvol(&self, folder: &Path, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.cvol);
+        command
+            .args(words)
+            .env("CVOL_ROOT", folder.join("store"))
+            .current_dir(folder);
+        command
+    }
+}
+
+/// Another program, run in `folder`.
+fn peer<S: AsRef<std::ffi::OsStr>>(folder: &Path, program: &str, words: &[S]) -> Command {
+    let found = crate::process::find(program).unwrap_or_else(|| PathBuf::from(program));
+    let mut command = Command::new(found);
+    command.args(words).current_dir(folder);
+    command
+}
