@@ -1,7 +1,7 @@
 //! Copying a disk into another, whatever formats they have: what is known or found to be zero is
 //! not written, so that sparse stays sparse both ways.
 //!
-//! The calling thread asks the source which ranges hold data and hands those out in chunks; two
+//! The calling thread asks the source which ranges hold data and hands those out in chunks;
 //! workers read, look for zeros and write. Memory is bounded: a buffer a worker and a short queue.
 
 use std::ops::ControlFlow;
@@ -17,8 +17,9 @@ use crate::error::ImageError;
 
 /// Data is read and written in pieces of at most this many bytes, cut at multiples of it.
 const CHUNK: u64 = MIB;
-/// Threads that copy.
-const WORKERS: usize = 2;
+/// Threads that copy: while some wait for the source or for the host's lock of the target, others
+/// go on.
+const WORKERS: usize = 4;
 /// Chunks that wait for a worker.
 const QUEUE: usize = 8;
 /// Zeros are looked for in units of this many bytes.

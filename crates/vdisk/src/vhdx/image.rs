@@ -64,6 +64,9 @@ pub(super) struct VhdxImage {
     pub(super) stable_length: AtomicU64,
     /// Payload blocks that have a place in the file.
     pub(super) allocated_blocks: AtomicU64,
+    /// Bytes of the file that the host last said to be data; kept where nobody writes, since some
+    /// hosts search to the end of the file each time they are asked.
+    pub(super) known_data: Mutex<Option<ByteRange>>,
 }
 
 /// Whether the session has begun to write.

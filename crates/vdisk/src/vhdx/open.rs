@@ -261,5 +261,6 @@ fn build(
         growth: Mutex::new(()),
         stable_length: AtomicU64::new(file_length),
         allocated_blocks: AtomicU64::new(present),
+        known_data: Mutex::new(None),
     })
 }

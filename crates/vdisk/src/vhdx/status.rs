@@ -1,11 +1,14 @@
 //! Block status: which ranges of the disk read as zeros without being read.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
-use blockio::{BlockKind, BlockStatus, ByteCount, ByteOffset, ByteRange, ExtentKind, Storage};
+use blockio::{
+    BlockKind, BlockStatus, ByteCount, ByteOffset, ByteRange, Extent, ExtentKind, Storage,
+};
 
 use super::geometry::{Geometry, Segment};
-use super::image::VhdxImage;
+use super::image::{VhdxImage, lock};
 
 /// Most steps that one answer joins; a caller asks again for what follows.
 const MAX_STEPS: usize = 4096;
@@ -55,11 +58,34 @@ impl VhdxImage {
             return Ok((BlockKind::Hole, segment.length));
         };
         // Parts of a present block that the host keeps no space for read zero as well.
-        let extent = self.storage.extent_at(bytes)?;
+        let extent = match self.writable || self.dirty_log {
+            true => self.storage.extent_at(bytes)?,
+            false => self.stable_extent(bytes)?,
+        };
         let kind = match extent.kind {
             ExtentKind::Data => BlockKind::Data,
             ExtentKind::Hole => BlockKind::Hole,
         };
         Ok((kind, extent.range.len().get().clamp(1, segment.length)))
+    }
+
+    /// The extent at the start of `bytes`, maybe longer than it, of a file that nobody changes. Data
+    /// are remembered: blocks that follow each other in the file cost one question to the host.
+    fn stable_extent(&self, bytes: ByteRange) -> blockio::Result<Extent> {
+        let known = lock(&self.known_data).and_then(|known| known.intersect(bytes));
+        if let Some(range) = known.filter(|range| range.start() == bytes.start()) {
+            let kind = ExtentKind::Data;
+            return Ok(Extent { range, kind });
+        }
+        let end = bytes
+            .end()
+            .get()
+            .max(self.file_length.load(Ordering::Acquire));
+        let wide = ByteRange::between(bytes.start(), ByteOffset(end)).unwrap_or(bytes);
+        let extent = self.storage.extent_at(wide)?;
+        if extent.kind == ExtentKind::Data {
+            *lock(&self.known_data) = Some(extent.range);
+        }
+        Ok(extent)
     }
 }
