@@ -8,6 +8,7 @@ use cap_std::fs::{
     Dir, DirBuilder, DirBuilderExt, Metadata, MetadataExt, OpenOptions, OpenOptionsExt,
     Permissions, PermissionsExt,
 };
+use nix::fcntl::OFlag;
 
 /// Bytes in the unit of `st_blocks`.
 const STAT_BLOCK: u64 = 512;
@@ -40,6 +41,12 @@ pub(crate) fn private_file(options: &mut OpenOptions) {
 
 /// Prepares the lock of an open: advisory locks are taken on the open file instead.
 pub(crate) fn share(_options: &mut OpenOptions, _mode: LockMode) {}
+
+/// Lets an open return at once where somebody put a pipe in the place of a file; on files it changes
+/// nothing.
+pub(crate) fn never_wait(options: &mut OpenOptions) {
+    options.custom_flags(OFlag::O_NONBLOCK.bits());
+}
 
 /// Makes the entries of a folder durable.
 pub(crate) fn sync_folder(folder: &Dir) -> io::Result<()> {

@@ -53,6 +53,9 @@ pub(crate) fn share(options: &mut OpenOptions, mode: LockMode) {
 }
 
 /// Nothing: the journal of NTFS makes entries durable.
+/// Named pipes have a name space of their own and cannot stand in the place of a file.
+pub(crate) fn never_wait(_options: &mut OpenOptions) {}
+
 pub(crate) fn sync_folder(_folder: &Dir) -> io::Result<()> {
     Ok(())
 }

@@ -198,6 +198,7 @@ pub(crate) fn open_image(
         .write(access == FileAccess::ReadWrite)
         .follow(FollowSymlinks::No);
     platform::share(&mut options, mode);
+    platform::never_wait(&mut options);
     let file = match folder.open_with(name, &options) {
         Ok(file) => file,
         Err(error) if platform::is_sharing_violation(&error) => {
@@ -268,6 +269,7 @@ pub(crate) fn read_text(folder: &Dir, name: &str) -> Result<Option<String>> {
 pub(crate) fn open_existing(folder: &Dir, name: &str) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).follow(FollowSymlinks::No);
+    platform::never_wait(&mut options);
     folder.open_with(name, &options)
 }
 

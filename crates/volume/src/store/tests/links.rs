@@ -69,6 +69,29 @@ fn links_planted_in_a_store_are_never_followed() {
     assert_eq!(sentinel(outside.path()), before);
 }
 
+// A pipe in the place of an image held `inspect` in the open for good; only a kill ended it.
+#[test]
+fn pipes_planted_in_a_store_hold_nobody_up() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path();
+    let store = Store::open(root).unwrap();
+    let record = make(&store, "one");
+    let volume = root.join("volumes").join(record.id.to_string());
+    for file in ["image.vhd", "volume.json"] {
+        fs::remove_file(volume.join(file)).unwrap();
+        let mode = nix::sys::stat::Mode::S_IRWXU;
+        nix::unistd::mkfifo(&volume.join(file), mode).unwrap();
+    }
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        assert!(store.open_disk(&name("one"), access).is_err());
+    }
+    // What cannot be read of it is left out; the record itself comes from the database.
+    let _ = store.inspect(&name("one"));
+    assert!(store.remove(&name("one"), false).is_err());
+    store.remove(&name("one"), true).unwrap();
+    assert_tidy(root, &store);
+}
+
 #[test]
 fn a_store_whose_own_files_are_links_is_refused() {
     for target in ["state.db", "volumes", "locks"] {
