@@ -44,7 +44,8 @@ pub use vdisk::{
 };
 pub use volume::{
     BuildReport, CreateOutcome, FileSystemKind, ImageUse, NamePolicy, Notice, PartitionLayout,
-    PruneOutcome, RebuildReport, VolumeDetails, VolumeRecord, VolumeSpec, VolumeState, format_size, parse_size,
+    PruneOutcome, RebuildReport, VolumeDetails, VolumeRecord, VolumeSpec, VolumeState, format_size,
+    parse_size,
 };
 pub use volumes::CreateVolume;
 pub use wiring::Engine;
