@@ -240,8 +240,20 @@ fn explained(line: &str, source: &Path, mounted: &Path, listed: &str) -> bool {
         .strip_prefix(source)
         .or_else(|_| folder.strip_prefix(mounted));
     let Ok(inside) = inside else { return false };
-    let path = inside.join(name);
-    listed.contains(&*path.to_string_lossy())
+    // cvol shows what terminals have no letter for as its number.
+    let shown = |letter: char| match letter {
+        '\u{f000}'..='\u{f0ff}' => format!("\\u{{{:x}}}", u32::from(letter)),
+        letter => letter.to_string(),
+    };
+    let path: String = inside
+        .join(name)
+        .to_string_lossy()
+        .chars()
+        .map(shown)
+        .collect();
+    // The name as it is stored is listed alone, the name in the source with its folder.
+    let stored: String = name.chars().map(shown).collect();
+    listed.contains(&path) || listed.contains(&format!("stored as {stored}:"))
 }
 
 #[test]
