@@ -55,7 +55,7 @@ pub struct PartitionEntry {
     pub guid: Uuid,
     /// Its name; what is not UTF-16 is replaced.
     pub name: String,
-    /// Attribute bits ([UEFI] 5.3.3).
+    /// Attribute bits (UEFI 5.3.3).
     pub attributes: u64,
 }
 

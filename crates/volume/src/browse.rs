@@ -64,7 +64,7 @@ pub struct Entry {
     pub modified: NtTime,
     /// Attributes as Windows numbers them ([MS-FSCC] 2.6).
     pub attributes: u32,
-    /// Where a link points; filled by [`FileSystemView::stat`], not by listings.
+    /// Where a link points; filled by `stat`, not by listings.
     pub link_target: Option<String>,
     /// How the file system finds it again without its path.
     node: Option<u64>,

@@ -88,13 +88,7 @@ fn clippy() -> Outcome {
 
 fn doc() -> Outcome {
     let mut command = process::cargo();
-    command.args([
-        "doc",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-        "--locked",
-    ]);
+    command.args(["doc", "--workspace", "--no-deps", "--locked"]);
     process::run(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Invariant: a [`VolumeSpec`] passed the limits of its format and file system; its text form
-//! ([`VolumeSpec::to_string`]) names every option and reads back as the same specification.
+//! (its `Display`) names every option and reads back as the same specification.
 
 pub(crate) mod kind;
 mod limits;

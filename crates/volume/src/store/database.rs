@@ -18,7 +18,7 @@ use crate::state::{self, Trigger, VolumeState};
 
 /// How long a process waits for others to finish with the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
-/// The schema that this program writes; a step in [`create_schema`] for each version before it.
+/// The schema that this program writes.
 pub(crate) const SCHEMA_VERSION: i64 = 1;
 /// "cvol", so that tools know the file.
 const APPLICATION_ID: i64 = 0x6376_6F6C;
