@@ -50,7 +50,7 @@
 //! - `FlushedFileOffset` is the length captured *before* the last completed sync began: growth that
 //!   raced with that sync is not vouched for.
 //! - A log that is named by the header and holds no whole entry, and the start of one at most, is an
-//!   empty log, not damage: QEMU 7.2 writes the header first and its first entry after it, so a kill
+//!   empty log, not damage: QEMU 10.0 writes the header first and its first entry after it, so a kill
 //!   in between leaves that. We never do.
 //! - Space named by entries whose state gives it no meaning (an unmapped block that kept its
 //!   offset) is not handed out in the session, since other readers may still look there.

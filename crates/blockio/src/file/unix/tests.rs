@@ -146,7 +146,7 @@ fn a_running_qemu_and_cvol_exclude_each_other() {
             false
         }
     };
-    // What QEMU 7.2 locks for a writer and for a reader, from /proc/locks.
+    // What QEMU 10.0 locks for a writer and for a reader, from /proc/locks.
     let writer = qemu(&path, &[100, 101, 103, 201, 203]);
     assert!(!opens(FileAccess::ReadWrite) && !opens(FileAccess::ReadOnly));
     FileStorage::open_with_lock(&path, FileAccess::ReadOnly, LockMode::None).unwrap();
