@@ -1,14 +1,17 @@
 //! Other programs: found on the path, run with their command line shown, their failure reported.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Outcome};
+use crate::workspace;
 
 /// The cargo that runs us.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(crate::workspace::root());
+    command.current_dir(workspace::root());
     command
 }
 
@@ -76,6 +79,51 @@ pub(crate) fn output(command: &mut Command) -> Result<Output, Failure> {
         .stdin(Stdio::null())
         .output()
         .map_err(|error| cannot_start(command, &error))
+}
+
+/// Runs it and keeps what it says, whatever its exit code, in files of `folder`: programs that it
+/// leaves behind may keep its output open without our waiting for them. It has `limit` to end.
+pub(crate) fn output_within(
+    command: &mut Command,
+    folder: &Path,
+    limit: Duration,
+) -> Result<Output, Failure> {
+    let (out, err) = (folder.join("stdout.txt"), folder.join("stderr.txt"));
+    let create =
+        |path: &Path| File::create(path).map_err(|error| Failure::io("making", path, &error));
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(create(&out)?)
+        .stderr(create(&err)?)
+        .spawn()
+        .map_err(|error| cannot_start(command, &error))?;
+    let status = wait_within(&mut child, limit)
+        .map_err(|error| Failure::new(format!("{}: {error}", shown(command))))?;
+    Ok(Output {
+        status,
+        stdout: workspace::read(&out)?,
+        stderr: workspace::read(&err)?,
+    })
+}
+
+/// Waits for the end of a program; one that takes longer than `limit` is ended.
+fn wait_within(child: &mut Child, limit: Duration) -> std::io::Result<ExitStatus> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if start.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                format!("did not end within {} s", limit.as_secs()),
+            ));
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Runs it and returns its standard output; when it fails, the failure carries what it said.

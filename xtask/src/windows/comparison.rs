@@ -16,6 +16,9 @@ use crate::{demo, process, workspace};
 /// The time that both sides are told: 2025-01-01.
 const EPOCH: &str = "1735689600";
 
+/// How long one `cvol` may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
 /// Volumes that are made on both sides: a name and what follows it on the command line.
 const VOLUMES: [(&str, &[&str]); 6] = [
     ("empty", &["--size", "1G"]),
@@ -67,16 +70,22 @@ pub(super) fn run(target: &Target) -> Outcome {
     Ok(())
 }
 
-/// One of the two sides: a way to start `cvol` and a folder to work in.
+/// One of the two sides: a way to start `cvol`, a folder to work in, and one for what it says.
 struct Side {
     start: Command,
     folder: PathBuf,
+    said: PathBuf,
 }
 
 impl Side {
     fn new(name: &str, start: Command) -> Result<Self, Failure> {
         let folder = workspace::empty_scratch(&format!("windows/comparison/{name}"))?;
-        Ok(Self { start, folder })
+        let said = workspace::empty_scratch(&format!("windows/comparison/{name}-said"))?;
+        Ok(Self {
+            start,
+            folder,
+            said,
+        })
     }
 
     /// Runs `cvol` in the folder; every path that it gets is relative to it.
@@ -93,7 +102,7 @@ impl Side {
         command
             .env("CVOL_ROOT", "store")
             .env("SOURCE_DATE_EPOCH", EPOCH);
-        process::output(&mut command)
+        process::output_within(&mut command, &self.said, LIMIT)
     }
 
     /// Runs `cvol`, which must succeed, and returns what it printed, with line ends of one kind.

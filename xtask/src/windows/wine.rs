@@ -5,6 +5,7 @@
 //! compiled with mingw and put into the prefix.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -67,14 +68,31 @@ impl Wine {
 
     /// Keeps Wine's services up until the guard is dropped: they end with the last program, and
     /// starting them takes over a second each time.
+    ///
+    /// Returns when they are up. Services inherit the output of the program that happens to start
+    /// them; were that a program whose output is read to its end, the reader would wait for the
+    /// services, and the services for this guard.
     pub(crate) fn stay_up(&self) -> Result<StayingUp, Failure> {
         let mut command = self.command(Path::new("cmd"));
-        command.args(["/c", "set /p line="]);
-        command.stdin(Stdio::piped()).stdout(Stdio::null());
-        let child = command
+        command.args(["/c", "echo up& set /p line="]);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command
             .spawn()
             .map_err(|error| Failure::new(format!("cannot start Wine: {error}")))?;
-        Ok(StayingUp(child))
+        let mut first = [0];
+        let up = child
+            .stdout
+            .as_mut()
+            .is_some_and(|output| output.read_exact(&mut first).is_ok());
+        let staying = StayingUp(child);
+        if up {
+            Ok(staying)
+        } else {
+            Err(Failure::new("Wine does not start cmd"))
+        }
     }
 
     fn system_folder(&self) -> PathBuf {
