@@ -25,12 +25,14 @@ mod identify;
 mod names;
 pub mod ntfs;
 mod report;
+pub mod security;
 pub mod tree;
 
 pub use error::{MkfsError, MkfsErrorKind};
 pub use identify::{FileSystem, identify};
 pub use names::{NameError, NameNote, NamePolicy, NameProblem, NameRules, SiblingNames};
 pub use report::{BuildReport, SkipReason, Skipped};
+pub use security::SecurityDescriptor;
 pub use tree::{
     Attributes, EntryKind, FileContent, NodeId, NodeName, NtTime, Times, TreeEntry, TreeError,
     TreeErrorKind, TreeSource, TreeTotals,

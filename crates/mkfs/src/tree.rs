@@ -15,6 +15,7 @@ use std::io::Read;
 use blockio::{ByteCount, ByteRange};
 
 use crate::names::NameError;
+use crate::security::SecurityDescriptor;
 
 pub use attributes::Attributes;
 pub use error::{TreeError, TreeErrorKind};
@@ -34,6 +35,11 @@ pub trait TreeSource {
 
     /// Times of the root directory, where the source knows them.
     fn root_times(&self) -> Option<Times> {
+        None
+    }
+
+    /// Who may do what with the root directory, where the source knows it.
+    fn root_security(&self) -> Option<SecurityDescriptor> {
         None
     }
 
@@ -75,6 +81,9 @@ pub struct TreeEntry {
     pub times: Times,
     /// Its attributes; kind bits (directory, reparse point, sparse) are the builder's to add.
     pub attributes: Attributes,
+    /// Who may do what with it; `None` for what a new entry inherits from the root of a new volume.
+    /// Of no meaning for [`EntryKind::HardLink`] and [`EntryKind::Stream`].
+    pub security: Option<SecurityDescriptor>,
     /// What it is.
     pub kind: EntryKind,
 }
@@ -92,6 +101,22 @@ pub enum EntryKind {
         /// Where it points, in UTF-16 code units, as the source spells it.
         target: Vec<u16>,
         /// Whether it is known to point at a directory (Windows keeps the two kinds apart).
+        directory: bool,
+    },
+    /// One more name of a file, symbolic link or reparse point delivered earlier.
+    HardLink {
+        /// The entry that the name leads to as well.
+        target: NodeId,
+    },
+    /// A named stream of the entry delivered last that was no stream; the name of this entry is the
+    /// stream's, its parent, times and attributes mean nothing.
+    Stream(FileContent),
+    /// A reparse point with the data as Windows hands it out: a junction, or a kind that only its
+    /// owner understands.
+    ReparsePoint {
+        /// REPARSE_DATA_BUFFER or REPARSE_GUID_DATA_BUFFER, head included ([MS-FSCC] 2.1.2).
+        data: Vec<u8>,
+        /// Whether it is a directory.
         directory: bool,
     },
 }

@@ -203,6 +203,7 @@ impl HostTree {
             name: found.name.clone(),
             times,
             attributes: platform::attributes(&found.metadata),
+            security: None,
             kind,
         }))
     }

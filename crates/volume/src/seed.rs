@@ -111,6 +111,9 @@ fn hash_tree(
     if let Some(times) = tree.root_times() {
         hash.times(&times);
     }
+    if let Some(security) = tree.root_security() {
+        hash.bytes(security.as_bytes());
+    }
     while let Some(entry) = tree.next_entry().map_err(VolumeError::Source)? {
         totals.entries = totals.entries.saturating_add(1);
         hash.number(u64::from(entry.parent.0));
@@ -118,6 +121,10 @@ fn hash_tree(
         hash.units(entry.name.units());
         hash.times(&entry.times);
         hash.number(u64::from(entry.attributes.bits()));
+        match &entry.security {
+            Some(security) => hash.bytes(security.as_bytes()),
+            None => hash.bytes(b""),
+        }
         match entry.kind {
             EntryKind::Directory => hash.bytes(b"directory"),
             EntryKind::Symlink { target, directory } => {
@@ -129,6 +136,19 @@ fn hash_tree(
                 hash.bytes(b"file");
                 hash_content(hash, content, &mut buffer, &mut done, progress)?;
                 done.files += 1;
+            }
+            EntryKind::HardLink { target } => {
+                hash.bytes(b"hard link");
+                hash.number(u64::from(target.0));
+            }
+            EntryKind::Stream(content) => {
+                hash.bytes(b"stream");
+                hash_content(hash, content, &mut buffer, &mut done, progress)?;
+            }
+            EntryKind::ReparsePoint { data, directory } => {
+                hash.bytes(b"reparse point");
+                hash.bytes(&data);
+                hash.number(u64::from(directory));
             }
             _ => {
                 return Err(VolumeError::Request(

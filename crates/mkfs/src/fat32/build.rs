@@ -175,6 +175,9 @@ impl<'a> Builder<'a> {
                 }
             }
             EntryKind::Symlink { .. } => NodeKind::Skipped,
+            EntryKind::HardLink { .. } | EntryKind::Stream(_) | EntryKind::ReparsePoint { .. } => {
+                return Err(MkfsError::Unsupported("this kind of entry on FAT32"));
+            }
         };
         let head = TreeEntry {
             kind: EntryKind::Directory,

@@ -326,6 +326,7 @@ fn a_file_that_ends_early_is_named() {
                 name: name("cut"),
                 times: Times::default(),
                 attributes: Attributes::NONE,
+                security: None,
                 kind: crate::tree::EntryKind::File(crate::tree::FileContent::dense(
                     ByteCount(11),
                     reader,

@@ -168,6 +168,9 @@ impl Builder<'_, '_> {
             EntryKind::Symlink { target, directory } => {
                 self.add_symlink(parent, &entry, target, directory)
             }
+            EntryKind::HardLink { .. } | EntryKind::Stream(_) | EntryKind::ReparsePoint { .. } => {
+                Err(MkfsError::Unsupported("this kind of entry"))
+            }
         }
     }
 

@@ -165,6 +165,7 @@ impl TreeSource for MemorySource<'_> {
             name: node.name.clone(),
             times: node.times,
             attributes: node.attributes,
+            security: None,
             kind,
         }))
     }

@@ -450,6 +450,7 @@ fn a_file_that_ends_early_is_named() {
                 name: name(&format!("n{}", self.0)),
                 times: Times::default(),
                 attributes: Attributes::NONE,
+                security: None,
                 kind,
             }))
         }
