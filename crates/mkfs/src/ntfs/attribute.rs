@@ -13,22 +13,33 @@ use crate::error::MkfsError;
 use crate::tree::Times;
 
 /// A file reference: record number in 48 bits, sequence number above.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileReference(u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileReference(u64);
 
 impl FileReference {
     /// The reference of a record by its number and sequence number.
-    pub(super) fn new(record: u64, sequence: u16) -> Self {
+    pub fn new(record: u64, sequence: u16) -> Self {
         Self(record | u64::from(sequence) << 48)
     }
 
+    /// A reference as stored.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// The record number alone.
-    pub(super) const fn record(self) -> u64 {
+    pub const fn record(self) -> u64 {
         self.0 & 0xFFFF_FFFF_FFFF
     }
 
+    /// The sequence number alone.
+    pub const fn sequence(self) -> u16 {
+        let [.., low, high] = self.0.to_le_bytes();
+        u16::from_le_bytes([low, high])
+    }
+
     /// The reference as stored.
-    pub(super) const fn bits(self) -> u64 {
+    pub const fn bits(self) -> u64 {
         self.0
     }
 }

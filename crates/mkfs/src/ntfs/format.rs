@@ -56,7 +56,7 @@ pub(super) struct BootSector {
 const _: () = assert!(size_of::<BootSector>() == 512);
 
 /// Head of a file record; the update sequence follows.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct RecordHeader {
     pub magic: [u8; 4],
@@ -138,11 +138,15 @@ pub(super) struct NonResidentHeader {
 }
 const _: () = assert!(size_of::<NonResidentHeader>() == 0x30);
 
+/// Attribute flags: the method of compression.
+pub(super) const ATTRIBUTE_COMPRESSED_MASK: u16 = 0x00FF;
+/// Attribute flag: the clusters hold encrypted data.
+pub(super) const ATTRIBUTE_ENCRYPTED: u16 = 0x4000;
 /// Attribute flag: the run list has holes.
 pub(super) const ATTRIBUTE_SPARSE: u16 = 0x8000;
 
 /// `$STANDARD_INFORMATION` as NTFS 1.2 has it; Windows keeps it for the root and `$Boot`.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct StandardInformation {
     pub created: U64,
@@ -158,7 +162,7 @@ pub(super) struct StandardInformation {
 const _: () = assert!(size_of::<StandardInformation>() == 0x30);
 
 /// What NTFS 3 adds to `$STANDARD_INFORMATION`.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct StandardInformation3 {
     pub owner: U32,
@@ -170,7 +174,7 @@ pub(super) struct StandardInformation3 {
 const _: () = assert!(size_of::<StandardInformation3>() == 0x18);
 
 /// `$FILE_NAME`, and the key of a directory's index; the name follows.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct FileNameHeader {
     pub parent: U64,

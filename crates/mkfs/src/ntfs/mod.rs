@@ -32,6 +32,7 @@ mod log_file;
 mod mft;
 mod narrow;
 mod options;
+pub mod parse;
 mod record;
 mod reparse;
 mod runs;

@@ -6,11 +6,11 @@
 
 /// The number of a cluster of the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Lcn(pub u64);
+pub struct Lcn(pub u64);
 
 /// A run of clusters, or of a hole where `start` is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub struct Run {
     /// First cluster on the volume.
     pub start: Option<Lcn>,
     /// Clusters.
@@ -19,7 +19,7 @@ pub(super) struct Run {
 
 impl Run {
     /// A run of clusters.
-    pub(super) const fn data(start: Lcn, length: u64) -> Self {
+    pub const fn data(start: Lcn, length: u64) -> Self {
         Self {
             start: Some(start),
             length,
@@ -40,7 +40,7 @@ impl Run {
     }
 
     /// A run without clusters.
-    pub(super) const fn hole(length: u64) -> Self {
+    pub const fn hole(length: u64) -> Self {
         Self {
             start: None,
             length,

@@ -128,7 +128,7 @@ impl Secure {
 }
 
 /// The hash of a descriptor, over its 32-bit words.
-fn hash(descriptor: &[u8]) -> u32 {
+pub(super) fn hash(descriptor: &[u8]) -> u32 {
     let (words, _) = descriptor.as_chunks::<4>();
     words.iter().fold(0_u32, |hash, word| {
         hash.rotate_left(3).wrapping_add(u32::from_le_bytes(*word))

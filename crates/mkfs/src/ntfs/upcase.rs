@@ -16,13 +16,20 @@ pub(super) const UPCASE_SIZE: u64 = 0x2_0000;
 const CRC_POLYNOMIAL: u64 = 0x9A6C_9329_AC4B_C9B5;
 
 /// The upper-case table of a volume.
-pub(super) struct Upcase {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upcase {
     table: Vec<u16>,
+}
+
+impl Default for Upcase {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Upcase {
     /// The table of Windows.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let mut table: Vec<u16> = (0..=u16::MAX).collect();
         for &(first, last, step, distance) in RANGES {
             for unit in (first..=last).step_by(step) {
@@ -33,12 +40,19 @@ impl Upcase {
     }
 
     /// The upper-case form of a code unit.
-    pub(super) fn of(&self, unit: u16) -> u16 {
+    pub fn of(&self, unit: u16) -> u16 {
         self.table[usize::from(unit)]
     }
 
+    /// A volume's own table; `None` where it is no table of 65,536 units.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (units, rest) = bytes.as_chunks::<2>();
+        let table: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
+        (rest.is_empty() && table.len() == 1 << 16).then_some(Self { table })
+    }
+
     /// The table as stored.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         self.table
             .iter()
             .flat_map(|unit| unit.to_le_bytes())
@@ -60,7 +74,7 @@ pub(super) fn info(table: &[u8]) -> Vec<u8> {
     info.as_bytes().to_vec()
 }
 
-fn crc64(bytes: &[u8]) -> u64 {
+pub(super) fn crc64(bytes: &[u8]) -> u64 {
     let mut table = [0_u64; 256];
     for (value, entry) in (0_u64..).zip(&mut table) {
         *entry = (0..8).fold(value, |crc, _| {
