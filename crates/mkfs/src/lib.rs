@@ -31,7 +31,7 @@ pub mod tree;
 pub use error::{MkfsError, MkfsErrorKind};
 pub use identify::{FileSystem, identify};
 pub use names::{NameError, NameNote, NamePolicy, NameProblem, NameRules, SiblingNames};
-pub use report::{BuildReport, SkipReason, Skipped};
+pub use report::{BuildReport, Change, Changed, SkipReason, Skipped};
 pub use security::SecurityDescriptor;
 pub use tree::{
     Attributes, EntryKind, FileContent, NodeId, NodeName, NtTime, Times, TreeEntry, TreeError,

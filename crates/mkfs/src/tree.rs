@@ -53,13 +53,14 @@ pub trait TreeSource {
 /// How much a source is going to deliver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeTotals {
-    /// Entries of every kind.
+    /// Entries that are no stream and no further name of another.
     pub entries: u64,
-    /// Bytes of file data without holes.
+    /// Bytes of file data and streams without holes.
     pub data: ByteCount,
 }
 
-/// The number of an entry: sources number entries in the order of appearance, from 1.
+/// The number of an entry: sources number entries of every kind in the order of appearance, from 1,
+/// without gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
 
@@ -108,8 +109,9 @@ pub enum EntryKind {
         /// The entry that the name leads to as well.
         target: NodeId,
     },
-    /// A named stream of the entry delivered last that was no stream; the name of this entry is the
-    /// stream's, its parent, times and attributes mean nothing.
+    /// A named stream of the entry delivered last that was no stream, of the root where there was none
+    /// yet, never of a hard link. The name of this entry is the stream's; its parent, times and
+    /// attributes mean nothing.
     Stream(FileContent),
     /// A reparse point with the data as Windows hands it out: a junction, or a kind that only its
     /// owner understands.

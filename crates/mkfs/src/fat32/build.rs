@@ -76,6 +76,8 @@ pub(super) struct Builder<'a> {
     root_times: Times,
     buffer: Vec<u8>,
     report: BuildReport,
+    /// The entry that arrived last and is no stream.
+    last_entry: NodeId,
 }
 
 impl<'a> Builder<'a> {
@@ -98,6 +100,7 @@ impl<'a> Builder<'a> {
             root_times: Times::all(options.time),
             buffer: Vec::new(),
             report: BuildReport::default(),
+            last_entry: NodeId::ROOT,
         })
     }
 
@@ -133,24 +136,28 @@ impl<'a> Builder<'a> {
 
     fn take(&mut self, entry: TreeEntry, progress: Progress<'_>) -> Result<(), MkfsError> {
         let expected = u32::try_from(self.nodes.len() + 1).ok();
-        let parent = self.directory_of(entry.parent);
-        let (Some(number), Some(parent)) = (expected, parent) else {
+        let Some(number) = expected.filter(|number| entry.id == NodeId(*number)) else {
+            return Err(malformed(&entry.name, "entries are not numbered in order"));
+        };
+        if let Some(reason) = self.reason_to_skip(&entry) {
+            let path = match entry.kind {
+                EntryKind::Stream(_) => format!("{}:{}", self.path(self.last_entry), entry.name),
+                _ => self.path_in(entry.parent, &entry.name),
+            };
+            self.report.skipped.push(Skipped { path, reason });
+            if !matches!(entry.kind, EntryKind::Stream(_)) {
+                self.last_entry = NodeId(number);
+            }
+            self.push(&entry, entry.name.clone(), NodeKind::Skipped);
+            return Ok(());
+        }
+        self.last_entry = NodeId(number);
+        let Some(parent) = self.directory_of(entry.parent) else {
             return Err(malformed(
                 &entry.name,
                 "its parent is no directory before it",
             ));
         };
-        if entry.id != NodeId(number) {
-            return Err(malformed(&entry.name, "entries are not numbered in order"));
-        }
-        if matches!(entry.kind, EntryKind::Symlink { .. }) {
-            self.report.skipped.push(Skipped {
-                path: self.path_in(entry.parent, &entry.name),
-                reason: SkipReason::SymlinkUnsupported,
-            });
-            self.push(&entry, entry.name.clone(), NodeKind::Skipped);
-            return Ok(());
-        }
         let name = self.admit(&entry, parent)?;
         let kind = match entry.kind {
             EntryKind::Directory => {
@@ -174,10 +181,10 @@ impl<'a> Builder<'a> {
                     size,
                 }
             }
-            EntryKind::Symlink { .. } => NodeKind::Skipped,
-            EntryKind::HardLink { .. } | EntryKind::Stream(_) | EntryKind::ReparsePoint { .. } => {
-                return Err(MkfsError::Unsupported("this kind of entry on FAT32"));
-            }
+            EntryKind::Symlink { .. }
+            | EntryKind::HardLink { .. }
+            | EntryKind::Stream(_)
+            | EntryKind::ReparsePoint { .. } => NodeKind::Skipped,
         };
         let head = TreeEntry {
             kind: EntryKind::Directory,
@@ -185,6 +192,21 @@ impl<'a> Builder<'a> {
         };
         self.push(&head, name, kind);
         Ok(())
+    }
+
+    /// Why an entry cannot be stored, if so.
+    fn reason_to_skip(&self, entry: &TreeEntry) -> Option<SkipReason> {
+        let parent = self.node(entry.parent);
+        match entry.kind {
+            EntryKind::Stream(_) => Some(SkipReason::StreamUnsupported),
+            _ if parent.is_some_and(|node| matches!(node.kind, NodeKind::Skipped)) => {
+                Some(SkipReason::ParentSkipped)
+            }
+            EntryKind::Symlink { .. } => Some(SkipReason::SymlinkUnsupported),
+            EntryKind::HardLink { .. } => Some(SkipReason::HardLinkUnsupported),
+            EntryKind::ReparsePoint { .. } => Some(SkipReason::ReparsePointUnsupported),
+            EntryKind::Directory | EntryKind::File(_) => None,
+        }
     }
 
     /// Decides the stored name and counts its slots.

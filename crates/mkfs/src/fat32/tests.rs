@@ -5,6 +5,7 @@ use std::io::Read;
 use super::*;
 use crate::error::MkfsErrorKind;
 use crate::names::NameProblem;
+use crate::report::SkipReason;
 use crate::tree::memory::MemoryTree;
 use crate::tree::{Attributes, NodeId, NodeName, Times};
 use blockio::{BlockStatus, ByteRange, DiskCursor, MIB, MemoryDisk, SectorSize};
@@ -401,6 +402,46 @@ fn large_sectors_work() {
     build_on(&disk, &options(), &tree).unwrap();
     let volume = fatfs::FileSystem::new(DiskCursor::new(disk), fatfs::FsOptions::new()).unwrap();
     assert_eq!(content(&volume, "file"), pattern(10_000));
+}
+
+#[test]
+fn what_fat_cannot_hold_is_left_out_by_name() {
+    let name = |text: &str| NodeName::from_text(text).unwrap();
+    let mut tree = MemoryTree::new();
+    tree.add_stream(name("of the root"), b"x");
+    let file = tree.add_file(NodeId::ROOT, name("file"), b"data");
+    tree.add_stream(name("stream"), b"x");
+    tree.add_hard_link(NodeId::ROOT, name("again"), file);
+    let mut data = 0xA000_0003_u32.to_le_bytes().to_vec();
+    data.extend_from_slice(&[0; 4]);
+    let point = tree.add_reparse_point(NodeId::ROOT, name("junction"), data, true);
+    tree.add_file(point, name("inside"), b"x");
+    tree.add_file(NodeId::ROOT, name("last"), b"x");
+    let disk = MemoryDisk::new(ByteCount(64 * MIB), SectorSize::B512).unwrap();
+    let go_on = |_, _| ControlFlow::Continue(());
+    let report = format(
+        &disk,
+        &options(),
+        Some(&mut tree.source()),
+        &go_on,
+    )
+    .unwrap();
+    assert_eq!(report.files, 2);
+    let skipped: Vec<(&str, SkipReason)> = report
+        .skipped
+        .iter()
+        .map(|skip| (skip.path.as_str(), skip.reason))
+        .collect();
+    assert_eq!(
+        skipped,
+        [
+            ("/:of the root", SkipReason::StreamUnsupported),
+            ("file:stream", SkipReason::StreamUnsupported),
+            ("again", SkipReason::HardLinkUnsupported),
+            ("junction", SkipReason::ReparsePointUnsupported),
+            ("junction/inside", SkipReason::ParentSkipped),
+        ]
+    );
 }
 
 /// Counts the bytes written.

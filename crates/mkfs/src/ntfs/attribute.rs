@@ -1,14 +1,18 @@
 //! The attributes of a record: resident values and non-resident streams, encoded.
 
+use std::cmp::Ordering;
+
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::directory::compare;
 use super::format::{
     ATTRIBUTE_SPARSE, AttributeHeader, AttributeKind, FileNameHeader, NonResidentHeader,
     ResidentHeader, StandardInformation, StandardInformation3,
 };
 use super::narrow::{align8, to_u8, to_u16, to_u32, wide};
 use super::runs::{Run, encode, total};
+use super::upcase::Upcase;
 use crate::error::MkfsError;
 use crate::tree::Times;
 
@@ -48,8 +52,8 @@ impl FileReference {
 #[derive(Clone, Debug)]
 pub(super) struct Attribute {
     pub kind: AttributeKind,
-    /// ASCII; empty for most.
-    pub name: &'static str,
+    /// UTF-16 units; none for most.
+    pub name: Vec<u16>,
     pub body: Body,
 }
 
@@ -90,7 +94,8 @@ impl Stream {
         }
     }
 
-    fn header_length(&self) -> usize {
+    /// Bytes of the head of the attribute that describes the stream.
+    pub(super) const fn header_length(&self) -> usize {
         // The total allocated size stands in the first part alone.
         if self.sparse.is_some() && self.first_vcn == 0 {
             72
@@ -107,34 +112,49 @@ impl Attribute {
     }
 
     /// A resident attribute.
-    pub(super) fn named_resident(kind: AttributeKind, name: &'static str, value: Vec<u8>) -> Self {
+    pub(super) fn named_resident(kind: AttributeKind, name: &str, value: Vec<u8>) -> Self {
         Self {
             kind,
-            name,
+            name: name.encode_utf16().collect(),
             body: Body::Resident(value),
         }
     }
 
     /// A non-resident attribute.
-    pub(super) fn stream(kind: AttributeKind, name: &'static str, stream: Stream) -> Self {
+    pub(super) fn stream(kind: AttributeKind, name: &str, stream: Stream) -> Self {
         Self {
             kind,
-            name,
+            name: name.encode_utf16().collect(),
             body: Body::Stream(stream),
         }
     }
 
-    /// Bytes that a resident attribute takes in its record.
-    pub(super) fn resident_length(name: &str, value: usize) -> usize {
-        align8(24 + 2 * name.len()) + align8(value)
+    /// Bytes that a resident attribute with a name of so many units takes in its record.
+    pub(super) const fn resident_length(name_units: usize, value: usize) -> usize {
+        (24 + 2 * name_units).next_multiple_of(8) + value.next_multiple_of(8)
     }
 
-    /// Bytes the attribute takes in its record, where it is resident.
-    pub(super) fn resident_bytes(&self) -> usize {
+    /// Bytes the attribute takes in its record.
+    pub(super) fn length(&self) -> usize {
         match &self.body {
-            Body::Resident(value) => Self::resident_length(self.name, value.len()),
-            Body::Stream(_) => 0,
+            Body::Resident(value) => Self::resident_length(self.name.len(), value.len()),
+            Body::Stream(stream) => {
+                let (runs, _) = encode(&stream.runs, usize::MAX);
+                align8(stream.header_length() + 2 * self.name.len()) + align8(runs.len())
+            }
         }
+    }
+
+    /// The order of attributes in a record: by type and name, names of the file by their bytes.
+    pub(super) fn order(&self, other: &Self, upcase: &Upcase) -> Ordering {
+        self.kind
+            .cmp(&other.kind)
+            .then_with(|| match (&self.body, &other.body) {
+                (Body::Resident(a), Body::Resident(b)) if self.kind == AttributeKind::FileName => {
+                    a.cmp(b)
+                }
+                _ => compare(&self.name, &other.name, upcase),
+            })
     }
 
     /// Bytes allocated and bytes of the value.
@@ -241,15 +261,21 @@ impl Attribute {
     }
 
     fn push_name(&self, out: &mut Vec<u8>) {
-        for unit in self.name.encode_utf16() {
+        for unit in &self.name {
             out.extend_from_slice(&unit.to_le_bytes());
         }
     }
 }
 
-/// What a record says of its file in `$STANDARD_INFORMATION`.
-pub(super) fn standard_information(times: &Times, attributes: u32, security: u32) -> Attribute {
-    let mut value = short_information(times, attributes);
+/// What a record says of its file in `$STANDARD_INFORMATION`. `version` is zero but for directories
+/// with flags of their own.
+pub(super) fn standard_information(
+    times: &Times,
+    attributes: u32,
+    security: u32,
+    version: u32,
+) -> Attribute {
+    let mut value = short_information(times, attributes, version);
     let mut more = StandardInformation3::new_zeroed();
     more.security = U32::new(security);
     value.extend_from_slice(more.as_bytes());
@@ -260,17 +286,18 @@ pub(super) fn standard_information(times: &Times, attributes: u32, security: u32
 pub(super) fn standard_information_1_2(times: &Times, attributes: u32) -> Attribute {
     Attribute::resident(
         AttributeKind::StandardInformation,
-        short_information(times, attributes),
+        short_information(times, attributes, 0),
     )
 }
 
-fn short_information(times: &Times, attributes: u32) -> Vec<u8> {
+fn short_information(times: &Times, attributes: u32, version: u32) -> Vec<u8> {
     let mut head = StandardInformation::new_zeroed();
     head.created = U64::new(times.created.ticks());
     head.modified = U64::new(times.modified.ticks());
     head.changed = U64::new(times.changed.ticks());
     head.accessed = U64::new(times.accessed.ticks());
     head.attributes = U32::new(attributes);
+    head.version = U32::new(version);
     head.as_bytes().to_vec()
 }
 
@@ -388,7 +415,7 @@ mod tests {
         let attribute = Attribute::named_resident(AttributeKind::Bitmap, "$I30", vec![1; 8]);
         let bytes = encoded(&attribute, 7);
         assert_eq!(bytes.len(), 0x28);
-        assert_eq!(bytes.len(), Attribute::resident_length("$I30", 8));
+        assert_eq!(bytes.len(), Attribute::resident_length(4, 8));
         assert_eq!(bytes[20], 0x20);
     }
 

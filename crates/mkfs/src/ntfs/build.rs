@@ -1,31 +1,35 @@
 //! The builder: what is placed first, what arrives, and what is written at the end.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use blockio::{ByteCount, ByteOffset, Disk};
 
-use super::attribute::FileReference;
+use super::attribute::{Attribute, FileReference};
 use super::bitmap;
 use super::boot::{self, BootFacts};
 use super::definitions;
 use super::directory::{Directories, Directory, DirectoryIndex};
-use super::format::{BOOT_AREA_SIZE, FILE_HIDDEN_SYSTEM};
+use super::file::OpenFile;
+use super::format::{BOOT_AREA_SIZE, FILE_HIDDEN_SYSTEM, NAME_SPACE_WIN32_AND_DOS};
 use super::link::PendingLink;
 use super::log_file;
 use super::mft::Mft;
 use super::narrow::to_usize;
 use super::options::NtfsOptions;
 use super::record::Record;
+use super::reparse;
 use super::runs::{Lcn, Run};
 use super::secure::Secure;
 use super::space::Space;
+use super::spread::Spread;
 use super::stream::{Meter, StreamBuilder, Volume, Writer};
-use super::system::{self, Sizes, SystemFiles};
+use super::system::{self, SystemFiles};
 use super::upcase::{UPCASE_SIZE, Upcase};
 use crate::error::MkfsError;
 use crate::names::{NamePolicy, NameRules, SiblingNames};
 use crate::report::BuildReport;
-use crate::tree::{EntryKind, Times, TreeEntry, TreeSource};
+use crate::tree::{EntryKind, Times, TreeEntry, TreeError, TreeErrorKind, TreeSource};
 
 /// Records put late and kept before they are written.
 const LATE_RECORDS: usize = 1024;
@@ -46,6 +50,28 @@ pub(super) struct Builder<'d, 'p> {
     /// Links that have no record yet.
     pub links: Vec<PendingLink>,
     pub name_policy: NamePolicy,
+    pub secure: Secure,
+    /// What arrived last: named streams of it may follow.
+    pub last: Last,
+    /// Named streams and reparse points of directories.
+    pub directory_extras: HashMap<DirectoryIndex, Vec<Attribute>>,
+    /// Where the attributes of files lie that did not fit one record.
+    pub spreads: HashMap<u64, Spread>,
+    /// Files that were named again after they were put.
+    pub renamed: HashSet<u64>,
+    /// How many names the files have that have more than one.
+    pub name_counts: HashMap<u64, u32>,
+}
+
+/// The entry to which a named stream belongs that comes next.
+pub(super) enum Last {
+    Directory(DirectoryIndex),
+    File(OpenFile),
+    /// A symbolic link, by its place in [`Builder::links`].
+    Link(usize),
+    HardLink,
+    /// An entry that was left out.
+    Nothing,
 }
 
 /// Where the structures lie whose size is known from the start.
@@ -54,7 +80,6 @@ pub(super) struct Fixed {
     pub mirror: Run,
     pub upcase: Run,
     pub definitions: Run,
-    pub security: Run,
     pub log: Run,
 }
 
@@ -67,7 +92,7 @@ pub(super) fn format(
 ) -> Result<BuildReport, MkfsError> {
     let geometry = options.geometry(disk)?;
     let label = options.label_units()?;
-    let secure = Secure::new()?;
+    let mut secure = Secure::new()?;
     let upcase = Upcase::new();
     let mut space = Space::new(&geometry);
     let fixed = Fixed {
@@ -75,7 +100,6 @@ pub(super) fn format(
         mirror: space.take_fixed(geometry.mirror_size())?,
         upcase: space.take_fixed(UPCASE_SIZE)?,
         definitions: space.take_fixed(system::definitions_size())?,
-        security: space.take_fixed(secure.stream_size())?,
         log: space.take_fixed(geometry.log_size())?,
     };
     let totals = tree.as_ref().and_then(|tree| tree.totals());
@@ -84,6 +108,11 @@ pub(super) fn format(
     }
     space.reserve_table(Mft::least_size(&geometry), geometry.record(), totals);
     let root_times = tree.as_ref().and_then(|tree| tree.root_times());
+    let root_security = tree.as_ref().and_then(|tree| tree.root_security());
+    let root_security = match root_security {
+        Some(descriptor) => Some(secure.key(&descriptor)?),
+        None => None,
+    };
     let mut builder = Builder {
         disk,
         volume: Volume {
@@ -94,6 +123,7 @@ pub(super) fn format(
         mft: Mft::new(disk, &geometry),
         directories: Directories::new(root(
             root_times.unwrap_or(Times::all(options.time)),
+            root_security,
             &upcase,
         )),
         upcase,
@@ -102,18 +132,24 @@ pub(super) fn format(
         reparse_points: Vec::new(),
         links: Vec::new(),
         name_policy: options.name_policy,
+        secure,
+        last: Last::Directory(DirectoryIndex::ROOT),
+        directory_extras: HashMap::new(),
+        spreads: HashMap::new(),
+        renamed: HashSet::new(),
+        name_counts: HashMap::new(),
     };
-    builder.write_fixed(&fixed, &secure)?;
+    builder.write_fixed(&fixed)?;
     system::list_in_root(&mut builder, options.time)?;
     if let Some(tree) = tree {
         builder.fill(tree)?;
     }
-    builder.finish(options, &label, &fixed, &secure)?;
+    builder.finish(options, &label, &fixed)?;
     Ok(builder.report)
 }
 
 /// The root directory, in which the names of system files are taken.
-fn root(times: Times, upcase: &Upcase) -> Directory {
+fn root(times: Times, security: Option<u32>, upcase: &Upcase) -> Directory {
     let fold = |unit| upcase.of(unit);
     let rules = NameRules {
         policy: NamePolicy::Map,
@@ -126,23 +162,25 @@ fn root(times: Times, upcase: &Upcase) -> Directory {
         reference: system::reference(system::ROOT),
         source_name: None,
         name: ".".encode_utf16().collect(),
+        dos_name: None,
+        name_space: NAME_SPACE_WIN32_AND_DOS,
         times,
         attributes: FILE_HIDDEN_SYSTEM,
+        tag: 0,
+        security,
+        is_case_sensitive: false,
         siblings: SiblingNames::with_reserved(reserved.iter().map(Vec::as_slice), &rules),
     }
 }
 
 impl Builder<'_, '_> {
-    fn write_fixed(&mut self, fixed: &Fixed, secure: &Secure) -> Result<(), MkfsError> {
+    fn write_fixed(&mut self, fixed: &Fixed) -> Result<(), MkfsError> {
         let upcase = self.upcase.to_bytes();
         let writer = &mut self.volume.writer;
         let cluster = self.volume.geometry.cluster();
         let position = |run: &Run| run.start.map_or(0, |Lcn(lcn)| lcn * cluster);
         writer.write(position(&fixed.upcase), &upcase)?;
         writer.write(position(&fixed.definitions), &definitions::table())?;
-        let security = position(&fixed.security);
-        writer.write(security, &secure.entries)?;
-        writer.write(security + Secure::copy_offset(), &secure.entries)?;
         let log_size = self.volume.geometry.log_size();
         log_file::write(writer, position(&fixed.log), log_size)
     }
@@ -155,42 +193,50 @@ impl Builder<'_, '_> {
                 self.meter.tell()?;
             }
         }
+        self.close_last()?;
         self.report.bytes = ByteCount(self.meter.bytes);
         self.meter.tell()
     }
 
     fn add(&mut self, mut entry: TreeEntry) -> Result<(), MkfsError> {
-        let parent = self.directories.find(entry.parent, &entry.name)?;
         let kind = std::mem::replace(&mut entry.kind, EntryKind::Directory);
-        match kind {
-            EntryKind::Directory => self.add_directory(parent, &entry),
-            EntryKind::File(content) => self.add_file(parent, &entry, content),
-            EntryKind::Symlink { target, directory } => {
-                self.add_symlink(parent, &entry, target, directory)
-            }
-            EntryKind::HardLink { .. } | EntryKind::Stream(_) | EntryKind::ReparsePoint { .. } => {
-                Err(MkfsError::Unsupported("this kind of entry"))
-            }
+        if let EntryKind::Stream(content) = kind {
+            return self.add_stream(&entry, content);
         }
+        self.close_last()?;
+        let parent = self.directories.find(entry.parent, &entry.name)?;
+        self.last = match kind {
+            EntryKind::Directory => self.add_directory(parent, entry, None)?,
+            EntryKind::File(content) => self.add_file(parent, entry, content)?,
+            EntryKind::Symlink { target, directory } => {
+                self.add_symlink(parent, entry, target, directory)?
+            }
+            EntryKind::HardLink { target } => self.add_hard_link(parent, &entry, target)?,
+            EntryKind::ReparsePoint { data, directory } => {
+                let point = reparse::raw(data).ok_or_else(|| {
+                    MkfsError::Tree(TreeError::new(
+                        TreeErrorKind::Malformed,
+                        self.directories.path(parent, &entry.name),
+                        "its reparse data is not as long as it says, or has no tag",
+                    ))
+                })?;
+                if directory {
+                    self.add_directory(parent, entry, Some(point))?
+                } else {
+                    self.add_reparse_file(parent, entry, point)?
+                }
+            }
+            EntryKind::Stream(_) => Last::Nothing,
+        };
+        Ok(())
     }
 
-    /// The name under which an entry is stored.
-    pub(super) fn admit(
-        &mut self,
-        parent: DirectoryIndex,
-        entry: &TreeEntry,
-    ) -> Result<Vec<u16>, MkfsError> {
-        let fold = |unit| self.upcase.of(unit);
-        let rules = NameRules {
-            policy: self.name_policy,
-            upcase: &fold,
-        };
-        let mut siblings = std::mem::take(&mut self.directories.get_mut(parent).siblings);
-        let path = || self.directories.path(parent, &entry.name);
-        let notes = &mut self.report.name_notes;
-        let stored = siblings.admit(&entry.name, &rules, &path, notes);
-        self.directories.get_mut(parent).siblings = siblings;
-        Ok(stored?.units().to_vec())
+    /// Puts the file that arrived last, if it was one.
+    fn close_last(&mut self) -> Result<(), MkfsError> {
+        match std::mem::replace(&mut self.last, Last::Nothing) {
+            Last::File(file) => self.close_file(file),
+            _ => Ok(()),
+        }
     }
 
     fn finish(
@@ -198,16 +244,23 @@ impl Builder<'_, '_> {
         options: &NtfsOptions,
         label: &[u16],
         fixed: &Fixed,
-        secure: &Secure,
     ) -> Result<(), MkfsError> {
         self.mft.write_gathered(&mut self.volume.space)?;
         self.directories.sort(&self.upcase);
-        self.finish_links()?;
+        let late: HashSet<u64> = self
+            .link_records()
+            .chain(self.renamed.iter().copied())
+            .collect();
+        let names = self.directories.names_of(&late);
+        drop(late);
+        self.finish_links(&names)?;
+        self.finish_names(&names)?;
         for directory in self.directories.indices() {
             self.finish_directory(directory)?;
             self.flush_some_late()?;
         }
         let reparse = self.reparse_index()?;
+        let security = self.security_attributes()?;
         self.mft.mark_all(&system::record_numbers())?;
         self.mft.finish(&mut self.volume.space)?;
 
@@ -226,9 +279,8 @@ impl Builder<'_, '_> {
             times: Times::all(options.time),
             label,
             fixed,
-            secure,
+            security,
             upcase: &self.upcase,
-            sizes: Sizes::new(&geometry, secure),
             mft_runs: self.mft.runs(),
             mft_size: self.mft.size(),
             mft_bitmap: mft_bitmap.finish(&geometry),
@@ -236,7 +288,7 @@ impl Builder<'_, '_> {
             reparse,
         };
         for record in files.records()? {
-            self.put_late(&record)?;
+            self.put_system(&record)?;
         }
         self.mft.flush_late(&mut self.volume.space)?;
         self.write_mirror(fixed)?;
@@ -249,10 +301,12 @@ impl Builder<'_, '_> {
         boot::write(self.disk, &geometry, &facts)
     }
 
-    /// Puts a record that is complete only now.
-    pub(super) fn put_late(&mut self, record: &Record) -> Result<(), MkfsError> {
-        let bytes = record.encode_whole(self.volume.geometry.record())?;
-        self.mft.put_late(record.number, bytes)
+    /// Puts the record of a system file: it lies in one record.
+    fn put_system(&mut self, record: &Record) -> Result<(), MkfsError> {
+        let bytes = record
+            .encode(self.volume.geometry.record())?
+            .ok_or(MkfsError::Unsupported("a system file of this length"))?;
+        self.mft.put_late(record.head.number, bytes)
     }
 
     /// Writes the records put late where they have become many.

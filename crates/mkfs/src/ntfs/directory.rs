@@ -5,10 +5,12 @@
 //! bytes each and the name.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::attribute::{FileName, FileReference};
-use super::format::{FILE_NAME_DIRECTORY, FILE_REPARSE_POINT, NAME_SPACE_POSIX};
+use super::format::{
+    DIRECTORY_IS_CASE_SENSITIVE, FILE_NAME_DIRECTORY, FILE_REPARSE_POINT, NAME_SPACE_DOS,
+};
 use super::index::IndexEntry;
 use super::narrow::to_u32;
 use super::reparse::Destination;
@@ -18,7 +20,7 @@ use crate::names::SiblingNames;
 use crate::tree::{NodeId, NodeName, Times, TreeError, TreeErrorKind};
 
 /// The place of a directory in [`Directories`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct DirectoryIndex(u32);
 
 impl DirectoryIndex {
@@ -39,9 +41,28 @@ pub(super) struct Directory {
     /// Name in the source, for paths in messages.
     pub source_name: Option<NodeName>,
     pub name: Vec<u16>,
+    /// Its 8.3 name, where it has another name than that.
+    pub dos_name: Option<Box<[u16]>>,
+    pub name_space: u8,
     pub times: Times,
     pub attributes: u32,
+    /// Its reparse tag, or zero.
+    pub tag: u32,
+    /// Key of its security descriptor; none of a root that has the one Windows gives it.
+    pub security: Option<u32>,
+    /// Whether names in it that differ in case only are different names.
+    pub is_case_sensitive: bool,
     pub siblings: SiblingNames,
+}
+
+/// The place of a listed name in [`Directories`], until they are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ChildIndex(u32);
+
+impl ChildIndex {
+    fn get(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
 }
 
 /// What the index of a directory says of one entry.
@@ -56,6 +77,65 @@ pub(super) struct Listing {
     pub name_space: u8,
 }
 
+impl Listing {
+    /// The name of the file as its record and the index have it.
+    pub(super) const fn file_name<'n>(
+        &self,
+        parent: FileReference,
+        name: &'n [u16],
+    ) -> FileName<'n> {
+        FileName {
+            parent,
+            times: self.times,
+            allocated: self.allocated,
+            size: self.size,
+            attributes: self.attributes,
+            tag: self.tag,
+            name,
+            name_space: self.name_space,
+        }
+    }
+}
+
+impl Directory {
+    /// The version in `$STANDARD_INFORMATION`, of which one bit says that names in the directory are
+    /// told apart by case.
+    pub(super) fn version(&self) -> u32 {
+        if self.is_case_sensitive {
+            DIRECTORY_IS_CASE_SENSITIVE
+        } else {
+            0
+        }
+    }
+
+    /// What the index of its parent says of it.
+    pub(super) fn listing(&self) -> Listing {
+        Listing {
+            reference: self.reference,
+            times: self.times,
+            allocated: 0,
+            size: 0,
+            attributes: self.attributes | FILE_NAME_DIRECTORY,
+            tag: self.tag,
+            name_space: self.name_space,
+        }
+    }
+}
+
+/// The names of certain records.
+pub(super) struct RecordNames(Vec<(u64, ChildIndex)>);
+
+impl RecordNames {
+    /// The names of one record.
+    pub(super) fn of(&self, record: u64) -> impl Iterator<Item = ChildIndex> {
+        let start = self.0.partition_point(|(number, _)| *number < record);
+        self.0[start..]
+            .iter()
+            .take_while(move |(number, _)| *number == record)
+            .map(|(_, place)| *place)
+    }
+}
+
 struct Child {
     parent: DirectoryIndex,
     name_length: u16,
@@ -67,6 +147,8 @@ struct Child {
 pub(super) struct Directories {
     list: Vec<Directory>,
     by_node: HashMap<NodeId, DirectoryIndex>,
+    /// Where each node is listed first, by its number; none where it is not.
+    listed: Vec<Option<ChildIndex>>,
     children: Vec<Child>,
     names: Vec<u16>,
 }
@@ -77,9 +159,23 @@ impl Directories {
         Self {
             list: vec![root],
             by_node: HashMap::from([(NodeId::ROOT, DirectoryIndex::ROOT)]),
+            listed: vec![None],
             children: Vec::new(),
             names: Vec::new(),
         }
+    }
+
+    /// Notes the next node and where it is listed. Nodes are numbered from one, without gaps.
+    pub(super) fn number(&mut self, node: NodeId, place: Option<ChildIndex>) -> Option<()> {
+        let next = u32::try_from(self.listed.len()).ok()?;
+        (node == NodeId(next)).then(|| self.listed.push(place))
+    }
+
+    /// What the index of its directory will say of a node that was numbered: the outer option is
+    /// none where there was no such node, the inner one where it was left out.
+    pub(super) fn listing_of(&self, node: NodeId) -> Option<Option<Listing>> {
+        let place = self.listed.get(usize::try_from(node.0).ok()?)?;
+        Some(place.map(|child| self.children[child.get()].listing))
     }
 
     /// The directory that a node is.
@@ -110,25 +206,34 @@ impl Directories {
     }
 
     /// Adds a directory, which its parent lists.
-    pub(super) fn add(&mut self, node: NodeId, directory: Directory) -> Result<(), MkfsError> {
-        let listing = Listing {
-            reference: directory.reference,
-            times: directory.times,
-            allocated: 0,
-            size: 0,
-            attributes: directory.attributes | FILE_NAME_DIRECTORY,
-            tag: 0,
-            name_space: NAME_SPACE_POSIX,
-        };
-        self.list_in(directory.parent, &directory.name, listing);
+    pub(super) fn add(
+        &mut self,
+        node: NodeId,
+        directory: Directory,
+    ) -> Result<(DirectoryIndex, ChildIndex), MkfsError> {
+        let listing = directory.listing();
+        let place = self.list_in(directory.parent, &directory.name, listing)?;
+        if let Some(dos_name) = &directory.dos_name {
+            let listing = Listing {
+                name_space: NAME_SPACE_DOS,
+                ..listing
+            };
+            self.list_in(directory.parent, dos_name, listing)?;
+        }
         let index = DirectoryIndex(to_u32(self.list.len(), "a tree of so many directories")?);
         self.by_node.insert(node, index);
         self.list.push(directory);
-        Ok(())
+        Ok((index, place))
     }
 
     /// Adds an entry to a directory's index.
-    pub(super) fn list_in(&mut self, parent: DirectoryIndex, name: &[u16], listing: Listing) {
+    pub(super) fn list_in(
+        &mut self,
+        parent: DirectoryIndex,
+        name: &[u16],
+        listing: Listing,
+    ) -> Result<ChildIndex, MkfsError> {
+        let place = ChildIndex(to_u32(self.children.len(), "a tree of so many names")?);
         self.children.push(Child {
             parent,
             // Names are at most 255 units long.
@@ -137,6 +242,16 @@ impl Directories {
             listing,
         });
         self.names.extend_from_slice(name);
+        Ok(place)
+    }
+
+    /// The path of a directory in the source; empty for the root.
+    pub(super) fn directory_path(&self, index: DirectoryIndex) -> String {
+        let directory = self.get(index);
+        match &directory.source_name {
+            Some(name) => self.path(directory.parent, name),
+            None => String::new(),
+        }
     }
 
     /// The path of an entry in the source.
@@ -151,17 +266,32 @@ impl Directories {
         names.join("/")
     }
 
-    /// Replaces what a directory's index will say of an entry. Only after [`Directories::sort`].
-    pub(super) fn list_again(
-        &mut self,
-        parent: DirectoryIndex,
-        name: &[u16],
-        listing: Listing,
-        upcase: &Upcase,
-    ) {
-        if let Some(place) = self.position(parent, name, upcase) {
-            self.children[place].listing = listing;
+    /// Every name of certain records, in the order of records. Only after [`Directories::sort`].
+    pub(super) fn names_of(&self, records: &HashSet<u64>) -> RecordNames {
+        let mut names = Vec::new();
+        if !records.is_empty() {
+            for (place, child) in (0..).zip(&self.children) {
+                let record = child.listing.reference.record();
+                if records.contains(&record) {
+                    names.push((record, ChildIndex(place)));
+                }
+            }
+            names.sort_unstable();
         }
+        RecordNames(names)
+    }
+
+    /// A name with its directory and what that directory's index says of it.
+    pub(super) fn listed_name(&self, place: ChildIndex) -> (DirectoryIndex, &[u16], &Listing) {
+        let child = &self.children[place.get()];
+        (child.parent, self.name(child), &child.listing)
+    }
+
+    /// Replaces the attributes and the reparse tag that a directory's index says of a name.
+    pub(super) fn list_again(&mut self, place: ChildIndex, attributes: u32, tag: u32) {
+        let listing = &mut self.children[place.get()].listing;
+        listing.attributes = attributes;
+        listing.tag = tag;
     }
 
     /// What a relative target leads to from a directory, by exactly these names and through real
@@ -184,11 +314,12 @@ impl Directories {
                     let Some(place) = self.position(at, name, upcase) else {
                         return Destination::Elsewhere;
                     };
-                    let reference = self.children[place].listing.reference;
-                    match self.by_record(reference.record()) {
-                        Some(directory) => at = directory,
-                        None if steps.peek().is_some() => return Destination::Elsewhere,
-                        None => return self.leaf(place),
+                    let listing = &self.children[place].listing;
+                    let is_link = listing.attributes & FILE_REPARSE_POINT != 0;
+                    match self.by_record(listing.reference.record()) {
+                        Some(directory) if !is_link => at = directory,
+                        _ if steps.peek().is_some() => return Destination::Elsewhere,
+                        _ => return self.leaf(place),
                     }
                 }
             }
@@ -258,16 +389,7 @@ pub(super) fn file_entry(
     name: &[u16],
     listing: &Listing,
 ) -> Result<IndexEntry, MkfsError> {
-    let key = FileName {
-        parent,
-        times: listing.times,
-        allocated: listing.allocated,
-        size: listing.size,
-        attributes: listing.attributes,
-        tag: listing.tag,
-        name,
-        name_space: listing.name_space,
-    };
+    let key = listing.file_name(parent, name);
     IndexEntry::file(
         listing.reference.bits(),
         FileName::value_length(name.len()),

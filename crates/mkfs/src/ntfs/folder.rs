@@ -1,22 +1,20 @@
 //! What is written of each directory at the end: its index and its record. Also the index of all
 //! reparse points, which is built in the same way.
 
-use super::attribute::{Attribute, FileName, standard_information, standard_information_1_2};
+use super::attribute::{Attribute, standard_information, standard_information_1_2};
 use super::bitmap;
 use super::build::Builder;
 use super::directory::DirectoryIndex;
-use super::format::{
-    AttributeKind, FILE_NAME_DIRECTORY, NAME_SPACE_POSIX, NAME_SPACE_WIN32_AND_DOS,
-    RECORD_DIRECTORY,
-};
+use super::file::FIRST_USE;
+use super::format::{AttributeKind, NAME_SPACE_DOS, RECORD_DIRECTORY};
 use super::index::{
     BlockSink, BuiltIndex, FILE_NAMES, IndexBuilder, IndexEntry, IndexKind, REPARSE_POINTS,
     ROOT_HEADER, RootRoom,
 };
-use super::narrow::to_usize;
-use super::record::{Record, attribute_room};
-use super::secure::SecurityId;
+use super::narrow::{to_u16, to_usize};
+use super::record::{Record, RecordHead};
 use super::security;
+use super::spread::When;
 use super::stream::{IndexStore, StreamBuilder, Volume};
 use super::system;
 use crate::error::MkfsError;
@@ -26,6 +24,8 @@ use crate::error::MkfsError;
 const BLOCKS_ROOM: usize = 0x60 + BITMAP_ROOM;
 /// Bytes of a bitmap in clusters; one of 64 bits in the record takes less.
 const BITMAP_ROOM: usize = 0x50;
+/// Bytes of entries that every root has room for: the last one alone, with a child.
+const LEAST_ROOT: usize = 24;
 /// Bytes of a bitmap that stays in the record.
 const MAX_RESIDENT_BITMAP: usize = 8;
 
@@ -65,20 +65,18 @@ impl BlockSink for NoBlocks {
     }
 }
 
-/// Builds an index of any size beside attributes of so many bytes.
-fn large_index(
+/// Builds an index of any size, whose attributes may take so many bytes of the record.
+pub(super) fn large_index(
     volume: &mut Volume<'_>,
     kind: IndexKind,
-    taken: usize,
+    room: usize,
     entries: impl Iterator<Item = Result<IndexEntry, MkfsError>>,
 ) -> Result<Vec<Attribute>, MkfsError> {
-    let record = to_usize(volume.geometry.record(), "a record of this size")?;
-    let alone = attribute_room(record)
-        .saturating_sub(taken)
-        .saturating_sub(Attribute::resident_length(kind.name, ROOT_HEADER));
+    let alone = room.saturating_sub(Attribute::resident_length(kind.name.len(), ROOT_HEADER));
+    // Where nothing is left, other attributes make room in extension records.
     let room = RootRoom {
-        alone,
-        with_blocks: alone.saturating_sub(BLOCKS_ROOM),
+        alone: alone.max(LEAST_ROOT),
+        with_blocks: alone.saturating_sub(BLOCKS_ROOM).max(LEAST_ROOT),
     };
     let units = volume.geometry.units_per_index_block();
     let mut store = IndexStore {
@@ -132,53 +130,41 @@ fn block_bitmap(
 impl Builder<'_, '_> {
     /// Builds the index of a directory and puts its record.
     pub(super) fn finish_directory(&mut self, index: DirectoryIndex) -> Result<(), MkfsError> {
-        let is_root = index == DirectoryIndex::ROOT;
         let directory = self.directories.get(index);
+        let (number, times, own) = (directory.record, directory.times, directory.attributes);
+        let mut attributes = vec![match directory.security {
+            Some(security) => standard_information(&times, own, security, directory.version()),
+            None => standard_information_1_2(&times, own),
+        }];
         let parent = self.directories.get(directory.parent).reference;
-        let name = FileName {
-            parent,
-            times: directory.times,
-            allocated: 0,
-            size: 0,
-            attributes: directory.attributes | FILE_NAME_DIRECTORY,
-            tag: 0,
-            name: &directory.name,
-            name_space: if is_root {
-                NAME_SPACE_WIN32_AND_DOS
-            } else {
-                NAME_SPACE_POSIX
-            },
-        };
-        let mut attributes = if is_root {
-            vec![
-                standard_information_1_2(&directory.times, directory.attributes),
-                name.attribute()?,
-                Attribute::resident(AttributeKind::SecurityDescriptor, security::root()),
-            ]
-        } else {
-            let security = SecurityId::Directory.number();
-            vec![
-                standard_information(&directory.times, directory.attributes, security),
-                name.attribute()?,
-            ]
-        };
-        let mut record = Record {
-            number: directory.record,
-            sequence: if is_root {
-                system::sequence(directory.record)
-            } else {
-                1
-            },
-            flags: RECORD_DIRECTORY,
-            links: 1,
-            base: None,
-            attributes: Vec::new(),
-        };
-        let taken = attributes.iter().map(Attribute::resident_bytes).sum();
+        let listing = directory.listing();
+        attributes.push(listing.file_name(parent, &directory.name).attribute()?);
+        if let Some(dos_name) = &directory.dos_name {
+            let mut name = listing.file_name(parent, dos_name);
+            name.name_space = NAME_SPACE_DOS;
+            attributes.push(name.attribute()?);
+        }
+        let links = attributes.len() - 1;
+        if directory.security.is_none() {
+            attributes.push(Attribute::resident(
+                AttributeKind::SecurityDescriptor,
+                security::root(),
+            ));
+        }
+        attributes.extend(self.directory_extras.remove(&index).unwrap_or_default());
+        let taken: usize = attributes.iter().map(Attribute::length).sum();
+        let room = self.attribute_room()?.saturating_sub(taken);
         let entries = self.directories.entries(index);
-        attributes.extend(large_index(&mut self.volume, FILE_NAMES, taken, entries)?);
-        record.attributes = attributes;
-        self.put_late(&record)
+        attributes.extend(large_index(&mut self.volume, FILE_NAMES, room, entries)?);
+        let sequence = if index == DirectoryIndex::ROOT {
+            system::sequence(number)
+        } else {
+            FIRST_USE
+        };
+        let mut head = RecordHead::named(number, sequence, RECORD_DIRECTORY);
+        head.links = to_u16(links, "a directory of so many names")?;
+        self.put_record(Record { head, attributes }, When::Late)?;
+        Ok(())
     }
 
     /// The index attributes of `$Reparse`: every reparse point by tag and file.
@@ -190,7 +176,9 @@ impl Builder<'_, '_> {
             let key = [tag.to_le_bytes().as_slice(), &file.bits().to_le_bytes()].concat();
             IndexEntry::view(&key, &[])
         });
-        let taken = system::reparse_record_bytes();
-        large_index(&mut self.volume, REPARSE_POINTS, taken, entries)
+        let room = self
+            .attribute_room()?
+            .saturating_sub(system::reparse_record_bytes());
+        large_index(&mut self.volume, REPARSE_POINTS, room, entries)
     }
 }

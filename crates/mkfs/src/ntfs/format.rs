@@ -161,6 +161,11 @@ pub(super) struct StandardInformation {
 }
 const _: () = assert!(size_of::<StandardInformation>() == 0x30);
 
+/// In the version of a directory, since Windows 10 1803: names in it that differ in case only are
+/// different names (FILE_CS_FLAG_CASE_SENSITIVE_DIR of [MS-FSCC] 2.4.8). Where it is stored is
+/// documented by the parser `dfir_ntfs` of M. Suhanov.
+pub(super) const DIRECTORY_IS_CASE_SENSITIVE: u32 = 1;
+
 /// What NTFS 3 adds to `$STANDARD_INFORMATION`.
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -195,12 +200,13 @@ const _: () = assert!(size_of::<FileNameHeader>() == 0x42);
 
 /// Name space of names without an 8.3 partner.
 pub(super) const NAME_SPACE_POSIX: u8 = 0;
+/// Name space of 8.3 names with a partner.
+pub(super) const NAME_SPACE_DOS: u8 = 2;
 /// Name space of names that are their own 8.3 partner.
 pub(super) const NAME_SPACE_WIN32_AND_DOS: u8 = 3;
 
 /// File attributes [MS-FSCC] 2.6 that this crate sets itself.
 pub(super) const FILE_HIDDEN_SYSTEM: u32 = 0x06;
-pub(super) const FILE_ARCHIVE: u32 = 0x20;
 pub(super) const FILE_SPARSE: u32 = 0x200;
 pub(super) const FILE_REPARSE_POINT: u32 = 0x400;
 /// In `$FILE_NAME` alone: the record is a directory.
@@ -269,7 +275,8 @@ pub(super) const ENTRY_HAS_CHILD: u16 = 1;
 /// Index entry flag: the last of its node, without a key.
 pub(super) const ENTRY_IS_LAST: u16 = 2;
 
-/// An entry of `$ATTRIBUTE_LIST` (unnamed attributes; padded to 32 bytes).
+/// An entry of `$ATTRIBUTE_LIST`; the name of the attribute follows, and zeros up to a multiple of
+/// eight bytes.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct AttributeListEntry {
@@ -280,9 +287,8 @@ pub(super) struct AttributeListEntry {
     pub first_vcn: U64,
     pub record: U64,
     pub instance: U16,
-    pub padding: [u8; 6],
 }
-const _: () = assert!(size_of::<AttributeListEntry>() == 0x20);
+const _: () = assert!(size_of::<AttributeListEntry>() == 0x1A);
 
 /// `$VOLUME_INFORMATION`.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]

@@ -174,6 +174,28 @@ impl<'d> Mft<'d> {
         Ok(())
     }
 
+    /// A record as it stands on the disk: one that was put in order, once those gathered are written.
+    pub(super) fn read(&self, number: u64) -> Result<Vec<u8>, MkfsError> {
+        const WHAT: &str = "a record of this number";
+        let mut record = vec![0; to_usize(self.record_size, WHAT)?];
+        let mut rest = record.as_mut_slice();
+        let mut position = number * self.record_size;
+        let mut run_start = 0;
+        for run in &self.runs {
+            let run_end = run_start + run.length * self.cluster;
+            if let (Some(Lcn(lcn)), true) = (run.start, position < run_end && !rest.is_empty()) {
+                let count = rest.len().min(to_usize(run_end - position, WHAT)?);
+                let (here, behind) = rest.split_at_mut(count);
+                let place = lcn * self.cluster + (position - run_start);
+                self.disk.read_at(here, ByteOffset(place))?;
+                position += wide(count);
+                rest = behind;
+            }
+            run_start = run_end;
+        }
+        Ok(record)
+    }
+
     fn grow(&mut self, space: &mut Space, bytes: u64) -> Result<(), MkfsError> {
         let wanted = bytes.div_ceil(self.cluster);
         let have = total(&self.runs);

@@ -3,15 +3,17 @@
 //! ```text
 //!   entries of the tree                      build: one entry at a time
 //!     |  data ---------> stream, space       clusters in order of arrival, each file in one run
-//!     |  record -------> file, record, mft   complete at once, written by the mebibyte
+//!     |  record -------> file, record, mft   complete when the next entry comes, written by the mebibyte
+//!     |  descriptor ---> secure              kept once, numbered
 //!     '  name ---------> directory           kept until the end
 //!   end of the tree
 //!        links -> link, reparse             what they lead to is known now
+//!        further names -> reread             the few files with several are put again
 //!        names, sorted -> index              blocks of each directory, then its record
 //!        system files -> system, secure, ... records, mirror, bitmaps
 //!        boot sectors -> boot                last: a volume cut short is none
 //!
-//!   clusters:  boot | mirror | $UpCase | $AttrDef | $Secure | log | records -> reserve | data ->
+//!   clusters:  boot | mirror | $UpCase | $AttrDef | log | records -> reserve | data -> | $Secure | $Bitmap
 //! ```
 //! The volume is in the form that Windows gives it at its first mount: version 3.1, security by
 //! number, no 8.3 names (volume flag 0x80), the log empty.
@@ -30,16 +32,19 @@ mod index;
 mod link;
 mod log_file;
 mod mft;
+mod named_stream;
+mod naming;
 mod narrow;
 mod options;
 pub mod parse;
 mod record;
 mod reparse;
+mod reread;
 mod runs;
 mod secure;
 mod security;
 mod space;
-mod split;
+mod spread;
 mod stream;
 mod system;
 mod upcase;

@@ -12,11 +12,11 @@ use crate::error::MkfsError;
 
 /// The end mark and the four bytes after it.
 const END_LENGTH: usize = 8;
-const HEADER_LENGTH: usize = size_of::<RecordHeader>();
+pub(super) const HEADER_LENGTH: usize = size_of::<RecordHeader>();
 
-/// A record with its attributes, which stand in the order of their types.
-#[derive(Clone, Debug)]
-pub(super) struct Record {
+/// What the head of a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RecordHead {
     pub number: u64,
     pub sequence: u16,
     /// Flags besides "in use".
@@ -25,6 +25,12 @@ pub(super) struct Record {
     pub links: u16,
     /// The base record, in an extension record.
     pub base: Option<FileReference>,
+}
+
+/// A record with its attributes, which stand in the order of their types.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub head: RecordHead,
     pub attributes: Vec<Attribute>,
 }
 
@@ -41,17 +47,41 @@ const fn first_attribute_offset(record_size: usize) -> usize {
     (HEADER_LENGTH + 2 * fixup_count(record_size)).next_multiple_of(8)
 }
 
-impl Record {
-    /// The record as it stands on disk, or `None` where its attributes do not fit.
-    pub(super) fn encode(&self, record_size: u64) -> Result<Option<Vec<u8>>, MkfsError> {
+impl RecordHead {
+    /// The head of a base record with one name.
+    pub(super) const fn named(number: u64, sequence: u16, flags: u16) -> Self {
+        Self {
+            number,
+            sequence,
+            flags,
+            links: 1,
+            base: None,
+        }
+    }
+
+    /// The reference of the record.
+    pub(super) fn reference(&self) -> FileReference {
+        FileReference::new(self.number, self.sequence)
+    }
+
+    /// The room of a record before its attributes, to which these are appended.
+    pub(super) fn start(record_size: u64) -> Result<Vec<u8>, MkfsError> {
         let size = to_usize(record_size, "a record of this size")?;
         let mut bytes = Vec::with_capacity(size);
         bytes.resize(first_attribute_offset(size), 0);
-        let mut instance = 0;
-        for attribute in &self.attributes {
-            attribute.encode(instance, &mut bytes)?;
-            instance += 1;
-        }
+        Ok(bytes)
+    }
+
+    /// Ends the record in which `instances` attributes were appended to what [`RecordHead::start`]
+    /// gave: `None` where they do not fit.
+    pub(super) fn seal(
+        &self,
+        mut bytes: Vec<u8>,
+        instances: u16,
+        record_size: u64,
+    ) -> Result<Option<Vec<u8>>, MkfsError> {
+        const WHAT: &str = "a record of this size";
+        let size = to_usize(record_size, WHAT)?;
         let used = align8(bytes.len()) + END_LENGTH;
         if used > size {
             return Ok(None);
@@ -60,20 +90,17 @@ impl Record {
         bytes.resize(size, 0);
         let header = RecordHeader {
             magic: *b"FILE",
-            fixup_offset: U16::new(to_u16(HEADER_LENGTH, "a record of this size")?),
-            fixup_count: U16::new(to_u16(fixup_count(size), "a record of this size")?),
+            fixup_offset: U16::new(to_u16(HEADER_LENGTH, WHAT)?),
+            fixup_count: U16::new(to_u16(fixup_count(size), WHAT)?),
             log_sequence_number: U64::ZERO,
             sequence: U16::new(self.sequence),
             links: U16::new(self.links),
-            attributes_offset: U16::new(to_u16(
-                first_attribute_offset(size),
-                "a record of this size",
-            )?),
+            attributes_offset: U16::new(to_u16(first_attribute_offset(size), WHAT)?),
             flags: U16::new(RECORD_IN_USE | self.flags),
-            used: U32::new(to_u32(used, "a record of this size")?),
-            allocated: U32::new(to_u32(size, "a record of this size")?),
+            used: U32::new(to_u32(used, WHAT)?),
+            allocated: U32::new(to_u32(size, WHAT)?),
             base: U64::new(self.base.map_or(0, FileReference::bits)),
-            next_instance: U16::new(instance),
+            next_instance: U16::new(instances),
             number_high: U16::new(number_high(self.number)),
             number: U32::new(number_low(self.number)),
         };
@@ -81,11 +108,18 @@ impl Record {
         protect(&mut bytes, HEADER_LENGTH);
         Ok(Some(bytes))
     }
+}
 
-    /// The record of a file whose attributes are known to fit.
-    pub(super) fn encode_whole(&self, record_size: u64) -> Result<Vec<u8>, MkfsError> {
-        self.encode(record_size)?
-            .ok_or(MkfsError::Unsupported("a file record of this length"))
+impl Record {
+    /// The record as it stands on disk, or `None` where its attributes do not fit.
+    pub(super) fn encode(&self, record_size: u64) -> Result<Option<Vec<u8>>, MkfsError> {
+        let mut bytes = RecordHead::start(record_size)?;
+        let mut instance = 0;
+        for attribute in &self.attributes {
+            attribute.encode(instance, &mut bytes)?;
+            instance += 1;
+        }
+        self.head.seal(bytes, instance, record_size)
     }
 }
 
@@ -97,6 +131,23 @@ fn number_low(number: u64) -> u32 {
 fn number_high(number: u64) -> u16 {
     let [.., e, f, _, _] = number.to_le_bytes();
     u16::from_le_bytes([e, f])
+}
+
+/// Puts the words at the ends of the strides back where they were before [`protect`]. `None` where
+/// they are not as it leaves them.
+pub(super) fn unprotect(bytes: &mut [u8], offset: usize) -> Option<()> {
+    let number = [*bytes.get(offset)?, *bytes.get(offset + 1)?];
+    for stride in 0..bytes.len() / FIXUP_STRIDE {
+        let end = (stride + 1) * FIXUP_STRIDE;
+        let slot = offset + 2 + 2 * stride;
+        let word = [*bytes.get(slot)?, *bytes.get(slot + 1)?];
+        let place = bytes.get_mut(end - 2..end)?;
+        if *place != number {
+            return None;
+        }
+        place.copy_from_slice(&word);
+    }
+    Some(())
 }
 
 /// Moves the last word of every stride into the update sequence at `offset` and puts the update
@@ -120,11 +171,7 @@ mod tests {
 
     fn record(value: usize) -> Record {
         Record {
-            number: 0x1_0002_0003,
-            sequence: 1,
-            flags: 0,
-            links: 1,
-            base: None,
+            head: RecordHead::named(0x1_0002_0003, 1, 0),
             attributes: vec![Attribute::resident(AttributeKind::Data, vec![0xAB; value])],
         }
     }

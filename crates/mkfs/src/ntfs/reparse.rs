@@ -6,8 +6,8 @@
 //! Subsystem for Linux, which holds the text as it is. ntfs-3g shows both as the text that the source
 //! had; of a `SYMLINK` it looks for the target and shows an error where that is missing.
 
-use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::format::{ReparseHeader, SymlinkHeader};
 use super::narrow::{align8, to_u16};
@@ -21,6 +21,9 @@ const TAG_LX_SYMLINK: u32 = 0xA000_001D;
 const SYMLINK_RELATIVE: u32 = 1;
 /// Version of LX_SYMLINK data; UTF-8 text follows.
 const LX_SYMLINK_VERSION: u32 = 2;
+/// In a tag: no GUID of the owner stands between head and data ([MS-FSCC] 2.1.2).
+const TAG_IS_MICROSOFTS: u32 = 0x8000_0000;
+const GUID_LENGTH: usize = 16;
 /// Most bytes of reparse data with its head ([MS-FSCC] 2.1.2.2).
 const MAX_LENGTH: usize = 16 * 1024;
 
@@ -53,6 +56,22 @@ pub(super) enum Destination {
     Link,
     /// Nothing on the volume, or nothing with exactly these names.
     Elsewhere,
+}
+
+/// The reparse point whose data Windows handed out ([MS-FSCC] 2.1.2.2, 2.1.2.3). `None` where the
+/// data is none: of the wrong length, too long, or with a tag that stands for no reparse point.
+pub(super) fn raw(data: Vec<u8>) -> Option<ReparsePoint> {
+    let (header, _) = ReparseHeader::ref_from_prefix(&data).ok()?;
+    let tag = header.tag.get();
+    let guid = if tag & TAG_IS_MICROSOFTS == 0 {
+        GUID_LENGTH
+    } else {
+        0
+    };
+    let length = size_of::<ReparseHeader>() + guid + usize::from(header.length.get());
+    let is_reserved = matches!(tag, 0 | 1);
+    (length == data.len() && length <= MAX_LENGTH && !is_reserved)
+        .then_some(ReparsePoint { tag, value: data })
 }
 
 /// The reparse point of a link to `target`, which is spelled with slashes. `None` where the target
@@ -198,6 +217,29 @@ mod tests {
         let target: Vec<u16> = "a/b".encode_utf16().collect();
         let point = symlink(&target, Destination::Elsewhere).unwrap().unwrap();
         assert_eq!(point.tag, TAG_LX_SYMLINK);
+    }
+
+    #[test]
+    fn raw_data_must_be_as_long_as_it_says() {
+        let microsoft = |length: u16, bytes: usize| {
+            let mut data = 0xA000_0003_u32.to_le_bytes().to_vec();
+            data.extend_from_slice(&length.to_le_bytes());
+            data.resize(8 + bytes, 0);
+            raw(data).map(|point| point.tag)
+        };
+        assert_eq!(microsoft(12, 12), Some(0xA000_0003));
+        assert_eq!(microsoft(12, 13), None);
+        assert_eq!(microsoft(16_376, 16_376), Some(0xA000_0003));
+        assert_eq!(microsoft(16_377, 16_377), None);
+        let guid = |bytes: usize| {
+            let mut data = 0x0000_1234_u32.to_le_bytes().to_vec();
+            data.extend_from_slice(&4_u32.to_le_bytes());
+            data.resize(8 + bytes, 9);
+            raw(data).map(|point| point.tag)
+        };
+        assert_eq!((guid(20), guid(4)), (Some(0x1234), None));
+        assert_eq!(raw(vec![0; 24]), None);
+        assert_eq!(raw(vec![0; 7]), None);
     }
 
     #[test]

@@ -4,14 +4,29 @@
 //! of 16 bytes, crosses no block, and its copy stands 256 KiB after it. The stream ends with the
 //! copy of its last entry: there Windows goes on.
 
+use std::collections::HashMap;
+
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
-use super::format::SecurityEntryHeader;
-use super::index::IndexEntry;
-use super::narrow::{to_u32, wide};
+use super::attribute::Attribute;
+use super::build::Builder;
+use super::folder::large_index;
+use super::format::{AttributeKind, SecurityEntryHeader};
+use super::index::{IndexEntry, SECURITY_HASHES, SECURITY_IDS};
+use super::narrow::{to_u32, to_usize, wide};
 use super::security;
+use super::stream::StreamBuilder;
+use super::system;
 use crate::error::MkfsError;
+use crate::security::SecurityDescriptor;
+
+/// Name of the stream of descriptors.
+const SECURITY_STREAM: &str = "$SDS";
+/// Key of the first descriptor.
+const FIRST_KEY: u32 = 0x100;
+/// Bytes of all descriptors of a volume at most: they are kept in memory until its end.
+const MAX_BYTES: usize = 256 << 20;
 
 /// Distance from an entry to its copy.
 const COPY_DISTANCE: u64 = 0x4_0000;
@@ -19,7 +34,7 @@ const ENTRY_ALIGNMENT: usize = 16;
 /// The four bytes at the end of an entry of `$SDH`: "II" as Windows writes it.
 const HASH_ENTRY_END: [u8; 4] = [0x49, 0, 0x49, 0];
 
-/// Keys of the security descriptors of a new volume.
+/// Keys of the security descriptors that every new volume has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SecurityId {
     SystemReadOnly,
@@ -39,10 +54,10 @@ impl SecurityId {
     /// The key as stored; Windows counts from 0x100.
     pub(super) const fn number(self) -> u32 {
         match self {
-            Self::SystemReadOnly => 0x100,
-            Self::SystemReadWrite => 0x101,
-            Self::Directory => 0x102,
-            Self::File => 0x103,
+            Self::SystemReadOnly => FIRST_KEY,
+            Self::SystemReadWrite => FIRST_KEY + 1,
+            Self::Directory => FIRST_KEY + 2,
+            Self::File => FIRST_KEY + 3,
         }
     }
 
@@ -56,75 +71,171 @@ impl SecurityId {
     }
 }
 
-/// The content of `$Secure`.
+/// The security descriptors of a volume, each once.
 pub(super) struct Secure {
-    /// The entries of the first block; its copy is the same bytes.
-    pub entries: Vec<u8>,
+    /// In the order of their keys.
+    descriptors: Vec<SecurityDescriptor>,
+    keys: HashMap<SecurityDescriptor, u32>,
+    bytes: usize,
+}
+
+/// What `$SDS` holds in one block and in its copy.
+struct Block {
+    /// Where it begins in the stream.
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+/// `$SDS` laid out.
+struct Layout {
+    blocks: Vec<Block>,
+    /// In the order of their keys.
     headers: Vec<SecurityEntryHeader>,
 }
 
 impl Secure {
-    /// The descriptors of a new volume.
+    /// The descriptors that every new volume has.
     pub(super) fn new() -> Result<Self, MkfsError> {
         let mut secure = Self {
-            entries: Vec::new(),
-            headers: Vec::new(),
+            descriptors: Vec::new(),
+            keys: HashMap::new(),
+            bytes: 0,
         };
         for id in SecurityId::ALL {
-            secure.push(id)?;
+            let descriptor = SecurityDescriptor::from_bytes(&id.descriptor())
+                .map_err(|_| MkfsError::Unsupported("a security descriptor of this form"))?;
+            secure.key(&descriptor)?;
         }
         Ok(secure)
     }
 
-    fn push(&mut self, id: SecurityId) -> Result<(), MkfsError> {
-        let descriptor = id.descriptor();
-        let start = self.entries.len().next_multiple_of(ENTRY_ALIGNMENT);
-        let header = SecurityEntryHeader {
-            hash: U32::new(hash(&descriptor)),
-            id: U32::new(id.number()),
-            offset: U64::new(wide(start)),
-            length: U32::new(to_u32(
-                size_of::<SecurityEntryHeader>() + descriptor.len(),
-                "a security descriptor of this length",
-            )?),
+    /// The key of a descriptor.
+    pub(super) fn key(&mut self, descriptor: &SecurityDescriptor) -> Result<u32, MkfsError> {
+        if let Some(key) = self.keys.get(descriptor) {
+            return Ok(*key);
+        }
+        self.bytes = self.bytes.saturating_add(descriptor.as_bytes().len());
+        if self.bytes > MAX_BYTES {
+            return Err(MkfsError::Unsupported(
+                "more than 256 MiB of security descriptors",
+            ));
+        }
+        const WHAT: &str = "a volume with so many security descriptors";
+        let key = FIRST_KEY
+            .checked_add(to_u32(self.descriptors.len(), WHAT)?)
+            .ok_or(MkfsError::Unsupported(WHAT))?;
+        self.descriptors.push(descriptor.clone());
+        self.keys.insert(descriptor.clone(), key);
+        Ok(key)
+    }
+
+    fn layout(&self) -> Result<Layout, MkfsError> {
+        const HEAD: usize = size_of::<SecurityEntryHeader>();
+        const WHAT: &str = "a security descriptor of this length";
+        let block_size = to_usize(COPY_DISTANCE, WHAT)?;
+        let mut layout = Layout {
+            blocks: vec![Block::at(0)],
+            headers: Vec::with_capacity(self.descriptors.len()),
         };
-        self.entries.resize(start, 0);
-        self.entries.extend_from_slice(header.as_bytes());
-        self.entries.extend_from_slice(&descriptor);
-        self.headers.push(header);
-        Ok(())
+        let mut start = 0;
+        for (id, descriptor) in (FIRST_KEY..).zip(&self.descriptors) {
+            let descriptor = descriptor.as_bytes();
+            let length = HEAD + descriptor.len();
+            let full = layout
+                .blocks
+                .last()
+                .is_none_or(|block| block.next_place() + length > block_size);
+            if full {
+                start += 2 * COPY_DISTANCE;
+                layout.blocks.push(Block::at(start));
+            }
+            let Some(block) = layout.blocks.last_mut() else {
+                continue;
+            };
+            let place = block.next_place();
+            let header = SecurityEntryHeader {
+                hash: U32::new(hash(descriptor)),
+                id: U32::new(id),
+                offset: U64::new(block.start + wide(place)),
+                length: U32::new(to_u32(length, WHAT)?),
+            };
+            block.bytes.resize(place, 0);
+            block.bytes.extend_from_slice(header.as_bytes());
+            block.bytes.extend_from_slice(descriptor);
+            layout.headers.push(header);
+        }
+        Ok(layout)
+    }
+}
+
+impl Block {
+    const fn at(start: u64) -> Self {
+        Self {
+            start,
+            bytes: Vec::new(),
+        }
     }
 
-    /// Bytes of `$SDS`.
-    pub(super) fn stream_size(&self) -> u64 {
-        COPY_DISTANCE + wide(self.entries.len())
+    /// Where the next entry begins in the block.
+    const fn next_place(&self) -> usize {
+        self.bytes.len().next_multiple_of(ENTRY_ALIGNMENT)
     }
+}
 
-    /// Where the copy of the entries stands in `$SDS`.
-    pub(super) const fn copy_offset() -> u64 {
-        COPY_DISTANCE
-    }
-
+impl Layout {
     /// The entries of `$SII`, in order.
-    pub(super) fn by_id(&self) -> Result<Vec<IndexEntry>, MkfsError> {
+    fn by_id(&self) -> impl Iterator<Item = Result<IndexEntry, MkfsError>> {
         self.headers
             .iter()
             .map(|header| IndexEntry::view(header.id.as_bytes(), header.as_bytes()))
-            .collect()
     }
 
     /// The entries of `$SDH`, in order.
-    pub(super) fn by_hash(&self) -> Result<Vec<IndexEntry>, MkfsError> {
-        let mut headers = self.headers.clone();
-        headers.sort_by_key(|header| (header.hash.get(), header.id.get()));
-        headers
-            .iter()
-            .map(|header| {
-                let key = [header.hash.to_bytes(), header.id.to_bytes()].concat();
-                IndexEntry::view_with_end(&key, header.as_bytes(), &HASH_ENTRY_END)
-            })
-            .collect()
+    fn by_hash(&mut self) -> impl Iterator<Item = Result<IndexEntry, MkfsError>> {
+        self.headers
+            .sort_by_key(|header| (header.hash.get(), header.id.get()));
+        self.headers.iter().map(|header| {
+            let key = [header.hash.to_bytes(), header.id.to_bytes()].concat();
+            IndexEntry::view_with_end(&key, header.as_bytes(), &HASH_ENTRY_END)
+        })
     }
+}
+
+impl Builder<'_, '_> {
+    /// Writes `$SDS` and both its indexes: the attributes of `$Secure` after its name.
+    pub(super) fn security_attributes(&mut self) -> Result<Vec<Attribute>, MkfsError> {
+        let mut layout = self.secure.layout()?;
+        let volume = &mut self.volume;
+        let mut stream = StreamBuilder::default();
+        for block in &layout.blocks {
+            stream.skip_to(volume, block.start)?;
+            stream.append(volume, &block.bytes)?;
+            stream.skip_to(volume, block.start + COPY_DISTANCE)?;
+            stream.append(volume, &block.bytes)?;
+        }
+        let stream = stream.finish(&volume.geometry);
+        let stream = Attribute::stream(AttributeKind::Data, SECURITY_STREAM, stream);
+        let taken = system::secure_record_bytes() + stream.length();
+        // Both indexes have the same part of what is left.
+        let part = self.attribute_room()?.saturating_sub(taken) / 2;
+        let by_id = large_index(&mut self.volume, SECURITY_IDS, part, layout.by_id())?;
+        let by_hash = large_index(&mut self.volume, SECURITY_HASHES, part, layout.by_hash())?;
+        Ok(secure_order(stream, by_hash, by_id))
+    }
+}
+
+/// The attributes in the order of type and name.
+fn secure_order(
+    stream: Attribute,
+    by_hash: Vec<Attribute>,
+    by_id: Vec<Attribute>,
+) -> Vec<Attribute> {
+    let mut attributes = vec![stream];
+    attributes.extend(by_hash);
+    attributes.extend(by_id);
+    // The sort is stable, and `$SDH` comes before `$SII`.
+    attributes.sort_by_key(|attribute| attribute.kind);
+    attributes
 }
 
 /// The hash of a descriptor, over its 32-bit words.
@@ -175,11 +286,11 @@ mod tests {
 
     #[test]
     fn entries_stand_where_windows_puts_them() {
-        let secure = Secure::new().unwrap();
-        let offsets: Vec<u64> = secure.headers.iter().map(|h| h.offset.get()).collect();
+        let mut layout = Secure::new().unwrap().layout().unwrap();
+        let offsets: Vec<u64> = layout.headers.iter().map(|h| h.offset.get()).collect();
         assert_eq!(offsets[..3], [0, 0x80, 0x100]);
-        assert_eq!(secure.headers[0].length.get(), 0x78);
-        let by_id = secure.by_id().unwrap();
+        assert_eq!(layout.headers[0].length.get(), 0x78);
+        let by_id: Vec<IndexEntry> = layout.by_id().collect::<Result<_, _>>().unwrap();
         assert_eq!(
             by_id[0].bytes(),
             [
@@ -187,12 +298,33 @@ mod tests {
                 0xFE, 0x32, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x78, 0, 0, 0
             ]
         );
-        let by_hash = secure.by_hash().unwrap();
+        let by_hash: Vec<IndexEntry> = layout.by_hash().collect::<Result<_, _>>().unwrap();
         assert!(
             by_hash
                 .iter()
                 .all(|e| e.bytes().len() == 0x30 && e.bytes()[0] == 0x18)
         );
         assert_eq!(by_hash[0].bytes()[0x2C..], HASH_ENTRY_END);
+    }
+
+    #[test]
+    fn an_entry_crosses_no_block_and_the_same_descriptor_has_one_key() {
+        let mut secure = Secure::new().unwrap();
+        for number in 0..20_u8 {
+            let mut bytes = security::file();
+            bytes.resize(60_000, number);
+            let descriptor = SecurityDescriptor::from_bytes(&bytes).unwrap();
+            let key = secure.key(&descriptor).unwrap();
+            assert_eq!(key, 0x104 + u32::from(number));
+            assert_eq!(secure.key(&descriptor).unwrap(), key);
+        }
+        let layout = secure.layout().unwrap();
+        assert_eq!(layout.blocks.len(), 5);
+        for header in &layout.headers {
+            let (start, length) = (header.offset.get(), u64::from(header.length.get()));
+            assert_eq!((start / COPY_DISTANCE) % 2, 0);
+            assert_eq!((start + length - 1) / COPY_DISTANCE, start / COPY_DISTANCE);
+            assert_eq!(start % 16, 0);
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::attribute::Stream;
 use super::geometry::Geometry;
 use super::index::BlockSink;
 use super::narrow::{to_usize, wide};
-use super::runs::{Lcn, Run, push_joined};
+use super::runs::{Lcn, Run, push_joined, total};
 use super::space::Space;
 use crate::error::MkfsError;
 
@@ -174,6 +174,15 @@ pub(super) struct StreamBuilder {
 }
 
 impl StreamBuilder {
+    /// A stream without bytes that has clusters already.
+    pub(super) fn over(runs: Vec<Run>) -> Self {
+        Self {
+            clusters: total(&runs),
+            runs,
+            ..Self::default()
+        }
+    }
+
     /// Takes clusters for so many bytes more than are written.
     pub(super) fn reserve(&mut self, volume: &mut Volume<'_>, bytes: u64) -> Result<(), MkfsError> {
         let wanted = volume.geometry.clusters_for(self.size + bytes);
@@ -220,6 +229,15 @@ impl StreamBuilder {
             left -= count;
         }
         Ok(())
+    }
+
+    /// Leaves zeros up to a position of the stream.
+    pub(super) fn skip_to(
+        &mut self,
+        volume: &mut Volume<'_>,
+        position: u64,
+    ) -> Result<(), MkfsError> {
+        self.skip(volume, position.saturating_sub(self.size))
     }
 
     /// Appends bytes.

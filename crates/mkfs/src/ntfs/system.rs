@@ -12,6 +12,7 @@ use super::attribute::{
 use super::build::{Builder, Fixed};
 use super::definitions;
 use super::directory::{DirectoryIndex, Listing, file_entry};
+use super::file::INFORMATION_LENGTH;
 use super::folder::small_index;
 use super::format::{
     AttributeKind, BOOT_AREA_SIZE, FILE_HIDDEN_SYSTEM, FILE_NAME_DIRECTORY, FILE_VIEW_INDEX,
@@ -19,14 +20,12 @@ use super::format::{
     RECORD_VIEW_INDEX, VOLUME_NO_SHORT_NAMES, VolumeInformation,
 };
 use super::geometry::Geometry;
-use super::index::{
-    FILE_NAMES, IndexEntry, OBJECT_IDS, QUOTA_OWNERS, QUOTAS, SECURITY_HASHES, SECURITY_IDS,
-};
+use super::index::{FILE_NAMES, IndexEntry, OBJECT_IDS, QUOTA_OWNERS, QUOTAS};
 use super::mft::Mft;
 use super::narrow::wide;
-use super::record::Record;
+use super::record::{Record, RecordHead};
 use super::runs::Run;
-use super::secure::{Secure, SecurityId};
+use super::secure::SecurityId;
 use super::security;
 use super::upcase::{self, UPCASE_SIZE, Upcase};
 use crate::error::MkfsError;
@@ -110,8 +109,16 @@ pub(super) fn definitions_size() -> u64 {
 
 /// Bytes of the attributes of `$Reparse` besides its index.
 pub(super) fn reparse_record_bytes() -> usize {
-    Attribute::resident_length("", 0x48)
-        + Attribute::resident_length("", FileName::value_length("$Reparse".len()))
+    describing_length("$Reparse")
+}
+
+/// Bytes of the attributes of `$Secure` besides its stream and its indexes.
+pub(super) fn secure_record_bytes() -> usize {
+    describing_length("$Secure")
+}
+
+fn describing_length(name: &str) -> usize {
+    INFORMATION_LENGTH + Attribute::resident_length(0, FileName::value_length(name.len()))
 }
 
 fn units(name: &str) -> Vec<u16> {
@@ -145,14 +152,14 @@ pub(super) fn list_in_root(
         }
         builder
             .directories
-            .list_in(DirectoryIndex::ROOT, &units(name), listing);
+            .list_in(DirectoryIndex::ROOT, &units(name), listing)?;
     }
     let mut own = nothing(ROOT);
     own.times = root_times;
     own.attributes = FILE_HIDDEN_SYSTEM | FILE_NAME_DIRECTORY;
     builder
         .directories
-        .list_in(DirectoryIndex::ROOT, &units("."), own);
+        .list_in(DirectoryIndex::ROOT, &units("."), own)?;
     Ok(())
 }
 
@@ -166,33 +173,15 @@ fn name_attributes(record: u64) -> u32 {
     FILE_HIDDEN_SYSTEM | kind
 }
 
-/// Bytes of the system files whose sizes are known from the start.
-pub(super) struct Sizes {
-    mirror: u64,
-    log: u64,
-    security: u64,
-}
-
-impl Sizes {
-    /// The sizes on a volume.
-    pub(super) fn new(geometry: &Geometry, secure: &Secure) -> Self {
-        Self {
-            mirror: geometry.mirror_size(),
-            log: geometry.log_size(),
-            security: secure.stream_size(),
-        }
-    }
-}
-
 /// Everything the records of the system files say.
 pub(super) struct SystemFiles<'a> {
     pub geometry: Geometry,
     pub times: Times,
     pub label: &'a [u16],
     pub fixed: &'a Fixed,
-    pub secure: &'a Secure,
+    /// The attributes of `$Secure` after its name.
+    pub security: Vec<Attribute>,
     pub upcase: &'a Upcase,
-    pub sizes: Sizes,
     pub mft_runs: &'a [Run],
     pub mft_size: u64,
     pub mft_bitmap: Stream,
@@ -257,7 +246,7 @@ impl SystemFiles<'_> {
         if number == BOOT {
             standard_information_1_2(&self.times, FILE_HIDDEN_SYSTEM)
         } else {
-            standard_information(&self.times, FILE_HIDDEN_SYSTEM | view, security.number())
+            standard_information(&self.times, FILE_HIDDEN_SYSTEM | view, security.number(), 0)
         }
     }
 
@@ -273,8 +262,8 @@ impl SystemFiles<'_> {
                     Attribute::stream(AttributeKind::Bitmap, "", self.mft_bitmap.clone()),
                 ]
             }
-            MIRROR => vec![self.data("", fixed.mirror, self.sizes.mirror)],
-            LOG => vec![self.data("", fixed.log, self.sizes.log)],
+            MIRROR => vec![self.data("", fixed.mirror, self.geometry.mirror_size())],
+            LOG => vec![self.data("", fixed.log, self.geometry.log_size())],
             VOLUME => self.volume(),
             DEFINITIONS => vec![self.data("", fixed.definitions, definitions_size())],
             BITMAP => {
@@ -289,7 +278,7 @@ impl SystemFiles<'_> {
                 self.data("", fixed.boot, BOOT_AREA_SIZE),
             ],
             BAD_CLUSTERS => self.bad_clusters(),
-            SECURE => self.security()?,
+            SECURE => self.security.clone(),
             UPCASE => {
                 let info = upcase::info(&self.upcase.to_bytes());
                 vec![
@@ -343,15 +332,6 @@ impl SystemFiles<'_> {
         ]
     }
 
-    fn security(&self) -> Result<Vec<Attribute>, MkfsError> {
-        let units = self.geometry.units_per_index_block();
-        Ok(vec![
-            self.data("$SDS", self.fixed.security, self.sizes.security),
-            small_index(SECURITY_HASHES, units, &self.secure.by_hash()?)?,
-            small_index(SECURITY_IDS, units, &self.secure.by_id()?)?,
-        ])
-    }
-
     fn extend_index(&self) -> Result<Attribute, MkfsError> {
         let entries = EXTEND_FILES
             .iter()
@@ -381,10 +361,9 @@ impl SystemFiles<'_> {
             ),
             Attribute::resident(AttributeKind::Data, Vec::new()),
         ];
-        Record {
-            links: 0,
-            ..system_record(number, 0, attributes)
-        }
+        let mut record = system_record(number, 0, attributes);
+        record.head.links = 0;
+        record
     }
 
     /// A file in `$Extend`.
@@ -453,11 +432,7 @@ fn record_flags(number: u64) -> u16 {
 
 fn system_record(number: u64, flags: u16, attributes: Vec<Attribute>) -> Record {
     Record {
-        number,
-        sequence: sequence(number),
-        flags,
-        links: 1,
-        base: None,
+        head: RecordHead::named(number, sequence(number), flags),
         attributes,
     }
 }

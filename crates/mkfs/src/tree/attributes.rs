@@ -16,10 +16,25 @@ impl Attributes {
     pub const SYSTEM: Self = Self(0x04);
     /// FILE_ATTRIBUTE_ARCHIVE.
     pub const ARCHIVE: Self = Self(0x20);
+    /// FILE_ATTRIBUTE_NORMAL, which a source sets beside all others where it knows every attribute: a
+    /// builder then adds no [`Attributes::ARCHIVE`] to what is new on its volume. Never stored.
+    pub const NORMAL: Self = Self(0x80);
+    /// FILE_ATTRIBUTE_TEMPORARY.
+    pub const TEMPORARY: Self = Self(0x100);
+    /// FILE_ATTRIBUTE_COMPRESSED: data is stored as it is all the same, and a builder reports that.
+    pub const COMPRESSED: Self = Self(0x800);
+    /// FILE_ATTRIBUTE_OFFLINE.
+    pub const OFFLINE: Self = Self(0x1000);
     /// FILE_ATTRIBUTE_NOT_CONTENT_INDEXED.
     pub const NOT_CONTENT_INDEXED: Self = Self(0x2000);
+    /// FILE_ATTRIBUTE_NO_SCRUB_DATA.
+    pub const NO_SCRUB_DATA: Self = Self(0x2_0000);
+    /// FILE_ATTRIBUTE_PINNED.
+    pub const PINNED: Self = Self(0x8_0000);
+    /// FILE_ATTRIBUTE_UNPINNED.
+    pub const UNPINNED: Self = Self(0x10_0000);
 
-    const SETTABLE: u32 = 0x01 | 0x02 | 0x04 | 0x20 | 0x2000;
+    const SETTABLE: u32 = 0x001A_39A7;
 
     /// The settable attributes among `bits`; all others are dropped.
     pub const fn from_bits(bits: u32) -> Self {

@@ -9,6 +9,7 @@ use super::{
     Attributes, EntryKind, FileContent, NodeId, NodeName, Times, TreeEntry, TreeError,
     TreeErrorKind, TreeSource, TreeTotals,
 };
+use crate::security::SecurityDescriptor;
 
 /// A tree in memory. Entries are delivered in the order they were added.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,8 @@ pub struct MemoryTree {
     nodes: Vec<MemoryNode>,
     times: Times,
     attributes: Attributes,
+    security: Option<SecurityDescriptor>,
+    root_security: Option<SecurityDescriptor>,
 }
 
 #[derive(Clone, Debug)]
@@ -24,21 +27,55 @@ struct MemoryNode {
     name: NodeName,
     times: Times,
     attributes: Attributes,
+    security: Option<SecurityDescriptor>,
     kind: MemoryKind,
 }
 
 #[derive(Clone, Debug)]
 enum MemoryKind {
     Directory,
-    File {
-        size: ByteCount,
-        islands: Vec<ByteRange>,
-        data: Arc<[u8]>,
-    },
-    Symlink {
-        target: Vec<u16>,
-        directory: bool,
-    },
+    File(MemoryContent),
+    Symlink { target: Vec<u16>, directory: bool },
+    HardLink { target: NodeId },
+    Stream(MemoryContent),
+    ReparsePoint { data: Vec<u8>, directory: bool },
+}
+
+#[derive(Clone, Debug)]
+struct MemoryContent {
+    size: ByteCount,
+    islands: Vec<ByteRange>,
+    data: Arc<[u8]>,
+}
+
+impl MemoryContent {
+    fn new(size: ByteCount, islands: &[(ByteOffset, &[u8])]) -> Self {
+        let mut data = Vec::new();
+        let mut ranges = Vec::new();
+        for (start, bytes) in islands {
+            let len = ByteCount(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            ranges.extend(ByteRange::new(*start, len).filter(|range| !range.is_empty()));
+            data.extend_from_slice(bytes);
+        }
+        Self {
+            size,
+            islands: ranges,
+            data: data.into(),
+        }
+    }
+
+    fn dense(data: &[u8]) -> Self {
+        let size = ByteCount(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        Self::new(size, &[(ByteOffset(0), data)])
+    }
+
+    fn deliver(&self) -> FileContent {
+        FileContent {
+            size: self.size,
+            islands: self.islands.clone(),
+            reader: Box::new(Cursor::new(Arc::clone(&self.data))),
+        }
+    }
 }
 
 /// A stream over a [`MemoryTree`].
@@ -64,6 +101,16 @@ impl MemoryTree {
         self.attributes = attributes;
     }
 
+    /// Who may do what with the entries added from now on.
+    pub fn use_security(&mut self, security: Option<SecurityDescriptor>) {
+        self.security = security;
+    }
+
+    /// Who may do what with the root.
+    pub fn set_root_security(&mut self, security: SecurityDescriptor) {
+        self.root_security = Some(security);
+    }
+
     /// Adds a directory.
     pub fn add_directory(&mut self, parent: NodeId, name: NodeName) -> NodeId {
         self.add(parent, name, MemoryKind::Directory)
@@ -71,8 +118,7 @@ impl MemoryTree {
 
     /// Adds a file without holes.
     pub fn add_file(&mut self, parent: NodeId, name: NodeName, data: &[u8]) -> NodeId {
-        let size = ByteCount(u64::try_from(data.len()).unwrap_or(u64::MAX));
-        self.add_sparse_file(parent, name, size, &[(ByteOffset(0), data)])
+        self.add(parent, name, MemoryKind::File(MemoryContent::dense(data)))
     }
 
     /// Adds a file of `size` bytes with data at the given offsets (ascending) and holes elsewhere.
@@ -83,19 +129,30 @@ impl MemoryTree {
         size: ByteCount,
         islands: &[(ByteOffset, &[u8])],
     ) -> NodeId {
-        let mut data = Vec::new();
-        let mut ranges = Vec::new();
-        for (start, bytes) in islands {
-            let len = ByteCount(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-            ranges.extend(ByteRange::new(*start, len).filter(|range| !range.is_empty()));
-            data.extend_from_slice(bytes);
-        }
-        let kind = MemoryKind::File {
-            size,
-            islands: ranges,
-            data: data.into(),
-        };
-        self.add(parent, name, kind)
+        let content = MemoryContent::new(size, islands);
+        self.add(parent, name, MemoryKind::File(content))
+    }
+
+    /// Adds one more name of a file.
+    pub fn add_hard_link(&mut self, parent: NodeId, name: NodeName, target: NodeId) -> NodeId {
+        self.add(parent, name, MemoryKind::HardLink { target })
+    }
+
+    /// Adds a named stream to what was added last and is no stream.
+    pub fn add_stream(&mut self, name: NodeName, data: &[u8]) -> NodeId {
+        let content = MemoryContent::dense(data);
+        self.add(NodeId::ROOT, name, MemoryKind::Stream(content))
+    }
+
+    /// Adds a reparse point with its data as Windows hands it out.
+    pub fn add_reparse_point(
+        &mut self,
+        parent: NodeId,
+        name: NodeName,
+        data: Vec<u8>,
+        directory: bool,
+    ) -> NodeId {
+        self.add(parent, name, MemoryKind::ReparsePoint { data, directory })
     }
 
     /// Adds a symbolic link.
@@ -124,6 +181,7 @@ impl MemoryTree {
             name,
             times: self.times,
             attributes: self.attributes,
+            security: self.security.clone(),
             kind,
         });
         NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))
@@ -145,15 +203,13 @@ impl TreeSource for MemorySource<'_> {
         })?;
         let kind = match &node.kind {
             MemoryKind::Directory => EntryKind::Directory,
-            MemoryKind::File {
-                size,
-                islands,
-                data,
-            } => EntryKind::File(FileContent {
-                size: *size,
-                islands: islands.clone(),
-                reader: Box::new(Cursor::new(Arc::clone(data))),
-            }),
+            MemoryKind::File(content) => EntryKind::File(content.deliver()),
+            MemoryKind::HardLink { target } => EntryKind::HardLink { target: *target },
+            MemoryKind::Stream(content) => EntryKind::Stream(content.deliver()),
+            MemoryKind::ReparsePoint { data, directory } => EntryKind::ReparsePoint {
+                data: data.clone(),
+                directory: *directory,
+            },
             MemoryKind::Symlink { target, directory } => EntryKind::Symlink {
                 target: target.clone(),
                 directory: *directory,
@@ -165,7 +221,7 @@ impl TreeSource for MemorySource<'_> {
             name: node.name.clone(),
             times: node.times,
             attributes: node.attributes,
-            security: None,
+            security: node.security.clone(),
             kind,
         }))
     }
@@ -174,12 +230,21 @@ impl TreeSource for MemorySource<'_> {
         Some(self.tree.times)
     }
 
+    fn root_security(&self) -> Option<SecurityDescriptor> {
+        self.tree.root_security.clone()
+    }
+
     fn totals(&self) -> Option<TreeTotals> {
         let mut totals = TreeTotals::default();
         for node in &self.tree.nodes {
-            totals.entries += 1;
-            if let MemoryKind::File { data, .. } = &node.kind {
-                totals.data.0 += u64::try_from(data.len()).unwrap_or(u64::MAX);
+            if !matches!(
+                node.kind,
+                MemoryKind::HardLink { .. } | MemoryKind::Stream(_)
+            ) {
+                totals.entries += 1;
+            }
+            if let MemoryKind::File(content) | MemoryKind::Stream(content) = &node.kind {
+                totals.data.0 += u64::try_from(content.data.len()).unwrap_or(u64::MAX);
             }
         }
         Some(totals)

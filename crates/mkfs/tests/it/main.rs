@@ -4,3 +4,4 @@
 
 mod ntfs_builds;
 mod ntfs_reader;
+mod ntfs_whole;

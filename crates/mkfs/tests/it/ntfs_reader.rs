@@ -122,6 +122,48 @@ impl Reader {
         bytes
     }
 
+    /// The link count of a file and how many names it has.
+    pub(crate) fn links(&mut self, record: u64) -> (u16, usize) {
+        let fs = &mut self.bytes;
+        let file = self.ntfs.file(fs, record).unwrap();
+        let mut names = 0;
+        let mut attributes = file.attributes();
+        while let Some(item) = attributes.next(fs) {
+            let item = item.unwrap();
+            let attribute = item.to_attribute().unwrap();
+            names += usize::from(attribute.ty().unwrap() == NtfsAttributeType::FileName);
+        }
+        (file.hard_link_count(), names)
+    }
+
+    /// The named streams of a file.
+    pub(crate) fn streams(&mut self, record: u64) -> BTreeMap<String, Vec<u8>> {
+        let fs = &mut self.bytes;
+        let file = self.ntfs.file(fs, record).unwrap();
+        let mut streams = BTreeMap::new();
+        let mut attributes = file.attributes();
+        while let Some(item) = attributes.next(fs) {
+            let item = item.unwrap();
+            let attribute = item.to_attribute().unwrap();
+            if attribute.ty().unwrap() == NtfsAttributeType::Data && attribute.name_length() > 0 {
+                let name = attribute.name().unwrap().to_string_lossy();
+                let mut value = attribute.value(fs).unwrap();
+                let mut bytes = vec![0; usize::try_from(value.len()).unwrap()];
+                value.read_exact(fs, &mut bytes).unwrap();
+                assert!(streams.insert(name, bytes).is_none());
+            }
+        }
+        streams
+    }
+
+    /// Key of a file's security descriptor.
+    pub(crate) fn security_id(&mut self, record: u64) -> u32 {
+        let fs = &mut self.bytes;
+        let file = self.ntfs.file(fs, record).unwrap();
+        let information: NtfsStandardInformation = file.info().unwrap();
+        information.security_id().unwrap()
+    }
+
     /// Whole value of a system file's unnamed data.
     pub(crate) fn system_file(&mut self, record: u64) -> Vec<u8> {
         let file = self.ntfs.file(&mut self.bytes, record).unwrap();

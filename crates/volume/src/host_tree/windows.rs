@@ -15,9 +15,11 @@ pub(super) fn units_of(name: &OsStr) -> (Vec<u16>, bool) {
 }
 
 /// The attributes that a tree can carry, but not ARCHIVE: a new file has it whatever its source
-/// says, and on the host it tells of backups there, not of the tree.
+/// says, and on the host it tells of backups there, not of the tree. Nor NORMAL, by which a source
+/// says that all attributes are known.
 pub(super) fn attributes(metadata: &Metadata) -> Attributes {
-    Attributes::from_bits(metadata.file_attributes() & !Attributes::ARCHIVE.bits())
+    let not_taken = Attributes::ARCHIVE.with(Attributes::NORMAL);
+    Attributes::from_bits(metadata.file_attributes() & !not_taken.bits())
 }
 
 /// Bytes that may hold data; what a sparse file really holds is not said here.
