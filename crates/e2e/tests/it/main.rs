@@ -17,6 +17,7 @@ mod fat32;
 mod full_disk;
 mod images;
 mod ntfs;
+mod ntfs_whole;
 mod random;
 mod reproducible;
 mod store;

@@ -48,7 +48,7 @@ fn partition(cvol: &Cvol, name: &str) -> PathBuf {
 }
 
 /// Every validator that says yes or no without mounting.
-fn validate(partition: &Path) {
+pub(crate) fn validate(partition: &Path) {
     tools::run("ntfsfix", &[&"-n", &partition]);
     let info = tools::run("ntfsinfo", &[&"-m", &partition]);
     assert!(info.contains("Volume Version: 3.1"), "{info}");
@@ -79,24 +79,21 @@ fn ntfsck(partition: &Path) {
 }
 
 /// A partition mounted by ntfs-3g through FUSE, unmounted when dropped.
-struct Mount(tempfile::TempDir);
+pub(crate) struct Mount(tempfile::TempDir);
 
 impl Mount {
     fn new(partition: &Path) -> Self {
+        Self::with(partition, "rw,streams_interface=none")
+    }
+
+    /// Mounts with options of ntfs-3g.
+    pub(crate) fn with(partition: &Path, options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        tools::run(
-            "ntfs-3g",
-            &[
-                &"-o",
-                &"rw,streams_interface=none",
-                &partition,
-                &folder.path(),
-            ],
-        );
+        tools::run("ntfs-3g", &[&"-o", &options, &partition, &folder.path()]);
         Self(folder)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }
@@ -107,7 +104,7 @@ impl Drop for Mount {
     }
 }
 
-const TOOLS: [&str; 9] = [
+pub(crate) const TOOLS: [&str; 9] = [
     "ntfs-3g",
     "ntfsfix",
     "ntfsinfo",

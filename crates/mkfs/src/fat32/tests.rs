@@ -419,13 +419,7 @@ fn what_fat_cannot_hold_is_left_out_by_name() {
     tree.add_file(NodeId::ROOT, name("last"), b"x");
     let disk = MemoryDisk::new(ByteCount(64 * MIB), SectorSize::B512).unwrap();
     let go_on = |_, _| ControlFlow::Continue(());
-    let report = format(
-        &disk,
-        &options(),
-        Some(&mut tree.source()),
-        &go_on,
-    )
-    .unwrap();
+    let report = format(&disk, &options(), Some(&mut tree.source()), &go_on).unwrap();
     assert_eq!(report.files, 2);
     let skipped: Vec<(&str, SkipReason)> = report
         .skipped
