@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    cat, check, completions, convert, cp, create, info, inspect, ls, man, prune, rm, tree,
+    acl, cat, check, completions, convert, cp, create, info, inspect, ls, man, prune, rm, tree,
 };
 use crate::exit;
 
@@ -97,6 +97,7 @@ pub(crate) enum Verb {
     Cp(cp::Arguments),
     Cat(cat::Arguments),
     Tree(tree::Arguments),
+    Acl(acl::Arguments),
     Check(check::Arguments),
     Info(info::Arguments),
     Convert(convert::Arguments),

@@ -16,6 +16,7 @@ const TARGETS: &[(&str, Body)] = &[
     ("gpt", mkfs::gpt::fuzz_gpt),
     ("option_string", volume::fuzz_spec),
     ("names", volume::fuzz_name),
+    ("sddl", mkfs::security::fuzz_sddl),
 ];
 
 fn fuzz_folder() -> PathBuf {
@@ -65,6 +66,11 @@ fn no_committed_input_brings_option_string_down() {
 #[test]
 fn no_committed_input_brings_names_down() {
     replay("names");
+}
+
+#[test]
+fn no_committed_input_brings_sddl_down() {
+    replay("sddl");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //!   Engine                        wiring.rs: what is put together
 //!     |-- volumes.rs              create, list, inspect, remove, prune
 //!     |-- place.rs, copy_out.rs   ls, cat, tree, cp: looking into a disk at rest
+//!     |-- access.rs               acl: who may do what in a disk at rest; files of rules
 //!     |-- image.rs, convert.rs    info, check, convert: image files and the images of volumes
 //!     |
 //!   volume    vdisk    blockio
@@ -17,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod config;
 mod convert;
 mod copy_out;
@@ -29,6 +31,7 @@ mod timestamp;
 mod volumes;
 mod wiring;
 
+pub use access::Access;
 pub use blockio::{ByteCount, ByteOffset, SectorSize};
 pub use config::Config;
 pub use convert::{ConvertImage, ConvertedImage};

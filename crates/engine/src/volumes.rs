@@ -12,6 +12,7 @@ use volume::{
 };
 
 use crate::Engine;
+use crate::access;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, ProgressFn};
 
@@ -26,6 +27,8 @@ pub struct CreateVolume {
     pub settings: Vec<(&'static str, String)>,
     /// A directory of the host to fill it from.
     pub from: Option<PathBuf>,
+    /// A file of rules that say who may do what with which path.
+    pub access_rules: Option<PathBuf>,
     /// Labels to attach.
     pub labels: BTreeMap<String, String>,
     /// Whether unreadable and changing files are left out and listed, instead of ending the build.
@@ -141,6 +144,9 @@ fn checked(request: &CreateVolume) -> Result<CreateRequest> {
     }
     let mut checked = CreateRequest::new(name, spec);
     checked.from = request.from.clone();
+    if let Some(file) = &request.access_rules {
+        checked.access_rules = access::read_rules(file)?;
+    }
     checked.labels = request.labels.clone();
     checked.keep_going = request.keep_going;
     checked.name_policy = request.name_policy;

@@ -25,7 +25,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use blockio::{ByteRange, Disk, Window};
-use mkfs::{FileSystem, NtTime};
+use mkfs::{FileSystem, NtTime, SecurityDescriptor};
 
 pub use copy_out::{CopyOptions, CopyReport, copy_out};
 pub use error::{BrowseError, Result};
@@ -208,6 +208,17 @@ pub trait FileSystemView: Send {
     /// # Errors
     /// `NotFound`, `InvalidArgument` where it is no link, `Damaged`, `Io`.
     fn read_link_at(&mut self, place: &Place) -> Result<String>;
+
+    /// Who may do what with an entry.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unsupported` where the file system keeps no access control, `Damaged`, `Io`.
+    fn security_at(&mut self, place: &Place) -> Result<SecurityDescriptor> {
+        Err(BrowseError::Unsupported {
+            path: place.path().to_owned(),
+            what: "access control on a file system that keeps none",
+        })
+    }
 }
 
 /// Reads the content of the entry at hand into a sink.

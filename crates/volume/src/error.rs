@@ -3,6 +3,7 @@
 use std::io;
 
 use blockio::{IoError, IoErrorKind};
+use mkfs::security::RuleError;
 use mkfs::{MkfsError, MkfsErrorKind, TreeError};
 use vdisk::{ImageError, ImageErrorKind};
 
@@ -59,6 +60,15 @@ pub enum VolumeError {
     /// A filter is wrong.
     #[error(transparent)]
     Filter(FilterError),
+    /// A rule of access is wrong.
+    #[error("rules of access in \"{file}\"")]
+    Rules {
+        /// The file, as the caller named it.
+        file: String,
+        /// What is wrong, and where.
+        #[source]
+        source: RuleError,
+    },
     /// The request contradicts itself.
     #[error("{0}")]
     Request(&'static str),
@@ -184,6 +194,8 @@ impl VolumeError {
                 SpecErrorKind::Unsupported => VolumeErrorKind::Unsupported,
                 SpecErrorKind::Invalid => VolumeErrorKind::InvalidArgument,
             },
+            Self::Rules { source, .. } if source.is_unsupported() => VolumeErrorKind::Unsupported,
+            Self::Rules { .. } => VolumeErrorKind::InvalidArgument,
             Self::NotFound { .. } => VolumeErrorKind::NotFound,
             Self::AlreadyExists { .. } => VolumeErrorKind::AlreadyExists,
             Self::InUse { .. }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use blockio::ByteCount;
 use mkfs::tree::{FileContent, Times};
-use mkfs::{EntryKind, TreeEntry, TreeError, TreeSource, TreeTotals};
+use mkfs::{EntryKind, SecurityDescriptor, TreeEntry, TreeError, TreeSource, TreeTotals};
 
 use crate::error::{Result, VolumeError};
 use crate::lifecycle::CreateRequest;
@@ -37,6 +37,10 @@ impl TreeSource for Counted<'_> {
 
     fn root_times(&self) -> Option<Times> {
         self.tree.root_times()
+    }
+
+    fn root_security(&self) -> Option<SecurityDescriptor> {
+        self.tree.root_security()
     }
 
     fn totals(&self) -> Option<TreeTotals> {

@@ -25,6 +25,14 @@ pub(super) fn make(target: &str) -> Result<PathBuf, Failure> {
             &seeds,
             &["data", "web-1.cache_2", "con", "aux.txt", "COM1", "a.b"],
         )?,
+        "sddl" => texts(
+            &seeds,
+            &[
+                "O:BAG:SYD:PAI(A;OICI;FA;;;SY)(A;OICIIO;GXGR;;;BU)S:AI(AU;SAFA;FW;;;WD)(ML;;NW;;;LW)",
+                "O:S-1-5-93-2-1D:AR(D;NPID;0x1301bf;;;S-1-0x010000000000-7)",
+                "D:NO_ACCESS_CONTROL",
+            ],
+        )?,
         // The target makes its own image and takes its input for changes to it.
         _ => {}
     }

@@ -16,10 +16,25 @@ standard error. With SOURCE_DATE_EPOCH set, identifiers are derived from the inp
 gives equal bytes.
 
 An option string holds KEY=VALUE pairs: size, fs, format, type, block, sector, cluster, layout,
-label, persistent. Options may be given as flags or in the string, but not twice.
+label, persistent, acl. Options may be given as flags or in the string, but not twice.
+
+Access control (NTFS): --acl says it for the root and, by inheritance, for all below it, as SDDL or
+as one of these names:
+  container-users  O:BAG:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;S-1-5-93-2-1)
+                   (A;OICI;0x1301bf;;;S-1-5-93-2-2)(A;OICI;0x1200a9;;;BU)
+                   ContainerAdministrator everything, ContainerUser changes, users read
+  administrators   O:BAG:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)
+                   the system and administrators everything, nobody else anything
+  everyone-read    O:BAG:SYD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;WD)
+                   as administrators, and everybody reads and runs
+Each line of the file of --acl-file is a path, blanks, and SDDL, a name as above, or `inherit`. In a
+path `*` stands for any characters of a name, `?` for one, and a name `**` for any number of names;
+a path with blanks stands in double quotes; `#` begins a comment. The last line that matches wins.
 
 Examples:
   cvol create data
+  cvol create app --from ./app --acl container-users
+  cvol create app --from ./app --acl-file rules.txt
   cvol create data --size 20G --fs ntfs --from /usr/share
   cvol create scratch -o size=1G,fs=fat32,persistent=false
   cvol create web --from ./site --label app=web --keep-going
@@ -39,6 +54,15 @@ pub(crate) struct Arguments {
     /// Directory to fill it from
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
+
+    /// Who may do what with all of it: SDDL, or container-users, administrators or everyone-read
+    /// [default: as Windows makes a new volume]
+    #[arg(long, value_name = "SDDL")]
+    acl: Option<String>,
+
+    /// File that says who may do what with which path
+    #[arg(long, value_name = "FILE")]
+    acl_file: Option<PathBuf>,
 
     /// Format of its image: vhdx, vhd or raw [default: vhdx]
     #[arg(long, value_name = "FORMAT")]
@@ -128,6 +152,7 @@ impl Arguments {
             options: self.options,
             settings,
             from: self.from,
+            access_rules: self.acl_file,
             labels: self.labels.into_iter().collect(),
             keep_going: self.keep_going,
             name_policy: match self.names {
@@ -172,6 +197,7 @@ impl Arguments {
             ("sector", bytes(self.sector_size)),
             ("layout", self.layout.clone()),
             ("label", self.volume_label.clone()),
+            ("acl", self.acl.clone()),
         ];
         all.into_iter()
             .filter_map(|(key, value)| Some((key, value?)))

@@ -1,6 +1,7 @@
 //! The verbs, one a file: each turns its arguments into one call of the engine and prints what
 //! comes back.
 
+pub(crate) mod acl;
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -60,6 +61,7 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Cp(arguments) => arguments.run(context),
         Verb::Cat(arguments) => arguments.run(context),
         Verb::Tree(arguments) => arguments.run(context),
+        Verb::Acl(arguments) => arguments.run(context),
         Verb::Check(arguments) => arguments.run(context),
         Verb::Info(arguments) => arguments.run(context),
         Verb::Convert(arguments) => arguments.run(context),

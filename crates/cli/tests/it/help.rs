@@ -2,7 +2,7 @@
 
 use crate::{Scratch, names_in};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "create",
     "ls",
     "inspect",
@@ -11,6 +11,7 @@ const VERBS: [&str; 12] = [
     "cp",
     "cat",
     "tree",
+    "acl",
     "check",
     "info",
     "convert",

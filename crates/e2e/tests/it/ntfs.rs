@@ -7,7 +7,7 @@ use crate::command::Cvol;
 use crate::{tools, tree};
 
 /// The only partition of a volume, as a file of its own (holes kept).
-fn partition(cvol: &Cvol, name: &str) -> PathBuf {
+pub(crate) fn partition(cvol: &Cvol, name: &str) -> PathBuf {
     let raw = cvol.work().join(format!("{name}.raw"));
     let image = cvol.image(name);
     cvol.ok(&[

@@ -54,7 +54,7 @@ fn descriptor(number: u32) -> SecurityDescriptor {
 }
 
 /// The value of an extended attribute.
-fn xattr(path: &Path, name: &str) -> Vec<u8> {
+pub(crate) fn xattr(path: &Path, name: &str) -> Vec<u8> {
     let output = Command::new("getfattr")
         .args(["-h", "--only-values", "--absolute-names", "-n", name])
         .arg(path)
@@ -69,7 +69,7 @@ fn xattr(path: &Path, name: &str) -> Vec<u8> {
     output.stdout
 }
 
-fn tools_are_here() -> bool {
+pub(crate) fn tools_are_here() -> bool {
     tools::needs(&TOOLS) && tools::needs(&["getfattr"])
 }
 

@@ -5,6 +5,7 @@
 
 mod index;
 mod link;
+mod security;
 mod valid;
 
 use std::io::{Read, Seek, SeekFrom};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use ::ntfs::attribute_value::NtfsAttributeValue;
 use ::ntfs::{Ntfs, NtfsAttributeFlags, NtfsAttributeType, NtfsError, NtfsFile, NtfsReadSeek};
 use blockio::Disk;
-use mkfs::FileSystem;
+use mkfs::{FileSystem, SecurityDescriptor};
 
 use super::error::{BrowseError, Result};
 use super::guard::{self, Metered};
@@ -38,6 +39,8 @@ const RECORD_BYTES: u64 = 512;
 pub(super) struct NtfsView {
     ntfs: Ntfs,
     disk: Metered,
+    /// The same disk, for the readers that bring bounds of their own.
+    plain: Arc<dyn Disk>,
     disk_bytes: u64,
     /// The volume's own table, by code unit.
     upcase: Vec<u16>,
@@ -51,6 +54,7 @@ impl NtfsView {
     pub(super) fn open(disk: Arc<dyn Disk>) -> Result<Self> {
         guard::run("/", || {
             let disk_bytes = disk.size().get();
+            let plain = Arc::clone(&disk);
             let mut disk = Metered::new(disk);
             let ntfs = Ntfs::new(&mut disk).map_err(damaged("/"))?;
             if ntfs.file_record_size() > MAX_RECORD_BYTES {
@@ -59,6 +63,7 @@ impl NtfsView {
             let mut view = Self {
                 ntfs,
                 disk,
+                plain,
                 disk_bytes,
                 upcase: Vec::new(),
             };
@@ -352,5 +357,10 @@ impl FileSystemView for NtfsView {
             })?;
             link::target(&bytes, place.path())
         })
+    }
+
+    fn security_at(&mut self, place: &Place) -> Result<SecurityDescriptor> {
+        let record = guard::run(place.path(), || self.record_of(place))?;
+        security::read(&*self.plain, record, place.path())
     }
 }

@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
+use super::access;
 use super::fill::{self, Filled};
 use super::{CreateOutcome, CreateRequest};
 use crate::error::{Result, VolumeError};
@@ -47,6 +48,7 @@ impl Store {
                 "a volume without a file system cannot be filled from a directory",
             ));
         }
+        access::check(request)?;
         let record = VolumeRecord {
             id: Uuid::new_v4(),
             name: request.name.clone(),

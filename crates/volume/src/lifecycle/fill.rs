@@ -15,6 +15,7 @@ use mkfs::{BuildReport, MkfsError, MkfsErrorKind, NtTime, TreeSource, TreeTotals
 use vdisk::{CreateOptions, IdSource, ImageDisk};
 
 use super::CreateRequest;
+use super::access;
 use super::source::{self, Source};
 use crate::error::{Result, VolumeError};
 use crate::progress::{OnProgress, Progress, Stage};
@@ -101,12 +102,11 @@ fn fill_disk(
     let range = range.ok_or(VolumeError::Request("the disk is too large"))?;
     let window = Window::new(Arc::clone(disk), range)?;
     let mut source = source::open(request)?;
-    let report = {
-        let tree = source.as_mut().map(Source::tree);
+    let report = access::with_tree(request, source.as_mut(), |tree| {
         let mut counted = tree.map(|tree| Counted::new(tree, origin.totals));
         let tree = counted.as_mut().map(|tree| -> &mut dyn TreeSource { tree });
-        make_file_system(request, origin, &window, range, tree, progress)?
-    };
+        make_file_system(request, origin, &window, range, tree, progress)
+    })?;
     Ok(Filled {
         report,
         source_notes: source.map_or_else(Vec::new, Source::into_notes),
@@ -172,8 +172,9 @@ fn origin(request: &CreateRequest, progress: OnProgress<'_>) -> Result<Origin> {
         });
     };
     let mut source = source::open(request)?;
-    let tree = source.as_mut().map(Source::tree);
-    let (seed, totals) = seed::seed(request, epoch, tree, progress)?;
+    let (seed, totals) = access::with_tree(request, source.as_mut(), |tree| {
+        seed::seed(request, epoch, tree, progress)
+    })?;
     Ok(Origin {
         ids: IdSource::Seeded(seed),
         unix_seconds: epoch,

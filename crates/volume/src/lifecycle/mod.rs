@@ -1,5 +1,6 @@
 //! What can be done with volumes: one verb a file, each a method of [`crate::Store`].
 
+mod access;
 mod create;
 mod fill;
 mod inspect;
@@ -11,6 +12,7 @@ mod source;
 
 use std::path::PathBuf;
 
+use mkfs::security::AccessRules;
 use mkfs::{BuildReport, NamePolicy};
 use vdisk::ImageInfo;
 
@@ -28,6 +30,8 @@ pub struct CreateRequest {
     pub spec: VolumeSpec,
     /// A directory of the host to fill it from.
     pub from: Option<PathBuf>,
+    /// Who may do what with which path; NTFS only. See [`mkfs::security`].
+    pub access_rules: AccessRules,
     /// Labels to attach.
     pub labels: Labels,
     /// Whether unreadable or changing files are left out and listed, instead of ending the build.
@@ -45,6 +49,7 @@ impl CreateRequest {
             name,
             spec,
             from: None,
+            access_rules: AccessRules::default(),
             labels: Labels::new(),
             keep_going: false,
             name_policy: NamePolicy::default(),

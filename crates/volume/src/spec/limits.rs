@@ -41,6 +41,7 @@ pub(super) fn find_problem(spec: &VolumeSpec) -> Option<SpecError> {
         .and_then(|()| check_cluster(spec))
         .and_then(|()| check_file_system_size(spec))
         .and_then(|()| check_label(spec))
+        .and_then(|()| check_acl(spec))
         .err()
 }
 
@@ -161,6 +162,16 @@ fn check_label(spec: &VolumeSpec) -> Result<(), SpecError> {
         FileSystemKind::Ntfs => return Ok(()),
     };
     Err(SpecError::of_option("label", message))
+}
+
+fn check_acl(spec: &VolumeSpec) -> Result<(), SpecError> {
+    let message = match spec.file_system {
+        _ if spec.acl.is_none() => return Ok(()),
+        FileSystemKind::Ntfs => return Ok(()),
+        FileSystemKind::Fat32 => "FAT32 keeps no access control; use fs=ntfs, or leave it out",
+        FileSystemKind::None => "there is no access control without a file system; leave it out",
+    };
+    Err(SpecError::of_option("acl", message))
 }
 
 fn power_of_two_between(

@@ -19,6 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use blockio::{ByteCount, GIB, SectorSize};
+use mkfs::SecurityDescriptor;
 use vdisk::{ImageFormat, Provisioning};
 
 pub use parse::{SpecError, SpecErrorKind, SpecOptions, fuzz_spec};
@@ -43,6 +44,7 @@ pub struct VolumeSpec {
     cluster_size: Option<ByteCount>,
     label: String,
     persistent: bool,
+    acl: Option<SecurityDescriptor>,
 }
 
 impl VolumeSpec {
@@ -110,6 +112,18 @@ impl VolumeSpec {
     pub fn persistent(&self) -> bool {
         self.persistent
     }
+
+    /// Who may do what with the root of the file system and, by inheritance, with what is below it;
+    /// `None` for what Windows gives a new volume.
+    pub fn acl(&self) -> Option<&SecurityDescriptor> {
+        self.acl.as_ref()
+    }
+
+    /// [`VolumeSpec::acl`] as SDDL.
+    pub fn acl_sddl(&self) -> Option<String> {
+        // It was made of SDDL, so that it has a text.
+        self.acl.as_ref()?.to_sddl().ok()
+    }
 }
 
 impl Default for VolumeSpec {
@@ -126,6 +140,7 @@ impl Default for VolumeSpec {
             cluster_size: None,
             label: String::new(),
             persistent: true,
+            acl: None,
         }
     }
 }
@@ -161,6 +176,9 @@ impl fmt::Display for VolumeSpec {
         }
         if !self.label.is_empty() {
             write!(f, ",label={}", self.label)?;
+        }
+        if let Some(acl) = self.acl_sddl() {
+            write!(f, ",acl={acl}")?;
         }
         Ok(())
     }

@@ -6,6 +6,8 @@
 use std::fmt;
 
 use blockio::{ByteCount, SectorSize};
+use mkfs::SecurityDescriptor;
+use mkfs::security::{Preset, SddlErrorKind};
 use vdisk::{ImageFormat, Provisioning};
 
 use super::kind::{FileSystemKind, PartitionLayout, VolumeKind};
@@ -14,11 +16,14 @@ use super::{DEFAULT_SIZE, VolumeSpec, limits};
 
 /// The longest option string, in bytes.
 const MAX_OPTIONS_LENGTH: usize = 4096;
+/// The longest descriptor of a specification as it is recorded, in bytes; longer ones belong into a
+/// file of rules.
+const MAX_ACL_LENGTH: usize = 2048;
 /// How much of a refused word an error repeats, in characters.
 const MAX_QUOTED_CHARS: usize = 60;
 
 /// The keys, each with what it stands for in other tools.
-const KEYS: [(&str, &[&str]); 11] = [
+const KEYS: [(&str, &[&str]); 12] = [
     ("size", &["capacity", "length", "sz", "size_mb", "size-mb"]),
     (
         "fs",
@@ -38,6 +43,7 @@ const KEYS: [(&str, &[&str]); 11] = [
     ("layout", &["partition", "table", "partitioning"]),
     ("label", &["name", "volume_label"]),
     ("persistent", &["persist", "keep"]),
+    ("acl", &["sddl", "security", "permissions"]),
     ("kind", &["driver", "backend"]),
 ];
 
@@ -138,6 +144,7 @@ pub struct SpecOptions {
     cluster_size: Option<Given<ByteCount>>,
     label: Option<Given<String>>,
     persistent: Option<Given<bool>>,
+    acl: Option<Given<SecurityDescriptor>>,
 }
 
 impl SpecOptions {
@@ -196,6 +203,7 @@ impl SpecOptions {
             cluster_size: self.cluster_size.as_ref().map(|given| given.value),
             label: or(&self.label, default.label),
             persistent: or(&self.persistent, default.persistent),
+            acl: self.acl.as_ref().map(|given| given.value.clone()),
         };
         match limits::find_problem(&spec) {
             None => Ok(spec),
@@ -232,6 +240,7 @@ impl SpecOptions {
             "layout" => fill(&mut self.partition, layout_value(value), column),
             "label" => fill(&mut self.label, label_value(value), column),
             "persistent" => fill(&mut self.persistent, bool_value(option, value), column),
+            "acl" => fill(&mut self.acl, acl_value(value), column),
             _ => fill(&mut self.kind, kind_value(value), column),
         };
         if fresh.map_err(|error| error.at(column))? {
@@ -255,6 +264,7 @@ impl SpecOptions {
             "layout" => of(&self.partition),
             "label" => of(&self.label),
             "persistent" => of(&self.persistent),
+            "acl" => of(&self.acl),
             _ => of(&self.kind),
         }
     }
@@ -353,6 +363,30 @@ fn bool_value(option: &'static str, value: &str) -> Result<bool, SpecError> {
         "false" | "no" | "off" | "0" => Ok(false),
         _ => Err(unknown_word(option, value, &["true", "false"])),
     }
+}
+
+/// SDDL or the name of a preset. SDDL has no commas but in conditions, which are refused.
+fn acl_value(value: &str) -> Result<SecurityDescriptor, SpecError> {
+    let is_sddl = value.contains(':');
+    let descriptor = SecurityDescriptor::from_sddl_or_preset(value).map_err(|error| {
+        if !is_sddl {
+            return unknown_word("acl", value, &Preset::ALL.map(Preset::name));
+        }
+        let place = error.column().map(|column| format!("character {column}: "));
+        let message = place.unwrap_or_default() + error.message();
+        match error.kind() {
+            SddlErrorKind::Unsupported => unsupported_value("acl", &message),
+            _ => SpecError::of_option("acl", message),
+        }
+    })?;
+    let recorded = descriptor.to_sddl().unwrap_or_default();
+    if recorded.is_empty() || recorded.len() > MAX_ACL_LENGTH {
+        let message = format!(
+            "longer than the {MAX_ACL_LENGTH} bytes that are recorded; put it into a file of rules"
+        );
+        return Err(SpecError::of_option("acl", message));
+    }
+    Ok(descriptor)
 }
 
 fn kind_value(value: &str) -> Result<VolumeKind, SpecError> {

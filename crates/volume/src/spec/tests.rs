@@ -1,6 +1,7 @@
 //! Option strings: what they mean, what they are refused for and where.
 
 use blockio::{GIB, KIB, MIB, TIB};
+use mkfs::security::Preset;
 use proptest::prelude::*;
 
 use super::*;
@@ -84,6 +85,16 @@ fn an_error_names_the_column_and_the_right_spelling() {
             "column 17, option format: \"qcow2\" is none of vhdx, vhd, raw",
         ),
         (
+            "size=1G,acl=admins",
+            "column 13, option acl: \"admins\" is none of container-users, administrators, \
+             everyone-read",
+        ),
+        (
+            "acl=O:BAD:(A;;FAX;;;BA)",
+            "column 5, option acl: character 13: \"X\" is no right; write FA, FR, FW, FX, GA, GR, \
+             ... or a number such as 0x1200a9",
+        ),
+        (
             "type=smb",
             "column 6, option type: \"smb\" is a kind, not a type; write kind=smb",
         ),
@@ -106,11 +117,29 @@ fn what_exists_but_is_not_supported_says_so() {
         "kind=tmpfs",
         "layout=mbr",
         "type=differencing",
+        "acl=O:DA",
+        "acl=D:(OA;;FA;;;BA)",
     ] {
         let error = VolumeSpec::parse(text).unwrap_err();
         assert_eq!(error.kind(), SpecErrorKind::Unsupported, "{text}: {error}");
         assert!(error.column().is_some(), "{text}");
     }
+}
+
+#[test]
+fn access_control_is_recorded_as_sddl_whatever_it_was_given_as() {
+    for (given, recorded) in [
+        ("administrators", Preset::Administrators.sddl()),
+        ("o:bad:(a;oici;0x1f01ff;;;ba)", "O:BAD:(A;OICI;FA;;;BA)"),
+    ] {
+        let spec = VolumeSpec::parse(&format!("size=1G,acl={given}")).unwrap();
+        assert_eq!(spec.acl_sddl().as_deref(), Some(recorded));
+        assert!(spec.to_string().ends_with(&format!(",acl={recorded}")));
+        assert_eq!(VolumeSpec::parse(&spec.to_string()), Ok(spec));
+    }
+    let long = "(A;;FA;;;BA)".repeat(200);
+    let error = VolumeSpec::parse(&format!("acl=D:{long}")).unwrap_err();
+    assert!(error.to_string().contains("file of rules"), "{error}");
 }
 
 #[test]
@@ -166,6 +195,8 @@ fn limits_of_formats_and_file_systems_hold() {
         ("fs=none,label=x", "label"),
         ("label=123456789012345678901234567890123", "label"),
         ("label=a\tb", "label"),
+        ("fs=fat32,acl=administrators", "acl"),
+        ("fs=none,acl=D:", "acl"),
     ];
     for (text, option) in bad {
         let error = VolumeSpec::parse(text).unwrap_err();
