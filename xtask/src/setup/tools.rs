@@ -77,6 +77,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("vhdiinfo", &["libvhdi-utils"], &[Test]),
     tool("7z", &["p7zip-full"], &[Test]),
     tool("fls", &["sleuthkit"], &[Test]),
+    tool("getfattr", &["attr"], &[Test]),
     tool("strace", &["strace"], &[Test, Bench]),
     tool("c++", &["g++"], &[Fuzz]),
     tool(
