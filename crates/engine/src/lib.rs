@@ -46,9 +46,9 @@ pub use vdisk::{
     Severity,
 };
 pub use volume::{
-    BuildReport, CreateOutcome, FileSystemKind, ImageUse, NamePolicy, Notice, PartitionLayout,
-    PruneOutcome, RebuildReport, VolumeDetails, VolumeRecord, VolumeSpec, VolumeState, format_size,
-    parse_size,
+    BuildReport, CasePolicy, CreateOutcome, DosNames, FileSystemKind, ImageUse, NamePolicy, Notice,
+    PartitionLayout, PruneOutcome, RebuildReport, VolumeDetails, VolumeRecord, VolumeSpec,
+    VolumeState, format_size, parse_size,
 };
 pub use volumes::CreateVolume;
 pub use wiring::Engine;

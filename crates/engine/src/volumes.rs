@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use blockio::{ByteCount, Storage};
 use vdisk::ImageFormat;
 use volume::{
-    CreateOutcome, CreateRequest, Filter, NamePolicy, PruneOutcome, SpecOptions, VolumeDetails,
-    VolumeError, VolumeName, VolumeRecord,
+    CasePolicy, CreateOutcome, CreateRequest, DosNames, Filter, NamePolicy, PruneOutcome,
+    SpecOptions, VolumeDetails, VolumeError, VolumeName, VolumeRecord,
 };
 
 use crate::Engine;
@@ -35,6 +35,12 @@ pub struct CreateVolume {
     pub keep_going: bool,
     /// What becomes of names that Windows cannot use.
     pub name_policy: NamePolicy,
+    /// What becomes of names that differ in case only.
+    pub case_policy: CasePolicy,
+    /// Whether names have 8.3 partners; on FAT32 they always have.
+    pub dos_names: DosNames,
+    /// Whether extended attributes `user.*` of the source become named streams.
+    pub xattr_streams: bool,
     /// Seconds since 1970; given, identifiers are derived from the input instead of drawn, and
     /// equal input gives equal bytes.
     pub source_date_epoch: Option<u64>,
@@ -150,6 +156,9 @@ fn checked(request: &CreateVolume) -> Result<CreateRequest> {
     checked.labels = request.labels.clone();
     checked.keep_going = request.keep_going;
     checked.name_policy = request.name_policy;
+    checked.case_policy = request.case_policy;
+    checked.dos_names = request.dos_names;
+    checked.xattr_streams = request.xattr_streams;
     checked.reproducible = request.source_date_epoch;
     Ok(checked)
 }

@@ -28,7 +28,7 @@ use blockio::{ByteCount, ByteOffset, Disk};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::error::MkfsError;
-use crate::names::NamePolicy;
+use crate::names::{CasePolicy, NamePolicy};
 use crate::report::BuildReport;
 use crate::tree::{NtTime, TreeSource};
 use format::{BootSector, FsInfo};
@@ -49,6 +49,8 @@ pub struct Fat32Options {
     pub time: NtTime,
     /// What is done with names that Windows cannot use.
     pub name_policy: NamePolicy,
+    /// What is done with names that differ in case only; [`CasePolicy::KeepBoth`] is no option.
+    pub case_policy: CasePolicy,
     /// Cluster size; chosen by the size of the disk where it is not given.
     pub cluster_size: Option<ByteCount>,
     /// Sectors of the disk that stand before the partition.
@@ -69,6 +71,11 @@ pub fn format(
     tree: Option<&mut dyn TreeSource>,
     progress: &dyn Fn(u64, u64) -> ControlFlow<()>,
 ) -> Result<BuildReport, MkfsError> {
+    if options.case_policy == CasePolicy::KeepBoth {
+        return Err(MkfsError::Unsupported(
+            "a FAT32 file system that tells names apart by case",
+        ));
+    }
     let label = Label::parse(&options.label)?;
     let geometry = Geometry::of(disk, options.cluster_size)?;
     let mut builder = build::Builder::new(disk, geometry, options)?;

@@ -160,6 +160,7 @@ mod tests {
             volume_id: 1,
             time: crate::NtTime::UNIX_EPOCH,
             name_policy: crate::NamePolicy::Map,
+            case_policy: crate::CasePolicy::Rename,
             cluster_size: None,
             hidden_sectors: 0,
         };

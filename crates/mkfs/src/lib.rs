@@ -30,7 +30,9 @@ pub mod tree;
 
 pub use error::{MkfsError, MkfsErrorKind};
 pub use identify::{FileSystem, identify};
-pub use names::{NameError, NameNote, NamePolicy, NameProblem, NameRules, SiblingNames};
+pub use names::{
+    AdmittedName, CasePolicy, NameError, NameNote, NamePolicy, NameProblem, NameRules, SiblingNames,
+};
 pub use report::{BuildReport, Change, Changed, SkipReason, Skipped};
 pub use security::SecurityDescriptor;
 pub use tree::{

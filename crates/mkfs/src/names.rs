@@ -7,7 +7,7 @@ mod policy;
 
 use std::fmt;
 
-pub use policy::{NameRules, SiblingNames};
+pub use policy::{AdmittedName, NameRules, SiblingNames};
 
 /// What is done with a name that Windows cannot use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,6 +21,20 @@ pub enum NamePolicy {
     Strict,
 }
 
+/// What is done with names of one directory that differ in case only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CasePolicy {
+    /// The first keeps its name, the others become `name (2)` and are reported; an error where
+    /// [`NamePolicy::Strict`] is asked for.
+    #[default]
+    Rename,
+    /// They are an error.
+    Refuse,
+    /// All keep their names, and their directory tells names apart by case, where the file system
+    /// knows such directories. They are reported.
+    KeepBoth,
+}
+
 /// Why a name is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -31,6 +45,8 @@ pub enum NameProblem {
     TrailingDotOrSpace,
     /// Another name in the directory differs from it in case only, or not at all.
     Collision,
+    /// Another name in the directory differs from it in case only; both are kept.
+    KeptCase,
     /// It is the name of a device, such as `CON` or `aux.txt`; stored as it is.
     ReservedDevice,
     /// It is empty.
@@ -49,6 +65,9 @@ impl fmt::Display for NameProblem {
             Self::ForbiddenCharacter => "holds a character that Windows forbids in names",
             Self::TrailingDotOrSpace => "ends with a dot or a space",
             Self::Collision => "differs from another name in the directory in case only",
+            Self::KeptCase => {
+                "differs from another name in the directory in case only, and is kept"
+            }
             Self::ReservedDevice => "is the name of a device on Windows",
             Self::Empty => "is empty",
             Self::TooLong => "is longer than 255 UTF-16 code units",

@@ -14,15 +14,18 @@ mod platform;
 mod platform;
 mod walk;
 
-use std::io;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, Cursor};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blockio::ByteCount;
+use cap_fs_ext::DirExt;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use mkfs::{
-    EntryKind, NodeId, NtTime, Times, TreeEntry, TreeError, TreeErrorKind, TreeSource, TreeTotals,
+    Attributes, EntryKind, FileContent, NodeId, NodeName, NtTime, Times, TreeEntry, TreeError,
+    TreeErrorKind, TreeSource, TreeTotals,
 };
 use walk::{Found, Walk};
 
@@ -31,6 +34,8 @@ use walk::{Found, Walk};
 pub struct HostTreeOptions {
     /// What cannot be read is left out and listed, instead of ending the build.
     pub keep_going: bool,
+    /// Extended attributes `user.*` are delivered as named streams.
+    pub xattr_streams: bool,
     /// Later times become this one (reproducible builds).
     pub latest_time: Option<NtTime>,
 }
@@ -57,6 +62,8 @@ pub enum HostNoteReason {
     /// In the tree, but its content is not whole: it changed, or reading failed, when a part was
     /// delivered already. What is missing is zeros.
     Incomplete(String),
+    /// Left out: a stream whose name cannot be one.
+    StreamName,
     /// Its name is not Unicode; bytes that are not became U+F000 plus the byte.
     NameNotUnicode,
 }
@@ -66,7 +73,7 @@ impl HostNoteReason {
     pub fn is_left_out(&self) -> bool {
         matches!(
             self,
-            Self::SpecialFile | Self::Unreadable(_) | Self::Changed
+            Self::SpecialFile | Self::Unreadable(_) | Self::Changed | Self::StreamName
         )
     }
 }
@@ -78,6 +85,7 @@ impl std::fmt::Display for HostNoteReason {
             Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
             Self::Changed => f.write_str("changed while it was read"),
             Self::Incomplete(why) => write!(f, "stored in part: {why}"),
+            Self::StreamName => f.write_str("no stream can have this name"),
             Self::NameNotUnicode => f.write_str("its name is not unicode"),
         }
     }
@@ -97,6 +105,18 @@ impl Notes {
     }
 }
 
+/// A file of the host, whatever its names.
+type FileIdentity = (u64, u64);
+
+/// A named stream that was read.
+#[derive(Debug)]
+struct HostStream {
+    /// For messages.
+    path: String,
+    name: Vec<u16>,
+    value: Vec<u8>,
+}
+
 /// A directory of the host as a stream of entries.
 #[derive(Debug)]
 pub struct HostTree {
@@ -104,6 +124,10 @@ pub struct HostTree {
     options: HostTreeOptions,
     notes: Notes,
     next_id: u32,
+    /// Files with several names that were delivered.
+    linked: HashMap<FileIdentity, NodeId>,
+    /// Streams of what was delivered last.
+    streams: VecDeque<HostStream>,
     root_times: Times,
     totals: TreeTotals,
 }
@@ -121,10 +145,15 @@ impl HostTree {
         let root_times = times_of(&metadata, options).map_err(unreadable)?;
         let root = Arc::new(root);
         let mut totals = TreeTotals::default();
+        let mut linked = HashSet::new();
         let mut count = Walk::new(Arc::clone(&root), NodeId::ROOT).map_err(unreadable)?;
         loop {
             match count.next() {
                 Ok(Some(found)) => {
+                    if platform::identity(&found.metadata).is_some_and(|file| !linked.insert(file))
+                    {
+                        continue;
+                    }
                     totals.entries = totals.entries.saturating_add(1);
                     if found.metadata.is_dir() {
                         // What cannot be entered is reported by the stream.
@@ -138,11 +167,18 @@ impl HostTree {
                 Err(_) => {}
             }
         }
+        let streams = if options.xattr_streams {
+            platform::streams(&root).map_err(unreadable)?
+        } else {
+            VecDeque::new()
+        };
         Ok(Self {
             walk: Walk::new(root, NodeId::ROOT).map_err(unreadable)?,
             options,
             notes: Notes::default(),
             next_id: 1,
+            linked: HashMap::new(),
+            streams,
             root_times,
             totals,
         })
@@ -163,7 +199,11 @@ impl HostTree {
         let kind = found.metadata.file_type();
         let id = NodeId(self.next_id);
         let times = times_of(&found.metadata, self.options).map_err(unreadable)?;
-        let kind = if kind.is_dir() {
+        let identity = platform::identity(&found.metadata);
+        let first_name = identity.and_then(|file| self.linked.get(&file).copied());
+        let kind = if let Some(target) = first_name {
+            EntryKind::HardLink { target }
+        } else if kind.is_dir() {
             self.walk.enter(found, id)?;
             EntryKind::Directory
         } else if kind.is_symlink() {
@@ -193,10 +233,16 @@ impl HostTree {
         if found.name_is_mapped {
             self.notes.add(&found.path, HostNoteReason::NameNotUnicode);
         }
-        self.next_id = self.next_id.checked_add(1).ok_or_else(|| {
-            let what = "the tree has more entries than can be numbered";
-            TreeError::new(TreeErrorKind::TooLarge, found.path.clone(), what)
-        })?;
+        if let (Some(file), None) = (identity, first_name) {
+            self.linked.insert(file, id);
+        }
+        if self.options.xattr_streams && first_name.is_none() {
+            match self.streams_of(found) {
+                Ok(streams) => self.streams = streams,
+                Err(error) => self.forgive(error)?,
+            }
+        }
+        self.count_id(&found.path)?;
         Ok(Some(TreeEntry {
             parent: found.parent,
             id,
@@ -206,6 +252,60 @@ impl HostTree {
             security: None,
             kind,
         }))
+    }
+
+    fn count_id(&mut self, path: &str) -> Result<(), TreeError> {
+        self.next_id = self.next_id.checked_add(1).ok_or_else(|| {
+            let what = "the tree has more entries than can be numbered";
+            TreeError::new(TreeErrorKind::TooLarge, path, what)
+        })?;
+        Ok(())
+    }
+
+    /// The streams of a file or directory; a symbolic link has none.
+    fn streams_of(&self, found: &Found) -> Result<VecDeque<HostStream>, TreeError> {
+        let kind = found.metadata.file_type();
+        let mut streams = if kind.is_dir() {
+            found
+                .directory
+                .open_dir_nofollow(&found.os_name)
+                .and_then(|directory| platform::streams(&directory))
+        } else if kind.is_file() {
+            content::open_file(found).and_then(|file| platform::streams(&file))
+        } else {
+            return Ok(VecDeque::new());
+        }
+        .map_err(|error| TreeError::unreadable(found.path.clone(), error))?;
+        for stream in &mut streams {
+            stream.path = format!("{}:{}", found.path, stream.path);
+        }
+        Ok(streams)
+    }
+
+    /// The next stream of what was delivered last.
+    fn next_stream(&mut self) -> Result<Option<TreeEntry>, TreeError> {
+        while let Some(stream) = self.streams.pop_front() {
+            let Ok(name) = NodeName::new(stream.name) else {
+                self.notes.add(&stream.path, HostNoteReason::StreamName);
+                continue;
+            };
+            let id = NodeId(self.next_id);
+            self.count_id(&stream.path)?;
+            let size = ByteCount(u64::try_from(stream.value.len()).unwrap_or(u64::MAX));
+            return Ok(Some(TreeEntry {
+                parent: NodeId::ROOT,
+                id,
+                name,
+                times: Times::default(),
+                attributes: Attributes::NONE,
+                security: None,
+                kind: EntryKind::Stream(FileContent::dense(
+                    size,
+                    Box::new(Cursor::new(stream.value)),
+                )),
+            }));
+        }
+        Ok(None)
     }
 
     /// Notes an error and goes on, or gives it back.
@@ -224,6 +324,9 @@ impl HostTree {
 
 impl TreeSource for HostTree {
     fn next_entry(&mut self) -> Result<Option<TreeEntry>, TreeError> {
+        if let Some(stream) = self.next_stream()? {
+            return Ok(Some(stream));
+        }
         loop {
             let found = match self.walk.next() {
                 Ok(Some(found)) => found,

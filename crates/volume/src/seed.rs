@@ -64,7 +64,8 @@ pub(crate) fn seed(
         hash.bytes(key.as_bytes());
         hash.bytes(value.as_bytes());
     }
-    hash.bytes(format!("{:?}", request.name_policy).as_bytes());
+    let policies = (request.name_policy, request.case_policy, request.dos_names);
+    hash.bytes(format!("{policies:?}").as_bytes());
     hash.number(epoch);
     let totals = match tree {
         Some(tree) => hash_tree(&mut hash, tree, progress)?,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engine::{ByteCount, CreateOutcome, CreateVolume, NamePolicy};
+use engine::{ByteCount, CasePolicy, CreateOutcome, CreateVolume, DosNames, NamePolicy};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result, values};
@@ -38,6 +38,7 @@ Examples:
   cvol create data --size 20G --fs ntfs --from /usr/share
   cvol create scratch -o size=1G,fs=fat32,persistent=false
   cvol create web --from ./site --label app=web --keep-going
+  cvol create tools --from ./tools --dos-names generate --case sensitive --xattr-streams
   cvol create disk --fs none --format vhd --type fixed --size 64M")]
 pub(crate) struct Arguments {
     /// Name of the volume: letters, digits, `.`, `_` and `-`
@@ -104,6 +105,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "POLICY", default_value = "map")]
     names: Names,
 
+    /// What becomes of names in one directory that differ in case only
+    #[arg(long, value_name = "POLICY", default_value = "rename")]
+    case: Case,
+
+    /// Whether names have partners of 8 and 3 characters (NTFS; FAT32 always has them)
+    #[arg(long, value_name = "POLICY", default_value = "none")]
+    dos_names: DosNameChoice,
+
+    /// Store extended attributes `user.*` of the source as named streams
+    #[arg(long, requires = "from")]
+    xattr_streams: bool,
+
     /// Leave out files that cannot be read or change while read, and list them, instead of stopping
     #[arg(long)]
     keep_going: bool,
@@ -118,6 +131,26 @@ enum Names {
     Strict,
 }
 
+/// What becomes of names that differ in case only.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Case {
+    /// The first keeps its name, the others become `name (2)`, and are listed
+    Rename,
+    /// Stop
+    Refuse,
+    /// Keep them all: Windows tells names in such a directory apart by case (NTFS)
+    Sensitive,
+}
+
+/// Whether names have 8.3 partners.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum DosNameChoice {
+    /// None, and Windows makes none on the volume
+    None,
+    /// Made as Windows makes them
+    Generate,
+}
+
 #[derive(Serialize)]
 struct Document {
     name: String,
@@ -125,9 +158,13 @@ struct Document {
     files: u64,
     directories: u64,
     symlinks: u64,
+    hard_links: u64,
+    streams: u64,
+    reparse_points: u64,
     bytes: u64,
     renamed: Vec<RenamedDocument>,
     skipped: Vec<SkippedDocument>,
+    changed: Vec<SkippedDocument>,
     notes: Vec<String>,
 }
 
@@ -159,6 +196,16 @@ impl Arguments {
                 Names::Map => NamePolicy::Map,
                 Names::Strict => NamePolicy::Strict,
             },
+            case_policy: match self.case {
+                Case::Rename => CasePolicy::Rename,
+                Case::Refuse => CasePolicy::Refuse,
+                Case::Sensitive => CasePolicy::KeepBoth,
+            },
+            dos_names: match self.dos_names {
+                DosNameChoice::None => DosNames::Absent,
+                DosNameChoice::Generate => DosNames::Generated,
+            },
+            xattr_streams: self.xattr_streams,
             source_date_epoch: values::source_date_epoch()?,
         };
         let made = {
@@ -213,6 +260,9 @@ fn document(made: &CreateOutcome) -> Document {
         files: report.files,
         directories: report.directories,
         symlinks: report.symlinks,
+        hard_links: report.hard_links,
+        streams: report.streams,
+        reparse_points: report.reparse_points,
         bytes: report.bytes.get(),
         renamed: report
             .name_notes
@@ -229,6 +279,14 @@ fn document(made: &CreateOutcome) -> Document {
             .map(|skipped| SkippedDocument {
                 path: skipped.path.clone(),
                 reason: skipped.reason.to_string(),
+            })
+            .collect(),
+        changed: report
+            .changed
+            .iter()
+            .map(|changed| SkippedDocument {
+                path: changed.path.clone(),
+                reason: changed.change.to_string(),
             })
             .collect(),
         notes: made.source_notes.clone(),
@@ -255,8 +313,13 @@ fn notes(made: &CreateOutcome) -> Vec<String> {
             skipped.reason
         )
     });
+    let changed = report
+        .changed
+        .iter()
+        .map(|changed| format!("{}: {}", terminal::escape(&changed.path), changed.change));
     renamed
         .chain(skipped)
+        .chain(changed)
         .chain(made.source_notes.iter().cloned())
         .collect()
 }

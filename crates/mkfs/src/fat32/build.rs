@@ -215,10 +215,11 @@ impl<'a> Builder<'a> {
         let mut notes = std::mem::take(&mut self.report.name_notes);
         let rules = NameRules {
             policy: self.options.name_policy,
+            case: self.options.case_policy,
             upcase: &upcase,
         };
         let path = || self.path_in(entry.parent, &entry.name);
-        let name = names.admit(&entry.name, &rules, &path, &mut notes)?;
+        let name = names.admit(&entry.name, &rules, &path, &mut notes)?.name;
         self.report.name_notes = notes;
         let directory = &mut self.directories[parent];
         directory.names = names;

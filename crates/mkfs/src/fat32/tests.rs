@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::*;
 use crate::error::MkfsErrorKind;
-use crate::names::NameProblem;
+use crate::names::{CasePolicy, NameProblem};
 use crate::report::SkipReason;
 use crate::tree::memory::MemoryTree;
 use crate::tree::{Attributes, NodeId, NodeName, Times};
@@ -18,6 +18,7 @@ fn options() -> Fat32Options {
         volume_id: 0x1234_ABCD,
         time: NtTime::from_unix(1_700_000_000, 0),
         name_policy: NamePolicy::Map,
+        case_policy: CasePolicy::Rename,
         cluster_size: None,
         hidden_sectors: 2048,
     }

@@ -1,8 +1,8 @@
 //! How a name is stored: mapping, collisions, device names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::{NameError, NameNote, NamePolicy, NameProblem};
+use super::{CasePolicy, NameError, NameNote, NamePolicy, NameProblem};
 use crate::tree::{NAME_MAX_UNITS, NodeName};
 
 /// First code unit of the private area that stands for forbidden characters.
@@ -17,6 +17,8 @@ const FIRST_NUMBER: u32 = 2;
 pub struct NameRules<'a> {
     /// What is done with names that Windows cannot use.
     pub policy: NamePolicy,
+    /// What is done with names that differ in case only.
+    pub case: CasePolicy,
     /// The upper-case form of a code unit, as the file system compares names.
     pub upcase: &'a dyn Fn(u16) -> u16,
 }
@@ -26,6 +28,19 @@ pub struct NameRules<'a> {
 pub struct SiblingNames {
     /// Each name taken, and the number from which a free variant of it is sought.
     taken: HashMap<Box<[u16]>, u32>,
+    /// Names as they are stored, where names that differ in case only keep them.
+    exact: HashSet<Box<[u16]>>,
+    /// Names that nothing else may have, in whatever case; few.
+    reserved: Vec<Box<[u16]>>,
+}
+
+/// A name as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmittedName {
+    /// The name.
+    pub name: NodeName,
+    /// Whether the directory has another name that differs from it in case only.
+    pub differs_in_case_only: bool,
 }
 
 impl SiblingNames {
@@ -39,12 +54,21 @@ impl SiblingNames {
         names: impl IntoIterator<Item = &'n [u16]>,
         rules: &NameRules<'_>,
     ) -> Self {
+        let reserved: Vec<Box<[u16]>> =
+            names.into_iter().map(|name| upcased(name, rules)).collect();
         Self {
-            taken: names
-                .into_iter()
-                .map(|name| (upcased(name, rules), FIRST_NUMBER))
+            taken: reserved
+                .iter()
+                .map(|name| (name.clone(), FIRST_NUMBER))
                 .collect(),
+            exact: HashSet::new(),
+            reserved,
         }
+    }
+
+    /// Whether a name is taken that has this upper-case form.
+    pub fn contains(&self, upcased: &[u16]) -> bool {
+        self.taken.contains_key(upcased)
     }
 
     /// The name under which `name` is stored beside those admitted before. What differs or is worth
@@ -52,21 +76,35 @@ impl SiblingNames {
     ///
     /// # Errors
     /// [`NameError`] under [`NamePolicy::Strict`] for every name that would be stored otherwise
-    /// than it is (device names are legal on disk and only noted).
+    /// than it is (device names are legal on disk and only noted), and under
+    /// [`CasePolicy::Refuse`] for names that differ from another in case only, or not at all.
     pub fn admit(
         &mut self,
         name: &NodeName,
         rules: &NameRules<'_>,
         path: &dyn Fn() -> String,
         notes: &mut Vec<NameNote>,
-    ) -> Result<NodeName, NameError> {
+    ) -> Result<AdmittedName, NameError> {
         let (mapped, mut problem) = mapped(name.units());
         let mut stored = mapped;
         let mut key = upcased(&stored, rules);
+        let mut keeps_case = false;
         if self.taken.contains_key(&key) {
-            problem = problem.or(Some(NameProblem::Collision));
-            if rules.policy == NamePolicy::Map {
-                (stored, key) = self.free_variant(&stored, &key, rules);
+            keeps_case = self.keeps_case(&stored, &key, rules);
+            if rules.case == CasePolicy::Refuse {
+                return Err(NameError::new(path(), NameProblem::Collision));
+            }
+            if keeps_case {
+                notes.push(NameNote {
+                    path: path(),
+                    reason: NameProblem::KeptCase,
+                    stored_as: String::from_utf16_lossy(&stored),
+                });
+            } else {
+                problem = problem.or(Some(NameProblem::Collision));
+                if rules.policy == NamePolicy::Map {
+                    (stored, key) = self.free_variant(&stored, &key, rules);
+                }
             }
         }
         if let Some(reason) = problem
@@ -77,7 +115,12 @@ impl SiblingNames {
         if problem.is_none() && is_device_name(&stored) {
             problem = Some(NameProblem::ReservedDevice);
         }
-        self.taken.insert(key, FIRST_NUMBER);
+        if rules.case == CasePolicy::KeepBoth {
+            self.exact.insert(stored.as_slice().into());
+        }
+        if !keeps_case {
+            self.taken.insert(key, FIRST_NUMBER);
+        }
         let stored = NodeName::new(stored).map_err(|e| NameError::new(path(), e.reason()))?;
         if let Some(reason) = problem {
             notes.push(NameNote {
@@ -86,7 +129,17 @@ impl SiblingNames {
                 stored_as: stored.to_string(),
             });
         }
-        Ok(stored)
+        Ok(AdmittedName {
+            name: stored,
+            differs_in_case_only: keeps_case,
+        })
+    }
+
+    /// Whether a name whose upper-case form is taken may stay as it is.
+    fn keeps_case(&self, name: &[u16], key: &[u16], rules: &NameRules<'_>) -> bool {
+        rules.case == CasePolicy::KeepBoth
+            && !self.exact.contains(name)
+            && !self.reserved.iter().any(|reserved| **reserved == *key)
     }
 
     /// The first of `name (2)`, `name (3)`, ... that is free, with its upper-cased form. The number

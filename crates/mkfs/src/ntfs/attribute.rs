@@ -283,10 +283,10 @@ pub(super) fn standard_information(
 }
 
 /// The same in the form of NTFS 1.2, for records with a security descriptor of their own.
-pub(super) fn standard_information_1_2(times: &Times, attributes: u32) -> Attribute {
+pub(super) fn standard_information_1_2(times: &Times, attributes: u32, version: u32) -> Attribute {
     Attribute::resident(
         AttributeKind::StandardInformation,
-        short_information(times, attributes, 0),
+        short_information(times, attributes, version),
     )
 }
 

@@ -15,8 +15,9 @@ use super::format::{BOOT_AREA_SIZE, FILE_HIDDEN_SYSTEM, NAME_SPACE_WIN32_AND_DOS
 use super::link::PendingLink;
 use super::log_file;
 use super::mft::Mft;
+use super::naming::DosNamesMade;
 use super::narrow::to_usize;
-use super::options::NtfsOptions;
+use super::options::{DosNames, NtfsOptions};
 use super::record::Record;
 use super::reparse;
 use super::runs::{Lcn, Run};
@@ -27,7 +28,7 @@ use super::stream::{Meter, StreamBuilder, Volume, Writer};
 use super::system::{self, SystemFiles};
 use super::upcase::{UPCASE_SIZE, Upcase};
 use crate::error::MkfsError;
-use crate::names::{NamePolicy, NameRules, SiblingNames};
+use crate::names::{CasePolicy, NamePolicy, NameRules, SiblingNames};
 use crate::report::BuildReport;
 use crate::tree::{EntryKind, Times, TreeEntry, TreeError, TreeErrorKind, TreeSource};
 
@@ -50,6 +51,9 @@ pub(super) struct Builder<'d, 'p> {
     /// Links that have no record yet.
     pub links: Vec<PendingLink>,
     pub name_policy: NamePolicy,
+    pub case_policy: CasePolicy,
+    /// The 8.3 names made so far; none where none are made.
+    pub dos_names: Option<DosNamesMade>,
     pub secure: Secure,
     /// What arrived last: named streams of it may follow.
     pub last: Last,
@@ -132,6 +136,11 @@ pub(super) fn format(
         reparse_points: Vec::new(),
         links: Vec::new(),
         name_policy: options.name_policy,
+        case_policy: options.case_policy,
+        dos_names: match options.dos_names {
+            DosNames::Absent => None,
+            DosNames::Generated => Some(DosNamesMade::new()),
+        },
         secure,
         last: Last::Directory(DirectoryIndex::ROOT),
         directory_extras: HashMap::new(),
@@ -153,6 +162,7 @@ fn root(times: Times, security: Option<u32>, upcase: &Upcase) -> Directory {
     let fold = |unit| upcase.of(unit);
     let rules = NameRules {
         policy: NamePolicy::Map,
+        case: CasePolicy::Rename,
         upcase: &fold,
     };
     let reserved = system::root_names();
@@ -278,6 +288,7 @@ impl Builder<'_, '_> {
             geometry,
             times: Times::all(options.time),
             label,
+            dos_names: options.dos_names,
             fixed,
             security,
             upcase: &self.upcase,

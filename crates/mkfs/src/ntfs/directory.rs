@@ -60,6 +60,16 @@ pub(super) struct Directory {
 pub(super) struct ChildIndex(u32);
 
 impl ChildIndex {
+    /// The name listed right after: the 8.3 partner of a name that has one.
+    pub(super) const fn partner(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The name listed right before.
+    pub(super) const fn long_name(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
     fn get(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
@@ -287,6 +297,15 @@ impl Directories {
         (child.parent, self.name(child), &child.listing)
     }
 
+    /// Replaces a name. Only before [`Directories::sort`].
+    pub(super) fn rename(&mut self, place: ChildIndex, name: &[u16]) {
+        let start = self.names.len();
+        self.names.extend_from_slice(name);
+        let child = &mut self.children[place.get()];
+        child.name_start = start;
+        child.name_length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+    }
+
     /// Replaces the attributes and the reparse tag that a directory's index says of a name.
     pub(super) fn list_again(&mut self, place: ChildIndex, attributes: u32, tag: u32) {
         let listing = &mut self.children[place.get()].listing;
@@ -336,7 +355,7 @@ impl Directories {
     }
 
     /// The directory of a record; those come in the order of their records.
-    fn by_record(&self, record: u64) -> Option<DirectoryIndex> {
+    pub(super) fn by_record(&self, record: u64) -> Option<DirectoryIndex> {
         let place = self.list[1..]
             .binary_search_by_key(&record, |directory| directory.record)
             .ok()?;

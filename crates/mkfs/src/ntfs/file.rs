@@ -62,6 +62,7 @@ impl Builder<'_, '_> {
         } else {
             self.report.directories += 1;
         }
+        let dos_name = stored.dos_name.clone();
         let directory = Directory {
             parent,
             record,
@@ -79,6 +80,9 @@ impl Builder<'_, '_> {
         };
         let (index, place) = self.directories.add(entry.id, directory)?;
         self.number_node(entry.id, index, Some(place))?;
+        if let Some(dos_name) = &dos_name {
+            self.dos_name_made(parent, dos_name, place);
+        }
         if let Some(point) = point {
             let value = self.small_value(point.value, MAX_VALUE_IN_DIRECTORY)?;
             let attribute = Attribute {
@@ -207,6 +211,7 @@ impl Builder<'_, '_> {
                 ..listing
             };
             self.directories.list_in(parent, dos_name, listing)?;
+            self.dos_name_made(parent, dos_name, place);
         }
         Ok(place)
     }

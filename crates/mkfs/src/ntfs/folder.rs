@@ -134,7 +134,7 @@ impl Builder<'_, '_> {
         let (number, times, own) = (directory.record, directory.times, directory.attributes);
         let mut attributes = vec![match directory.security {
             Some(security) => standard_information(&times, own, security, directory.version()),
-            None => standard_information_1_2(&times, own),
+            None => standard_information_1_2(&times, own, directory.version()),
         }];
         let parent = self.directories.get(directory.parent).reference;
         let listing = directory.listing();

@@ -200,6 +200,8 @@ const _: () = assert!(size_of::<FileNameHeader>() == 0x42);
 
 /// Name space of names without an 8.3 partner.
 pub(super) const NAME_SPACE_POSIX: u8 = 0;
+/// Name space of names with an 8.3 partner.
+pub(super) const NAME_SPACE_WIN32: u8 = 1;
 /// Name space of 8.3 names with a partner.
 pub(super) const NAME_SPACE_DOS: u8 = 2;
 /// Name space of names that are their own 8.3 partner.

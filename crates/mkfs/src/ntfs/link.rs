@@ -97,7 +97,8 @@ impl Builder<'_, '_> {
             return self.skip_entry(parent, entry, SkipReason::TooManyNames);
         }
         *names += 1;
-        let stored = self.admit(parent, entry)?;
+        // A file has one 8.3 name at most, that of its first name.
+        let stored = self.admit_further(parent, entry)?;
         let listing = Listing {
             name_space: stored.name_space,
             ..listing
@@ -105,10 +106,7 @@ impl Builder<'_, '_> {
         let place = self.list_stored(parent, &stored, listing)?;
         self.number_node(entry.id, parent, Some(place))?;
         self.report.hard_links += 1;
-        // Links are put at the end anyway.
-        if listing.attributes & FILE_REPARSE_POINT == 0 || listing.tag != 0 {
-            self.renamed.insert(record);
-        }
+        self.name_later(&listing);
         Ok(Last::HardLink)
     }
 

@@ -24,6 +24,7 @@ mod boot;
 mod build;
 mod definitions;
 mod directory;
+mod dos_name;
 mod file;
 mod folder;
 mod format;
@@ -58,7 +59,7 @@ use crate::error::MkfsError;
 use crate::report::BuildReport;
 use crate::tree::TreeSource;
 
-pub use options::NtfsOptions;
+pub use options::{DosNames, NtfsOptions};
 
 /// Formats `disk` (a partition, or all of a disk) and fills the volume from `tree`. The disk must
 /// read as zeros: where zeros belong nothing is written. `progress` is told the bytes of data and

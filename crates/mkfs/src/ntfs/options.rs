@@ -4,11 +4,22 @@ use blockio::ByteCount;
 
 use super::geometry::Geometry;
 use crate::error::MkfsError;
-use crate::names::NamePolicy;
+use crate::names::{CasePolicy, NamePolicy};
 use crate::tree::NtTime;
 
 /// Longest label that Windows accepts, in UTF-16 units.
 const MAX_LABEL_UNITS: usize = 32;
+
+/// Whether names have partners of eight and three characters, for programs that know no others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DosNames {
+    /// None, and Windows makes none on the volume: what `fsutil 8dot3name set 1` asks for, and the
+    /// state of volumes that Windows 10 formats.
+    #[default]
+    Absent,
+    /// Made as Windows makes them, and Windows goes on making them.
+    Generated,
+}
 
 /// Options of a new NTFS volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +35,10 @@ pub struct NtfsOptions {
     pub time: NtTime,
     /// What is done with names that Windows cannot use.
     pub name_policy: NamePolicy,
+    /// What is done with names that differ in case only.
+    pub case_policy: CasePolicy,
+    /// Whether names have 8.3 partners.
+    pub dos_names: DosNames,
     /// First sector of the partition; zero where the volume is the whole disk.
     pub hidden_sectors: u64,
 }
@@ -36,6 +51,8 @@ impl Default for NtfsOptions {
             serial: 0,
             time: NtTime::UNIX_EPOCH,
             name_policy: NamePolicy::Map,
+            case_policy: CasePolicy::Rename,
+            dos_names: DosNames::Absent,
             hidden_sectors: 0,
         }
     }

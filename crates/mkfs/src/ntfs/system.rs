@@ -23,6 +23,7 @@ use super::geometry::Geometry;
 use super::index::{FILE_NAMES, IndexEntry, OBJECT_IDS, QUOTA_OWNERS, QUOTAS};
 use super::mft::Mft;
 use super::narrow::wide;
+use super::options::DosNames;
 use super::record::{Record, RecordHead};
 use super::runs::Run;
 use super::secure::SecurityId;
@@ -178,6 +179,7 @@ pub(super) struct SystemFiles<'a> {
     pub geometry: Geometry,
     pub times: Times,
     pub label: &'a [u16],
+    pub dos_names: DosNames,
     pub fixed: &'a Fixed,
     /// The attributes of `$Secure` after its name.
     pub security: Vec<Attribute>,
@@ -244,7 +246,7 @@ impl SystemFiles<'_> {
             _ => SecurityId::SystemReadOnly,
         };
         if number == BOOT {
-            standard_information_1_2(&self.times, FILE_HIDDEN_SYSTEM)
+            standard_information_1_2(&self.times, FILE_HIDDEN_SYSTEM, 0)
         } else {
             standard_information(&self.times, FILE_HIDDEN_SYSTEM | view, security.number(), 0)
         }
@@ -302,7 +304,10 @@ impl SystemFiles<'_> {
             unused: U64::ZERO,
             major: 3,
             minor: 1,
-            flags: VOLUME_NO_SHORT_NAMES.into(),
+            flags: match self.dos_names {
+                DosNames::Absent => VOLUME_NO_SHORT_NAMES.into(),
+                DosNames::Generated => 0.into(),
+            },
         };
         vec![
             Attribute::resident(AttributeKind::VolumeName, label.collect()),
@@ -354,7 +359,7 @@ impl SystemFiles<'_> {
     /// A reserved record: in use, without a name.
     fn reserved(&self, number: u64) -> Record {
         let attributes = vec![
-            standard_information_1_2(&self.times, FILE_HIDDEN_SYSTEM),
+            standard_information_1_2(&self.times, FILE_HIDDEN_SYSTEM, 0),
             Attribute::resident(
                 AttributeKind::SecurityDescriptor,
                 security::system_read_write(),

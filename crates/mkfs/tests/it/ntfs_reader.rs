@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use ntfs::indexes::NtfsFileNameIndex;
-use ntfs::structured_values::NtfsStandardInformation;
+use ntfs::structured_values::{NtfsFileNamespace, NtfsStandardInformation};
 use ntfs::{Ntfs, NtfsAttributeType, NtfsFile, NtfsReadSeek};
 
 /// What was found of one entry.
@@ -120,6 +120,52 @@ impl Reader {
         let mut bytes = vec![0; length];
         value.read_exact(fs, &mut bytes).unwrap();
         bytes
+    }
+
+    /// Every name below the root but those of system files, by path, with its record and name space.
+    /// Names of eight and three characters lead to no further names.
+    pub(crate) fn names(&mut self) -> BTreeMap<String, (u64, u8)> {
+        let mut found = BTreeMap::new();
+        let mut open = vec![(String::new(), 5_u64)];
+        while let Some((path, record)) = open.pop() {
+            let fs = &mut self.bytes;
+            let file = self.ntfs.file(fs, record).unwrap();
+            let index = file.directory_index(fs).unwrap();
+            let mut entries = index.entries();
+            while let Some(entry) = entries.next(fs) {
+                let entry = entry.unwrap();
+                let key = entry.key().unwrap().unwrap();
+                let number = entry.file_reference().file_record_number();
+                if record == 5 && number < 16 {
+                    continue;
+                }
+                let name = key.name().to_string_lossy();
+                let path = if path.is_empty() {
+                    name
+                } else {
+                    format!("{path}/{name}")
+                };
+                let space = match key.namespace() {
+                    NtfsFileNamespace::Posix => 0,
+                    NtfsFileNamespace::Win32 => 1,
+                    NtfsFileNamespace::Dos => 2,
+                    NtfsFileNamespace::Win32AndDos => 3,
+                };
+                if key.is_directory() && space != 2 {
+                    open.push((path.clone(), number));
+                }
+                assert!(found.insert(path, (number, space)).is_none());
+            }
+        }
+        found
+    }
+
+    /// The version in a file's `$STANDARD_INFORMATION`.
+    pub(crate) fn version(&mut self, record: u64) -> u32 {
+        let file = self.ntfs.file(&mut self.bytes, record).unwrap();
+        let information = NtfsAttributeType::StandardInformation;
+        let value = value_of(&file, &mut self.bytes, information).unwrap();
+        u32::from_le_bytes(value[0x28..0x2C].try_into().unwrap())
     }
 
     /// The link count of a file and how many names it has.

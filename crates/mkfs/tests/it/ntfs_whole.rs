@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use blockio::{ByteCount, MIB, MemoryDisk, SectorSize};
-use mkfs::ntfs::{NtfsOptions, format};
+use mkfs::ntfs::{DosNames, NtfsOptions, format};
 use mkfs::tree::memory::MemoryTree;
 use mkfs::{Attributes, BuildReport, Change, MkfsError, NodeId, NodeName, SecurityDescriptor};
-use mkfs::{SkipReason, TreeErrorKind};
+use mkfs::{CasePolicy, SkipReason, TreeErrorKind};
 
 use super::ntfs_reader::Reader;
 
@@ -15,14 +15,17 @@ fn name(text: &str) -> NodeName {
 }
 
 fn build(size: u64, tree: &MemoryTree) -> Result<(BuildReport, Reader), MkfsError> {
+    build_with(size, &NtfsOptions::default(), tree)
+}
+
+fn build_with(
+    size: u64,
+    options: &NtfsOptions,
+    tree: &MemoryTree,
+) -> Result<(BuildReport, Reader), MkfsError> {
     let disk = MemoryDisk::new(ByteCount(size), SectorSize::B512).unwrap();
     let go_on = |_, _| ControlFlow::Continue(());
-    let report = format(
-        &disk,
-        &NtfsOptions::default(),
-        Some(&mut tree.source()),
-        &go_on,
-    )?;
+    let report = format(&disk, options, Some(&mut tree.source()), &go_on)?;
     Ok((report, Reader::new(disk.to_bytes())))
 }
 
@@ -335,4 +338,87 @@ fn attributes_that_a_source_knows_are_kept_exactly() {
     assert_eq!(report.changed.len(), 1);
     assert_eq!(report.changed[0].path, "compressed");
     assert_eq!(report.changed[0].change, Change::Decompressed);
+}
+
+#[test]
+fn names_have_partners_of_eight_and_three_where_they_are_asked_for() {
+    let mut tree = MemoryTree::new();
+    let folder = tree.add_directory(NodeId::ROOT, name("a long folder"));
+    let first = tree.add_file(folder, name("some file.text"), b"1");
+    tree.add_file(folder, name("readme.txt"), b"2");
+    tree.add_symlink(folder, name("a link to it"), "some file.text", false);
+    tree.add_hard_link(folder, name("one more name"), first);
+    // Three names that were made up as partners of others: those get new ones.
+    tree.add_file(folder, name("SOMEFI~1.TEX"), b"3");
+    tree.add_file(folder, name("alinkt~1"), b"4");
+    tree.add_file(NodeId::ROOT, name("ALONGF~1"), b"5");
+    let options = NtfsOptions {
+        dos_names: DosNames::Generated,
+        ..NtfsOptions::default()
+    };
+    let (report, mut reader) = build_with(8 * MIB, &options, &tree).unwrap();
+    assert!(report.name_notes.is_empty());
+    let found = reader.names();
+    let of = |path: &str| {
+        let (record, space) = found[path];
+        let mut all: Vec<(&str, u8)> = found
+            .iter()
+            .filter(|(_, (number, _))| *number == record)
+            .map(|(path, (_, space))| (path.as_str(), *space))
+            .collect();
+        all.sort_unstable();
+        (space, all)
+    };
+    assert_eq!(
+        of("a long folder"),
+        (1, vec![("ALONGF~2", 2), ("a long folder", 1)])
+    );
+    assert_eq!(
+        of("a long folder/some file.text").1,
+        [
+            ("a long folder/SOMEFI~2.TEX", 2),
+            ("a long folder/one more name", 0),
+            ("a long folder/some file.text", 1)
+        ]
+    );
+    assert_eq!(of("a long folder/readme.txt").0, 3);
+    assert_eq!(of("a long folder/SOMEFI~1.TEX").0, 3);
+    assert_eq!(of("a long folder/alinkt~1").0, 3);
+    assert_eq!(
+        of("a long folder/a link to it").1,
+        [
+            ("a long folder/ALINKT~2", 2),
+            ("a long folder/a link to it", 1)
+        ]
+    );
+    let records = ["a long folder", "a long folder/some file.text"].map(|path| found[path].0);
+    assert_eq!(reader.links(records[0]), (2, 2));
+    assert_eq!(reader.links(records[1]), (3, 3));
+    assert_eq!(reader.read(records[1], 0, 1), b"1");
+}
+
+#[test]
+fn names_that_differ_in_case_make_their_directory_tell_them_apart() {
+    let mut tree = MemoryTree::new();
+    let folder = tree.add_directory(NodeId::ROOT, name("folder"));
+    let plain = tree.add_directory(NodeId::ROOT, name("plain"));
+    for (parent, text) in [(folder, "README"), (folder, "readme"), (plain, "x")] {
+        tree.add_file(parent, name(text), text.as_bytes());
+    }
+    let with = |case_policy| NtfsOptions {
+        case_policy,
+        ..NtfsOptions::default()
+    };
+    let (report, mut reader) = build_with(8 * MIB, &with(CasePolicy::KeepBoth), &tree).unwrap();
+    assert_eq!(report.name_notes.len(), 1);
+    let found = reader.names();
+    assert_eq!(found.len(), 5);
+    // The flag stands in the version of $STANDARD_INFORMATION.
+    assert_eq!(reader.version(found["folder"].0), 1);
+    assert_eq!(reader.version(found["plain"].0), 0);
+    let refused = build_with(8 * MIB, &with(CasePolicy::Refuse), &tree);
+    let error = refused.map(|_| ()).unwrap_err();
+    assert!(matches!(error, MkfsError::Name(_)), "{error}");
+    let (report, _) = build_with(8 * MIB, &with(CasePolicy::Rename), &tree).unwrap();
+    assert_eq!(report.name_notes[0].stored_as, "readme (2)");
 }

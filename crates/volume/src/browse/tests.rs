@@ -7,7 +7,7 @@ use super::*;
 use crate::error::VolumeErrorKind;
 use blockio::{ByteCount, ByteOffset, FileDisk, MIB, MemoryDisk, MemoryStorage, SectorSize};
 use mkfs::tree::memory::MemoryTree;
-use mkfs::{NamePolicy, NodeId, NodeName, Times};
+use mkfs::{CasePolicy, NamePolicy, NodeId, NodeName, Times};
 
 const MODIFIED: i64 = 1_600_000_000;
 
@@ -56,6 +56,7 @@ fn fat_bytes() -> Vec<u8> {
         volume_id: 7,
         time: NtTime::UNIX_EPOCH,
         name_policy: NamePolicy::Map,
+        case_policy: CasePolicy::Rename,
         cluster_size: None,
         hidden_sectors: 0,
     };
@@ -71,6 +72,8 @@ fn ntfs_bytes() -> Vec<u8> {
         serial: 7,
         time: NtTime::UNIX_EPOCH,
         name_policy: NamePolicy::Map,
+        case_policy: CasePolicy::Rename,
+        dos_names: mkfs::ntfs::DosNames::Absent,
         hidden_sectors: 0,
     };
     mkfs::ntfs::format(&disk, &options, Some(&mut sample(true).source()), &go_on).unwrap();

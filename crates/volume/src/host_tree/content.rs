@@ -34,6 +34,14 @@ fn look_at(file: &File) -> io::Result<Look> {
     })
 }
 
+/// Opens what was found for reading, without following a link.
+pub(super) fn open_file(found: &Found) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).follow(FollowSymlinks::No);
+    let file = found.directory.open_with(&found.os_name, &options)?;
+    Ok(file.into_std())
+}
+
 /// Opens what was found as a file.
 pub(super) fn open(
     found: &Found,
@@ -41,13 +49,7 @@ pub(super) fn open(
     notes: Notes,
 ) -> Result<FileContent, TreeError> {
     let unreadable = |error| TreeError::unreadable(found.path.clone(), error);
-    let mut options = OpenOptions::new();
-    options.read(true).follow(FollowSymlinks::No);
-    let file = found
-        .directory
-        .open_with(&found.os_name, &options)
-        .map_err(unreadable)?
-        .into_std();
+    let file = open_file(found).map_err(unreadable)?;
     let look = look_at(&file).map_err(unreadable)?;
     // What the walk saw and what was opened must be one and the same.
     let seen = found.metadata.modified().map_err(unreadable)?.into_std();

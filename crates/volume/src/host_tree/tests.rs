@@ -10,6 +10,7 @@ use std::io::{Seek, SeekFrom};
 fn tree(directory: &Path, keep_going: bool) -> HostTree {
     let options = HostTreeOptions {
         keep_going,
+        xattr_streams: false,
         latest_time: None,
     };
     HostTree::open(directory, options).unwrap()
@@ -165,6 +166,7 @@ fn later_times_are_cut_for_reproducible_builds() {
     let epoch = NtTime::from_unix(1_000_000_000, 0);
     let options = HostTreeOptions {
         keep_going: false,
+        xattr_streams: false,
         latest_time: Some(epoch),
     };
     let mut tree = HostTree::open(folder.path(), options).unwrap();
@@ -279,4 +281,85 @@ mod on_unix {
             }
         }
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn further_names_of_a_file_lead_to_the_first_and_count_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("b"), "data").unwrap();
+    std::fs::create_dir(at("sub")).unwrap();
+    std::fs::hard_link(at("b"), at("a")).unwrap();
+    std::fs::hard_link(at("b"), at("sub/c")).unwrap();
+    std::fs::write(at("lone"), "x").unwrap();
+    let mut tree = tree(folder.path(), false);
+    let totals = tree.totals().unwrap();
+    assert_eq!((totals.entries, totals.data.get()), (3, 5));
+    let mut kinds = Vec::new();
+    while let Some(entry) = tree.next_entry().unwrap() {
+        let target = match entry.kind {
+            EntryKind::HardLink { target } => Some(target),
+            _ => None,
+        };
+        kinds.push((entry.name.to_string(), target));
+    }
+    let expected = [
+        ("a", None),
+        ("b", Some(NodeId(1))),
+        ("lone", None),
+        ("sub", None),
+        ("c", Some(NodeId(1))),
+    ];
+    assert_eq!(
+        kinds,
+        expected.map(|(name, target)| (name.to_owned(), target))
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn user_attributes_are_streams_where_they_are_asked_for() {
+    use std::io::Read as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "data").unwrap();
+    let set = |path: &Path, name: &str, value: &[u8]| {
+        rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty())
+    };
+    if set(&file, "user.zone", b"3").is_err() {
+        // The host's file system has none.
+        return;
+    }
+    set(&file, "user.b:c", b"").unwrap();
+    set(folder.path(), "user.root", b"of the root").unwrap();
+    let options = HostTreeOptions {
+        xattr_streams: true,
+        ..HostTreeOptions::default()
+    };
+    let mut tree = HostTree::open(folder.path(), options).unwrap();
+    let mut found = Vec::new();
+    while let Some(entry) = tree.next_entry().unwrap() {
+        let mut text = String::new();
+        let is_stream = matches!(entry.kind, EntryKind::Stream(_));
+        if let EntryKind::Stream(mut content) | EntryKind::File(mut content) = entry.kind {
+            content.reader.read_to_string(&mut text).unwrap();
+        }
+        found.push((entry.id.0, entry.name.to_string(), is_stream, text));
+    }
+    let expected = [
+        (1, "root", true, "of the root"),
+        (2, "file", false, "data"),
+        (3, "b:c", true, ""),
+        (4, "zone", true, "3"),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(id, name, is_stream, text)| (
+            id,
+            name.to_owned(),
+            is_stream,
+            text.to_owned()
+        ))
+    );
 }

@@ -1,10 +1,14 @@
 //! What Windows says of files.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::io;
 use std::os::windows::ffi::OsStrExt;
 
 use cap_std::fs::{Metadata, MetadataExt};
 use mkfs::Attributes;
+
+use super::{FileIdentity, HostStream};
 
 /// FILE_ATTRIBUTE_SPARSE_FILE.
 const SPARSE: u32 = 0x200;
@@ -33,4 +37,14 @@ pub(super) fn allocated_bytes(metadata: &Metadata) -> u64 {
 /// Whether the file may have holes.
 pub(super) fn may_have_holes(metadata: &Metadata) -> bool {
     metadata.file_attributes() & SPARSE != 0
+}
+
+/// Hard links are not recognised here: each name is a file of its own.
+pub(super) fn identity(_metadata: &Metadata) -> Option<FileIdentity> {
+    None
+}
+
+/// Extended attributes `user.*` are of Unix alone.
+pub(super) fn streams<T>(_file: &T) -> io::Result<VecDeque<HostStream>> {
+    Ok(VecDeque::new())
 }

@@ -138,6 +138,8 @@ fn make_file_system(
                 serial: serial(&origin.ids, "ntfs serial number"),
                 time: origin.time,
                 name_policy: request.name_policy,
+                case_policy: request.case_policy,
+                dos_names: request.dos_names,
                 hidden_sectors,
             };
             mkfs::ntfs::format(window, &options, tree, &told)
@@ -149,6 +151,7 @@ fn make_file_system(
                 volume_id: u32::from_be_bytes([a, b, c, d]),
                 time: origin.time,
                 name_policy: request.name_policy,
+                case_policy: request.case_policy,
                 cluster_size: spec.cluster_size(),
                 hidden_sectors: u32::try_from(hidden_sectors).unwrap_or(0),
             };

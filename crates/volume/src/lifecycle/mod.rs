@@ -12,8 +12,9 @@ mod source;
 
 use std::path::PathBuf;
 
+use mkfs::ntfs::DosNames;
 use mkfs::security::AccessRules;
-use mkfs::{BuildReport, NamePolicy};
+use mkfs::{BuildReport, CasePolicy, NamePolicy};
 use vdisk::ImageInfo;
 
 use crate::labels::Labels;
@@ -38,6 +39,12 @@ pub struct CreateRequest {
     pub keep_going: bool,
     /// What becomes of names that Windows cannot use.
     pub name_policy: NamePolicy,
+    /// What becomes of names that differ in case only.
+    pub case_policy: CasePolicy,
+    /// Whether names have 8.3 partners; on FAT32 they always have.
+    pub dos_names: DosNames,
+    /// Whether extended attributes `user.*` of the source become named streams.
+    pub xattr_streams: bool,
     /// Seconds since 1970 (`SOURCE_DATE_EPOCH`) for a build that can be repeated byte by byte.
     pub reproducible: Option<u64>,
 }
@@ -53,6 +60,9 @@ impl CreateRequest {
             labels: Labels::new(),
             keep_going: false,
             name_policy: NamePolicy::default(),
+            case_policy: CasePolicy::default(),
+            dos_names: DosNames::default(),
+            xattr_streams: false,
             reproducible: None,
         }
     }

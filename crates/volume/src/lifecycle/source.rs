@@ -31,6 +31,7 @@ pub(super) fn open(request: &CreateRequest) -> Result<Option<Source>> {
     };
     let options = HostTreeOptions {
         keep_going: request.keep_going,
+        xattr_streams: request.xattr_streams,
         latest_time: request.reproducible.map(time_of),
     };
     let tree = HostTree::open(directory, options).map_err(VolumeError::Source)?;

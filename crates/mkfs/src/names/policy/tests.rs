@@ -12,6 +12,7 @@ fn ascii_upcase(unit: u16) -> u16 {
 fn rules(policy: NamePolicy) -> NameRules<'static> {
     NameRules {
         policy,
+        case: CasePolicy::Rename,
         upcase: &ascii_upcase,
     }
 }
@@ -34,6 +35,7 @@ fn admit_all(names: &[&str]) -> (Vec<String>, Vec<NameNote>) {
                     &mut notes,
                 )
                 .unwrap()
+                .name
                 .to_string()
         })
         .collect();
@@ -186,7 +188,7 @@ fn reserved_names_cannot_be_taken() {
     let stored = siblings
         .admit(&name("$mft"), &map, &|| "$mft".into(), &mut Vec::new())
         .unwrap();
-    assert_eq!(stored.to_string(), "$mft (2)");
+    assert_eq!(stored.name.to_string(), "$mft (2)");
 }
 
 #[test]
@@ -199,4 +201,41 @@ fn impossible_names_are_refused_when_they_are_made() {
     assert_eq!(reason(&"n".repeat(256)), NameProblem::TooLong);
     assert!(NodeName::from_text(&"n".repeat(255)).is_ok());
     assert!(NodeName::new(vec![0xD800]).is_ok());
+}
+
+#[test]
+fn names_that_differ_in_case_are_kept_or_refused_where_that_is_asked_for() {
+    let admit = |case, names: &[&str]| {
+        let rules = NameRules {
+            case,
+            ..rules(NamePolicy::Map)
+        };
+        let mut siblings = SiblingNames::with_reserved([name("$MFT").units()], &rules);
+        let mut notes = Vec::new();
+        let admitted: Vec<_> = names
+            .iter()
+            .map(|text| {
+                let admitted = siblings.admit(&name(text), &rules, &|| (*text).into(), &mut notes);
+                admitted.map(|name| (name.name.to_string(), name.differs_in_case_only))
+            })
+            .collect();
+        (admitted, notes.len())
+    };
+    let names = ["a", "A", "a", "$mft"];
+    let (kept, notes) = admit(CasePolicy::KeepBoth, &names);
+    let kept: Vec<_> = kept.into_iter().map(Result::unwrap).collect();
+    let expected = [
+        ("a", false),
+        ("A", true),
+        ("a (2)", false),
+        ("$mft (2)", false),
+    ];
+    assert_eq!(
+        kept,
+        expected.map(|(name, differs)| (name.to_owned(), differs))
+    );
+    assert_eq!(notes, 3);
+    let (refused, _) = admit(CasePolicy::Refuse, &names);
+    let refused: Vec<_> = refused.iter().map(Result::is_err).collect();
+    assert_eq!(refused, [false, true, true, true]);
 }
