@@ -168,7 +168,7 @@ impl HostTree {
             }
         }
         let streams = if options.xattr_streams {
-            platform::streams(&root).map_err(unreadable)?
+            platform::directory_streams(&root).map_err(unreadable)?
         } else {
             VecDeque::new()
         };
@@ -269,7 +269,7 @@ impl HostTree {
             found
                 .directory
                 .open_dir_nofollow(&found.os_name)
-                .and_then(|directory| platform::streams(&directory))
+                .and_then(|directory| platform::directory_streams(&directory))
         } else if kind.is_file() {
             content::open_file(found).and_then(|file| platform::streams(&file))
         } else {

@@ -18,6 +18,7 @@ mod fat32;
 mod full_disk;
 mod images;
 mod ntfs;
+mod ntfs_golden;
 mod ntfs_whole;
 mod random;
 mod reproducible;

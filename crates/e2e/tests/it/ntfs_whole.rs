@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use blockio::{ByteCount, MIB, MemoryDisk, SectorSize};
-use mkfs::ntfs::{NtfsOptions, format};
+use mkfs::ntfs::{DosNames, NtfsOptions, format};
 use mkfs::tree::memory::MemoryTree;
-use mkfs::{Attributes, NodeId, NodeName, NtTime, SecurityDescriptor, Times};
+use mkfs::{Attributes, CasePolicy, NodeId, NodeName, NtTime, SecurityDescriptor, Times};
 
-use crate::ntfs::{Mount, TOOLS, validate};
+use crate::command::Cvol;
+use crate::ntfs::{Mount, TOOLS, partition, validate};
 use crate::tools;
 
 /// A volume in a file of its own.
@@ -280,4 +281,129 @@ fn junction(target: &str) -> Vec<u8> {
     data.extend_from_slice(&print);
     data.extend_from_slice(&[0; 2]);
     data
+}
+
+#[test]
+fn made_up_names_of_eight_and_three_are_found_by_ntfs_3g() {
+    if !tools_are_here() {
+        return;
+    }
+    let mut tree = MemoryTree::new();
+    let folder = tree.add_directory(NodeId::ROOT, name("a long folder name"));
+    for number in 0..3000 {
+        let text = format!("some file of many {number}.document");
+        tree.add_file(folder, name(&text), text.as_bytes());
+    }
+    tree.add_file(folder, name("SOMEFI~2.DOC"), b"real");
+    let first = tree.add_file(folder, name("ünïcödé"), b"x");
+    tree.add_hard_link(NodeId::ROOT, name("one more name"), first);
+    tree.add_symlink(
+        NodeId::ROOT,
+        name("a symbolic link"),
+        "one more name",
+        false,
+    );
+    let options = NtfsOptions {
+        dos_names: DosNames::Generated,
+        ..NtfsOptions::default()
+    };
+    let volume = Volume::new(32 * MIB, &options, &tree);
+    validate(&volume.partition);
+    let mount = Mount::with(&volume.partition, "rw,streams_interface=xattr");
+    let at = |path: &str| mount.path().join(path);
+    let dos_name =
+        |path: &str| String::from_utf8(xattr(&at(path), "system.ntfs_dos_name")).unwrap();
+    assert_eq!(dos_name("a long folder name"), "ALONGF~1");
+    let file = |number: u32| format!("a long folder name/some file of many {number}.document");
+    assert_eq!(dos_name(&file(0)), "SOMEFI~1.DOC");
+    assert_ne!(dos_name(&file(1)), "SOMEFI~2.DOC");
+    assert_eq!(dos_name(&file(2)), "SOMEFI~3.DOC");
+    let mut made: Vec<String> = (0..3000).map(|number| dos_name(&file(number))).collect();
+    made.sort_unstable();
+    made.dedup();
+    assert_eq!(made.len(), 3000);
+    assert_eq!(
+        std::fs::read(at("a long folder name/SOMEFI~2.DOC")).unwrap(),
+        b"real"
+    );
+    for number in 0..3000 {
+        std::fs::remove_file(at(&file(number))).unwrap();
+    }
+    drop(mount);
+    validate(&volume.partition);
+}
+
+#[test]
+fn names_that_differ_in_case_stand_beside_each_other() {
+    if !tools_are_here() {
+        return;
+    }
+    let mut tree = MemoryTree::new();
+    let folder = tree.add_directory(NodeId::ROOT, name("folder"));
+    for text in ["a", "A", "b", "Readme", "README", "readme"] {
+        tree.add_file(folder, name(text), text.as_bytes());
+    }
+    let options = NtfsOptions {
+        case_policy: CasePolicy::KeepBoth,
+        ..NtfsOptions::default()
+    };
+    let volume = Volume::new(8 * MIB, &options, &tree);
+    validate(&volume.partition);
+    let mount = Mount::with(&volume.partition, "ro");
+    for text in ["a", "A", "b", "Readme", "README", "readme"] {
+        let path = mount.path().join("folder").join(text);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_directory_of_the_host_keeps_its_hard_links_and_user_attributes() {
+    use std::os::unix::fs::MetadataExt as _;
+    if !tools_are_here() || !tools::needs(&["setfattr"]) {
+        return;
+    }
+    let cvol = Cvol::new();
+    let source = cvol.work().join("source");
+    std::fs::create_dir_all(source.join("folder")).unwrap();
+    std::fs::write(source.join("first"), "x".repeat(5000)).unwrap();
+    for number in 0..299 {
+        let name = source.join(format!("folder/link {number}"));
+        std::fs::hard_link(source.join("first"), name).unwrap();
+    }
+    tools::run(
+        "setfattr",
+        &[&"-n", &"user.zone", &"-v", &"3", &source.join("first")],
+    );
+    tools::run(
+        "setfattr",
+        &[&"-n", &"user.folder", &"-v", &"f", &source.join("folder")],
+    );
+    let from = source.to_str().unwrap();
+    let shown = cvol.ok(&[
+        "--json",
+        "create",
+        "links",
+        "--size",
+        "1G",
+        "--from",
+        from,
+        "--xattr-streams",
+    ]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&shown["hard_links"], &shown["streams"]),
+        (&299.into(), &2.into())
+    );
+    let partition = partition(&cvol, "links");
+    validate(&partition);
+    let mount = Mount::with(&partition, "ro,streams_interface=xattr");
+    let first = mount.path().join("first");
+    assert_eq!(first.metadata().unwrap().nlink(), 300);
+    let other = mount.path().join("folder/link 298");
+    assert_eq!(
+        other.metadata().unwrap().ino(),
+        first.metadata().unwrap().ino()
+    );
+    assert_eq!(xattr(&other, "user.zone"), b"3");
+    assert_eq!(xattr(&mount.path().join("folder"), "user.folder"), b"f");
 }

@@ -288,11 +288,11 @@ mod on_unix {
 fn further_names_of_a_file_lead_to_the_first_and_count_once() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    std::fs::write(at("b"), "data").unwrap();
-    std::fs::create_dir(at("sub")).unwrap();
-    std::fs::hard_link(at("b"), at("a")).unwrap();
-    std::fs::hard_link(at("b"), at("sub/c")).unwrap();
-    std::fs::write(at("lone"), "x").unwrap();
+    fs::write(at("b"), "data").unwrap();
+    fs::create_dir(at("sub")).unwrap();
+    fs::hard_link(at("b"), at("a")).unwrap();
+    fs::hard_link(at("b"), at("sub/c")).unwrap();
+    fs::write(at("lone"), "x").unwrap();
     let mut tree = tree(folder.path(), false);
     let totals = tree.totals().unwrap();
     assert_eq!((totals.entries, totals.data.get()), (3, 5));
@@ -323,7 +323,7 @@ fn user_attributes_are_streams_where_they_are_asked_for() {
     use std::io::Read as _;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
-    std::fs::write(&file, "data").unwrap();
+    fs::write(&file, "data").unwrap();
     let set = |path: &Path, name: &str, value: &[u8]| {
         rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty())
     };

@@ -6,10 +6,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use cap_std::fs::{Metadata, MetadataExt};
+use cap_std::fs::{Dir, Metadata, MetadataExt};
 use mkfs::Attributes;
 
-use rustix::fs::{fgetxattr, flistxattr};
+use rustix::fs::{Mode, OFlags, fgetxattr, flistxattr, openat};
 use rustix::io::Errno;
 
 use super::name::BYTE_AREA;
@@ -61,7 +61,14 @@ pub(super) fn identity(metadata: &Metadata) -> Option<FileIdentity> {
     (!metadata.is_dir() && metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino()))
 }
 
-/// The extended attributes `user.*` of an open file or directory, in the order of their names.
+/// The extended attributes `user.*` of a directory, in the order of their names.
+pub(super) fn directory_streams(directory: &Dir) -> io::Result<VecDeque<HostStream>> {
+    // The handle at hand may be one for paths alone.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    streams(&openat(directory, ".", flags, Mode::empty())?)
+}
+
+/// The extended attributes `user.*` of an open file, in the order of their names.
 pub(super) fn streams(file: &impl AsFd) -> io::Result<VecDeque<HostStream>> {
     let mut list = vec![0; MAX_XATTR_BYTES];
     let length = match flistxattr(file, &mut list[..]) {

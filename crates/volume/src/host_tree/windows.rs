@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::windows::ffi::OsStrExt;
 
-use cap_std::fs::{Metadata, MetadataExt};
+use cap_std::fs::{Dir, Metadata, MetadataExt};
 use mkfs::Attributes;
 
 use super::{FileIdentity, HostStream};
@@ -42,6 +42,11 @@ pub(super) fn may_have_holes(metadata: &Metadata) -> bool {
 /// Hard links are not recognised here: each name is a file of its own.
 pub(super) fn identity(_metadata: &Metadata) -> Option<FileIdentity> {
     None
+}
+
+/// Extended attributes `user.*` are of Unix alone.
+pub(super) fn directory_streams(_directory: &Dir) -> io::Result<VecDeque<HostStream>> {
+    Ok(VecDeque::new())
 }
 
 /// Extended attributes `user.*` are of Unix alone.
