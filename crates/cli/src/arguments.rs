@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, cat, check, completions, convert, cp, create, info, inspect, ls, man, prune, rm, tree,
+    acl, cat, check, completions, convert, cp, create, fsck, info, inspect, ls, man, prune, rm,
+    tree,
 };
 use crate::exit;
 
@@ -99,6 +100,7 @@ pub(crate) enum Verb {
     Tree(tree::Arguments),
     Acl(acl::Arguments),
     Check(check::Arguments),
+    Fsck(fsck::Arguments),
     Info(info::Arguments),
     Convert(convert::Arguments),
     Completions(completions::Arguments),

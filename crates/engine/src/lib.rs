@@ -8,6 +8,7 @@
 //!     |-- place.rs, copy_out.rs   ls, cat, tree, cp: looking into a disk at rest
 //!     |-- access.rs               acl: who may do what in a disk at rest; files of rules
 //!     |-- image.rs, convert.rs    info, check, convert: image files and the images of volumes
+//!     |-- fsck.rs                 fsck: the file systems in them
 //!     |
 //!   volume    vdisk    blockio
 //! ```
@@ -23,6 +24,7 @@ mod config;
 mod convert;
 mod copy_out;
 mod error;
+mod fsck;
 mod image;
 mod place;
 mod progress;
@@ -37,6 +39,7 @@ pub use config::Config;
 pub use convert::{ConvertImage, ConvertedImage};
 pub use copy_out::{CopiedOut, CopyOut};
 pub use error::{Error, ErrorKind, Result, Subject};
+pub use fsck::{CheckedVolume, CheckedVolumes};
 pub use image::{CheckedImage, ImageDescription, ImageReference};
 pub use place::{Entry, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
@@ -46,9 +49,9 @@ pub use vdisk::{
     Severity,
 };
 pub use volume::{
-    BuildReport, CasePolicy, CreateOutcome, DosNames, FileSystemKind, ImageUse, NamePolicy, Notice,
-    PartitionLayout, PruneOutcome, RebuildReport, VolumeDetails, VolumeRecord, VolumeSpec,
-    VolumeState, format_size, parse_size,
+    BuildReport, CasePolicy, CreateOutcome, DosNames, FileSystemKind, FindingSeverity, ImageUse,
+    NamePolicy, Notice, PartitionLayout, PruneOutcome, RebuildReport, VolumeDetails, VolumeFinding,
+    VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
 };
 pub use volumes::CreateVolume;
 pub use wiring::Engine;

@@ -15,6 +15,7 @@ mod alias;
 mod build;
 mod entry;
 mod format;
+pub mod fsck;
 mod geometry;
 mod label;
 mod output;

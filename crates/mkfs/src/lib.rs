@@ -20,6 +20,7 @@
 
 mod error;
 pub mod fat32;
+mod findings;
 pub mod gpt;
 mod identify;
 mod names;
@@ -29,6 +30,7 @@ pub mod security;
 pub mod tree;
 
 pub use error::{MkfsError, MkfsErrorKind};
+pub use findings::{FindingSeverity, VolumeFinding, VolumeReport};
 pub use identify::{FileSystem, identify};
 pub use names::{
     AdmittedName, CasePolicy, NameError, NameNote, NamePolicy, NameProblem, NameRules, SiblingNames,

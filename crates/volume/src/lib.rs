@@ -20,6 +20,7 @@ pub mod browse;
 mod error;
 mod faults;
 mod filter;
+pub mod fsck;
 pub mod host_tree;
 mod labels;
 mod lifecycle;
@@ -38,7 +39,10 @@ pub use labels::{LabelError, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS}
 pub use lifecycle::{CreateOutcome, CreateRequest, ImageUse, PruneOutcome, VolumeDetails};
 pub use mkfs::ntfs::DosNames;
 pub use mkfs::security::{AccessRules, Sid};
-pub use mkfs::{BuildReport, CasePolicy, NamePolicy, SecurityDescriptor};
+pub use mkfs::{
+    BuildReport, CasePolicy, FindingSeverity, NamePolicy, SecurityDescriptor, VolumeFinding,
+    VolumeReport,
+};
 pub use name::{MAX_NAME_LENGTH, NameError, NameProblem, VolumeName, fuzz_name};
 pub use progress::{OnProgress, Progress, Stage, ignore_progress};
 pub use record::VolumeRecord;

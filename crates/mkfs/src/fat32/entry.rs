@@ -94,7 +94,7 @@ fn append_long_name(directory: &mut Vec<u8>, name: &[u16], checksum: u8) {
 }
 
 /// Sum over a short name that ties the pieces to it ([FAT] "ChkSum").
-fn checksum(name: &ShortName) -> u8 {
+pub(super) fn checksum(name: &ShortName) -> u8 {
     name.iter()
         .fold(0, |sum: u8, byte| sum.rotate_right(1).wrapping_add(*byte))
 }

@@ -28,6 +28,7 @@ mod dos_name;
 mod file;
 mod folder;
 mod format;
+pub mod fsck;
 mod geometry;
 mod index;
 mod link;

@@ -1,7 +1,12 @@
-//! The builders from outside: what they write is read back by other people's readers.
+//! The builders from outside: what they write is read back by other people's readers, and what is
+//! spoilt is found by the checks.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod damage;
+mod fat32_damage;
+mod fat32_fsck;
 mod ntfs_builds;
+mod ntfs_fsck;
 mod ntfs_reader;
 mod ntfs_whole;

@@ -92,6 +92,8 @@ impl BrowseError {
             Self::Partitions(error) => match error.kind() {
                 MkfsErrorKind::Damaged => VolumeErrorKind::Damaged,
                 MkfsErrorKind::NotFound => VolumeErrorKind::NotFound,
+                MkfsErrorKind::Interrupted => VolumeErrorKind::Interrupted,
+                MkfsErrorKind::Unsupported => VolumeErrorKind::Unsupported,
                 _ => VolumeErrorKind::Io,
             },
             Self::Disk(error) => io_kind(error),

@@ -67,6 +67,11 @@ impl Index {
         RootView::parse(&self.root)
     }
 
+    /// Bytes of the root.
+    pub fn root_length(&self) -> usize {
+        self.root.len()
+    }
+
     /// The blocks; `None` where the root holds all entries.
     pub fn blocks(&self) -> Option<&Value> {
         self.blocks.as_ref()

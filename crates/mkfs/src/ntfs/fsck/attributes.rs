@@ -1,0 +1,601 @@
+//! The attributes of one record: their heads, order and numbers, their clusters, and what the check
+//! needs to know of their values.
+
+use std::cmp::Ordering;
+
+use super::super::parse::{
+    AttributeView, BodyView, FileReference, NonResidentView, RecordView, StandardInformationView,
+    kind,
+};
+use super::clusters::clusters as in_words;
+use super::context::Context;
+use super::facts::Marks;
+use super::names;
+use crate::error::MkfsError;
+use crate::findings::VolumeFinding;
+
+/// Record of `$BadClus`, whose stream of holes is not marked as sparse.
+const BAD_CLUSTERS: u64 = 8;
+/// Attribute of a record that Windows prefers for users' types, without rules.
+const FIRST_USER_KIND: u32 = 0x1000;
+/// File attribute: the file has a reparse point.
+const FILE_REPARSE_POINT: u32 = 0x400;
+/// Bytes of the end mark of a record.
+const END_MARK: usize = 8;
+
+/// What `$AttrDef` of Windows says of a type: the least and the most bytes of a value, and whether
+/// it must be resident.
+struct KindRule {
+    least: u64,
+    most: u64,
+    resident_only: bool,
+}
+
+fn rule(number: u32) -> Option<KindRule> {
+    let any = u64::MAX;
+    let (least, most, resident_only) = match number {
+        kind::STANDARD_INFORMATION => (48, 72, true),
+        kind::ATTRIBUTE_LIST | kind::SECURITY_DESCRIPTOR | kind::DATA => (0, any, false),
+        kind::FILE_NAME => (68, 578, true),
+        kind::OBJECT_ID => (0, 256, true),
+        kind::VOLUME_NAME => (0, 256, true),
+        kind::VOLUME_INFORMATION => (12, 12, true),
+        kind::INDEX_ROOT => (0, any, true),
+        kind::INDEX_ALLOCATION | kind::BITMAP => (0, any, false),
+        kind::REPARSE_POINT => (0, 16384, false),
+        kind::EA_INFORMATION => (8, 8, true),
+        kind::EA | kind::LOGGED_UTILITY_STREAM => (0, 65536, false),
+        // A property set, of which nothing is known.
+        0xF0 => (0, any, false),
+        FIRST_USER_KIND.. => (0, any, false),
+        _ => return None,
+    };
+    Some(KindRule {
+        least,
+        most,
+        resident_only,
+    })
+}
+
+/// Checks the attributes of a record, of the file whose base record is `owner`.
+pub(super) fn check(
+    context: &mut Context<'_, '_>,
+    record: RecordView<'_>,
+    owner: u64,
+) -> Result<(), MkfsError> {
+    let number = record.number();
+    let mut scan = Scan {
+        owner,
+        record,
+        previous: None,
+        instances: Vec::new(),
+        has_directory_index: false,
+        has_view_index: false,
+        file_attributes: None,
+        has_reparse: false,
+        has_descriptor: false,
+    };
+    let mut attributes = record.attributes();
+    for attribute in attributes.by_ref() {
+        match attribute {
+            Ok(attribute) => scan.attribute(context, attribute),
+            Err(error) => {
+                if let Some(facts) = context.facts.get_mut(owner) {
+                    facts.marks.set(Marks::BROKEN);
+                }
+                return context.add_damage("attribute", number, error);
+            }
+        }
+    }
+    let used = usize::try_from(record.used()).unwrap_or(usize::MAX);
+    if attributes.offset() + END_MARK != used {
+        let finding = VolumeFinding::error("record-used", "the bytes in use are counted wrongly");
+        context.add(
+            finding
+                .of(number)
+                .versus(attributes.offset() + END_MARK, used),
+        );
+    }
+    scan.finish(context);
+    Ok(())
+}
+
+/// What is remembered from attribute to attribute.
+struct Scan<'a> {
+    owner: u64,
+    record: RecordView<'a>,
+    previous: Option<AttributeView<'a>>,
+    instances: Vec<u16>,
+    has_directory_index: bool,
+    has_view_index: bool,
+    file_attributes: Option<u32>,
+    has_reparse: bool,
+    has_descriptor: bool,
+}
+
+impl<'a> Scan<'a> {
+    fn error(&self, context: &mut Context<'_, '_>, class: &'static str, message: String) {
+        context.add(VolumeFinding::error(class, message).of(self.record.number()));
+    }
+
+    fn attribute(&mut self, context: &mut Context<'_, '_>, attribute: AttributeView<'a>) {
+        self.order(context, &attribute);
+        if self.instances.contains(&attribute.instance) {
+            let message = format!("{} has the number of another attribute", text(&attribute));
+            self.error(context, "attribute-instance", message);
+        }
+        self.instances.push(attribute.instance);
+        self.kind(context, &attribute);
+        match attribute.body {
+            BodyView::Resident {
+                value,
+                indexed,
+                value_offset,
+            } => {
+                let expected = u8::from(attribute.kind == kind::FILE_NAME);
+                if indexed != expected {
+                    let finding = VolumeFinding::error(
+                        "attribute-indexed",
+                        format!("the indexed flag of {} is wrong", text(&attribute)),
+                    );
+                    context.add(finding.of(self.record.number()).versus(expected, indexed));
+                }
+                if value_offset % 8 != 0 || value_offset < 24 + attribute.name.len() {
+                    let message = format!("the value of {} begins nowhere", text(&attribute));
+                    self.error(context, "attribute", message);
+                }
+                self.value(context, &attribute, value);
+            }
+            BodyView::NonResident(body) => self.stream(context, &attribute, &body),
+        }
+        self.previous = Some(attribute);
+    }
+
+    /// Attributes stand in the order of their types, then of their names.
+    fn order(&self, context: &mut Context<'_, '_>, attribute: &AttributeView<'_>) {
+        let Some(previous) = &self.previous else {
+            return;
+        };
+        let upcase = context.volume.upcase();
+        let fold = |view: &AttributeView<'_>| -> Vec<u16> {
+            view.name_units()
+                .iter()
+                .map(|unit| upcase.of(*unit))
+                .collect()
+        };
+        let order = previous
+            .kind
+            .cmp(&attribute.kind)
+            .then_with(|| fold(previous).cmp(&fold(attribute)));
+        let first_vcn = |view: &AttributeView<'_>| match view.body {
+            BodyView::Resident { .. } => 0,
+            BodyView::NonResident(body) => body.first_vcn,
+        };
+        match order {
+            Ordering::Less => {}
+            Ordering::Equal if attribute.kind == kind::FILE_NAME => {}
+            Ordering::Equal if first_vcn(previous) < first_vcn(attribute) => {}
+            Ordering::Equal => {
+                let message = format!("{} is there twice", text(attribute));
+                self.error(context, "attribute-duplicate", message);
+            }
+            Ordering::Greater => {
+                let message = format!("{} stands behind {}", text(attribute), text(previous));
+                self.error(context, "attribute-order", message);
+            }
+        }
+    }
+
+    /// The type, and what `$AttrDef` says of it.
+    fn kind(&mut self, context: &mut Context<'_, '_>, attribute: &AttributeView<'_>) {
+        let Some(rule) = rule(attribute.kind) else {
+            let message = format!("type {:#x} is none", attribute.kind);
+            return self.error(context, "attribute-type", message);
+        };
+        let size = match attribute.body {
+            BodyView::Resident { value, .. } => {
+                if attribute.kind == kind::INDEX_ALLOCATION {
+                    let message = format!("{} is resident", text(attribute));
+                    self.error(context, "attribute-resident", message);
+                }
+                u64::try_from(value.len()).unwrap_or(u64::MAX)
+            }
+            BodyView::NonResident(body) => {
+                if rule.resident_only {
+                    let message = format!("{} is not resident", text(attribute));
+                    self.error(context, "attribute-resident", message);
+                }
+                if body.first_vcn == 0 {
+                    body.size
+                } else {
+                    rule.least
+                }
+            }
+        };
+        if size < rule.least || size > rule.most {
+            let finding = VolumeFinding::error(
+                "attribute-size",
+                format!("{} has a size that its type has not", text(attribute)),
+            );
+            let bounds = format!("{} to {} bytes", rule.least, rule.most);
+            context.add(finding.of(self.record.number()).versus(bounds, size));
+        }
+        let owner = self.owner;
+        match attribute.kind {
+            kind::ATTRIBUTE_LIST => {
+                if self.record.base().is_some() {
+                    let message = "an extension record has an attribute list".to_owned();
+                    self.error(context, "list", message);
+                } else if let Some(facts) = context.facts.get_mut(owner) {
+                    facts.marks.set(Marks::LIST);
+                }
+            }
+            kind::INDEX_ROOT if attribute.is_named("$I30") => self.has_directory_index = true,
+            kind::INDEX_ROOT => self.has_view_index = true,
+            kind::SECURITY_DESCRIPTOR => self.has_descriptor = true,
+            kind::REPARSE_POINT => {
+                self.has_reparse = true;
+                if let Some(facts) = context.facts.get_mut(owner) {
+                    facts.marks.set(Marks::REPARSE);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A resident value.
+    fn value(
+        &mut self,
+        context: &mut Context<'_, '_>,
+        attribute: &AttributeView<'_>,
+        value: &[u8],
+    ) {
+        let owner = self.owner;
+        match attribute.kind {
+            kind::STANDARD_INFORMATION => self.information(context, value),
+            kind::FILE_NAME => names::check(context, self.record.number(), owner, value),
+            kind::DATA if attribute.name.is_empty() => {
+                if let Some(facts) = context.facts.get_mut(owner) {
+                    facts.size = u64::try_from(value.len()).unwrap_or(u64::MAX);
+                    facts.allocated = facts.size.next_multiple_of(8);
+                }
+            }
+            kind::OBJECT_ID => {
+                if let Some(id) = value.first_chunk::<16>() {
+                    context
+                        .object_ids
+                        .push((*id, self.owner_reference(context).bits()));
+                } else {
+                    self.error(
+                        context,
+                        "object-id",
+                        "the object identifier is cut short".into(),
+                    );
+                }
+            }
+            kind::REPARSE_POINT => self.reparse(context, value, value.len()),
+            _ => {}
+        }
+    }
+
+    fn owner_reference(&self, context: &Context<'_, '_>) -> FileReference {
+        match self.record.base() {
+            Some(base) => base,
+            None => FileReference::new(
+                self.owner,
+                context
+                    .facts
+                    .get(self.owner)
+                    .map_or(0, |facts| facts.sequence),
+            ),
+        }
+    }
+
+    fn information(&mut self, context: &mut Context<'_, '_>, value: &[u8]) {
+        let Some(information) = StandardInformationView::parse(value) else {
+            return;
+        };
+        self.file_attributes = Some(information.attributes());
+        let number = self.record.number();
+        if let Some(facts) = context.facts.get_mut(self.owner) {
+            facts.attributes = information.attributes();
+        }
+        if let Some(id) = information.security_id().filter(|id| *id != 0) {
+            context.security_ids.entry(id).or_insert(number);
+        }
+    }
+
+    /// The head of reparse data ([MS-FSCC] 2.1.2.1): tag, and bytes that follow the head.
+    fn reparse(&self, context: &mut Context<'_, '_>, value: &[u8], size: usize) {
+        let Some(head) = value.first_chunk::<8>() else {
+            return self.error(context, "reparse", "the reparse point is cut short".into());
+        };
+        let [t0, t1, t2, t3, l0, l1, ..] = *head;
+        let tag = u32::from_le_bytes([t0, t1, t2, t3]);
+        let length = usize::from(u16::from_le_bytes([l0, l1]));
+        // Tags that are not Microsoft's are followed by a GUID that is not counted.
+        let guid = if tag & 0x8000_0000 == 0 { 16 } else { 0 };
+        if size != 8 + guid + length {
+            let finding =
+                VolumeFinding::error("reparse", "the length of the reparse point is wrong");
+            context.add(
+                finding
+                    .of(self.record.number())
+                    .versus(8 + guid + length, size),
+            );
+        }
+        let reference = self.owner_reference(context);
+        context.reparse_points.push((tag, reference.bits()));
+        if let Some(facts) = context.facts.get_mut(self.owner) {
+            facts.tag = tag;
+        }
+    }
+
+    /// A value in clusters, or a part of it.
+    fn stream(
+        &self,
+        context: &mut Context<'_, '_>,
+        attribute: &AttributeView<'_>,
+        body: &NonResidentView<'_>,
+    ) {
+        let geometry = context.volume.geometry();
+        let (clusters, cluster) = (geometry.clusters, geometry.cluster);
+        let (mut length, mut held) = (0_u64, 0_u64);
+        let mut has_holes = false;
+        for run in body.runs(clusters) {
+            let run = match run {
+                Ok(run) => run,
+                Err(problem) => {
+                    let message = format!("{}: {problem}", text(attribute));
+                    return self.error(context, "runs", message);
+                }
+            };
+            length += run.length;
+            if run.start.is_some() {
+                held += run.length;
+            } else {
+                has_holes = true;
+            }
+            if let Some((first, count)) = context.clusters.mark(run) {
+                let message = format!(
+                    "{} also {}",
+                    in_words(first, count),
+                    "of another file or stream"
+                );
+                self.error(
+                    context,
+                    "cluster-double",
+                    format!("{}: {message}", text(attribute)),
+                );
+            }
+        }
+        let last = body.first_vcn.wrapping_add(length).wrapping_sub(1);
+        if body.last_vcn != last {
+            let finding = VolumeFinding::error(
+                "attribute-vcn",
+                format!(
+                    "the last cluster of {} is not that of its runs",
+                    text(attribute)
+                ),
+            );
+            let (last, says) = (last.cast_signed(), body.last_vcn.cast_signed());
+            context.add(finding.of(self.record.number()).versus(last, says));
+        }
+        let may_have_holes = attribute.is_sparse()
+            || attribute.is_compressed()
+            || (self.owner == BAD_CLUSTERS && attribute.is_named("$Bad"));
+        if has_holes && !may_have_holes {
+            let message = format!("{} has holes, but is not sparse", text(attribute));
+            self.error(context, "runs-hole", message);
+        }
+        if body.first_vcn == 0 {
+            self.sizes(context, attribute, body);
+            if attribute.kind == kind::DATA
+                && attribute.name.is_empty()
+                && let Some(facts) = context.facts.get_mut(self.owner)
+            {
+                facts.size = body.size;
+                facts.allocated = body.total_allocated.unwrap_or(body.allocated);
+            }
+            if attribute.kind == kind::REPARSE_POINT {
+                self.distant_reparse(context, body, cluster);
+            }
+        }
+        let has_list = context
+            .facts
+            .get(self.owner)
+            .is_some_and(|facts| facts.marks.has(Marks::LIST));
+        if !has_list && self.record.base().is_none() {
+            check_whole(
+                context,
+                &Whole {
+                    record: self.record.number(),
+                    what: text(attribute),
+                    allocated: body.allocated,
+                    total_allocated: body.total_allocated,
+                    length,
+                    held,
+                    is_first: body.first_vcn == 0,
+                },
+            );
+        }
+    }
+
+    /// Sizes stand in the order valid, size, allocated.
+    fn sizes(
+        &self,
+        context: &mut Context<'_, '_>,
+        attribute: &AttributeView<'_>,
+        body: &NonResidentView<'_>,
+    ) {
+        let number = self.record.number();
+        if body.initialized > body.size {
+            let finding = VolumeFinding::error(
+                "size-initialized",
+                format!("more bytes of {} are valid than it has", text(attribute)),
+            );
+            context.add(finding.of(number).versus(body.size, body.initialized));
+        }
+        if body.size > body.allocated {
+            let finding = VolumeFinding::error(
+                "size-allocated",
+                format!("{} is longer than its clusters", text(attribute)),
+            );
+            context.add(finding.of(number).versus(body.allocated, body.size));
+        }
+        let cluster = context.volume.geometry().cluster;
+        if !body.allocated.is_multiple_of(cluster) {
+            let message = format!("the space of {} is not in clusters", text(attribute));
+            self.error(context, "size-allocated", message);
+        }
+    }
+
+    /// A reparse point in clusters; only its head is read.
+    fn distant_reparse(
+        &self,
+        context: &mut Context<'_, '_>,
+        body: &NonResidentView<'_>,
+        cluster: u64,
+    ) {
+        let first = body.runs(context.volume.geometry().clusters).next();
+        let Some(Ok(run)) = first else {
+            return;
+        };
+        let Some(start) = run.start else {
+            return;
+        };
+        let mut head = [0; 8];
+        let size = usize::try_from(body.size).unwrap_or(usize::MAX);
+        match context.volume.read(&mut head, start.0 * cluster) {
+            Ok(()) => self.reparse(context, &head, size),
+            Err(error) => self.error(context, "reparse", error.to_string()),
+        }
+    }
+
+    /// What is told of the record when all attributes are known.
+    fn finish(&self, context: &mut Context<'_, '_>) {
+        let number = self.record.number();
+        if let Some(largest) = self.instances.iter().max()
+            && self.record.next_instance() <= *largest
+        {
+            let finding = VolumeFinding::error(
+                "record-next-instance",
+                "the next number of an attribute is taken already",
+            );
+            let expected = format!("more than {largest}");
+            context.add(
+                finding
+                    .of(number)
+                    .versus(expected, self.record.next_instance()),
+            );
+        }
+        if self.record.base().is_some() {
+            return;
+        }
+        let has_list = context
+            .facts
+            .get(number)
+            .is_some_and(|facts| facts.marks.has(Marks::LIST));
+        if !has_list {
+            self.flags(context);
+        }
+        let Some(attributes) = self.file_attributes else {
+            return self.error(
+                context,
+                "record-information",
+                "the record has no standard information".into(),
+            );
+        };
+        if !has_list && (attributes & FILE_REPARSE_POINT != 0) != self.has_reparse {
+            let message = if self.has_reparse {
+                "the file has a reparse point, but its attributes do not say so"
+            } else {
+                "the attributes tell of a reparse point, but the file has none"
+            };
+            self.error(context, "reparse-flag", message.into());
+        }
+    }
+
+    /// The flags of the record follow from its indexes.
+    fn flags(&self, context: &mut Context<'_, '_>) {
+        if self.record.is_directory() != self.has_directory_index {
+            let message = if self.has_directory_index {
+                "the record has the index of a directory, but is not marked as one"
+            } else {
+                "the record is marked as a directory, but has no index"
+            };
+            self.error(context, "record-flags", message.into());
+        }
+        if self.record.has_view_index() != self.has_view_index {
+            let message = if self.has_view_index {
+                "the record has a view index, but is not marked so"
+            } else {
+                "the record is marked as having a view index, but has none"
+            };
+            self.error(context, "record-flags", message.into());
+        }
+    }
+}
+
+/// A stream of which all parts are known.
+pub(super) struct Whole {
+    pub record: u64,
+    pub what: String,
+    pub allocated: u64,
+    pub total_allocated: Option<u64>,
+    /// Clusters of all parts; and without holes.
+    pub length: u64,
+    pub held: u64,
+    pub is_first: bool,
+}
+
+/// Compares the sizes of a stream with its clusters.
+pub(super) fn check_whole(context: &mut Context<'_, '_>, whole: &Whole) {
+    let cluster = context.volume.geometry().cluster;
+    if !whole.is_first {
+        let message = format!("the first part of {} is missing", whole.what);
+        return context.add(VolumeFinding::error("attribute-vcn", message).of(whole.record));
+    }
+    let allocated = whole.length.saturating_mul(cluster);
+    if whole.allocated != allocated {
+        let message = format!("the space of {} is not that of its runs", whole.what);
+        let finding = VolumeFinding::error("size-allocated", message).of(whole.record);
+        context.add(finding.versus(allocated, whole.allocated));
+    }
+    let held = whole.held.saturating_mul(cluster);
+    if let Some(total) = whole.total_allocated.filter(|total| *total != held) {
+        let message = format!(
+            "the space that {} takes is not that of its runs",
+            whole.what
+        );
+        let finding = VolumeFinding::error("size-total", message).of(whole.record);
+        context.add(finding.versus(held, total));
+    }
+}
+
+/// An attribute in words.
+pub(super) fn text(attribute: &AttributeView<'_>) -> String {
+    let kind = match attribute.kind {
+        kind::STANDARD_INFORMATION => "$STANDARD_INFORMATION",
+        kind::ATTRIBUTE_LIST => "$ATTRIBUTE_LIST",
+        kind::FILE_NAME => "$FILE_NAME",
+        kind::OBJECT_ID => "$OBJECT_ID",
+        kind::SECURITY_DESCRIPTOR => "$SECURITY_DESCRIPTOR",
+        kind::VOLUME_NAME => "$VOLUME_NAME",
+        kind::VOLUME_INFORMATION => "$VOLUME_INFORMATION",
+        kind::DATA => "$DATA",
+        kind::INDEX_ROOT => "$INDEX_ROOT",
+        kind::INDEX_ALLOCATION => "$INDEX_ALLOCATION",
+        kind::BITMAP => "$BITMAP",
+        kind::REPARSE_POINT => "$REPARSE_POINT",
+        kind::EA_INFORMATION => "$EA_INFORMATION",
+        kind::EA => "$EA",
+        kind::LOGGED_UTILITY_STREAM => "$LOGGED_UTILITY_STREAM",
+        other => return format!("attribute {other:#x}"),
+    };
+    if attribute.name.is_empty() {
+        return kind.to_owned();
+    }
+    let name = String::from_utf16_lossy(&attribute.name_units());
+    format!("{kind}:{}", name.escape_debug())
+}

@@ -1,0 +1,109 @@
+//! What all parts of a check work with.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use super::super::parse::{NtfsVolume, ParseError};
+use super::clusters::ClusterMap;
+use super::facts::FactTable;
+use crate::error::MkfsError;
+use crate::findings::{VolumeFinding, VolumeReport};
+
+/// The state of a check.
+pub(super) struct Context<'v, 'd> {
+    pub volume: &'v NtfsVolume<'d>,
+    pub report: VolumeReport,
+    pub facts: FactTable,
+    pub clusters: ClusterMap,
+    /// Security descriptors named by records, each with the first record that names it.
+    pub security_ids: HashMap<u32, u64>,
+    /// Tags and references of records with a reparse point.
+    pub reparse_points: Vec<(u32, u64)>,
+    /// Object identifiers and references of records that have one.
+    pub object_ids: Vec<([u8; 16], u64)>,
+    progress: &'v dyn Fn(u64, u64) -> ControlFlow<()>,
+}
+
+impl<'v, 'd> Context<'v, 'd> {
+    pub(super) fn new(
+        volume: &'v NtfsVolume<'d>,
+        mut report: VolumeReport,
+        progress: &'v dyn Fn(u64, u64) -> ControlFlow<()>,
+    ) -> Self {
+        let geometry = volume.geometry();
+        // No more than the disk has room for, whatever the boot sector says.
+        let clusters = geometry
+            .clusters
+            .min(volume.disk().size().get() / geometry.cluster);
+        report.clusters = clusters;
+        report.cluster_size = geometry.cluster;
+        Self {
+            clusters: ClusterMap::new(clusters),
+            facts: FactTable::new(record_limit(volume)),
+            volume,
+            report,
+            security_ids: HashMap::new(),
+            reparse_points: Vec::new(),
+            object_ids: Vec::new(),
+            progress,
+        }
+    }
+
+    /// Takes a finding.
+    pub(super) fn add(&mut self, finding: VolumeFinding) {
+        self.report.add(finding);
+    }
+
+    /// Takes a damage that reading came upon; the disk's own failures end the check.
+    pub(super) fn add_damage(
+        &mut self,
+        class: &'static str,
+        record: u64,
+        error: ParseError,
+    ) -> Result<(), MkfsError> {
+        if error.is_of_disk() {
+            return Err(error.into());
+        }
+        let about = match &error {
+            ParseError::Damaged {
+                record: Some(other),
+                ..
+            } if *other != record => *other,
+            _ => record,
+        };
+        self.add(VolumeFinding::error(class, error.to_string()).of(about));
+        Ok(())
+    }
+
+    /// The value, or none where reading it came upon damage, which is taken as a finding.
+    pub(super) fn found<T>(
+        &mut self,
+        class: &'static str,
+        record: u64,
+        result: Result<T, ParseError>,
+    ) -> Result<Option<T>, MkfsError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                self.add_damage(class, record, error)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells how many records were come by, of each of which there are two rounds.
+    pub(super) fn tell(&self, records: u64) -> Result<(), MkfsError> {
+        let size = self.volume.geometry().record;
+        let total = self.facts.limit().saturating_mul(2 * size);
+        match (self.progress)(records.saturating_mul(size), total) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(MkfsError::Interrupted),
+        }
+    }
+}
+
+/// Records that are looked at: no more than the disk has room for.
+fn record_limit(volume: &NtfsVolume<'_>) -> u64 {
+    let room = volume.disk().size().get() / volume.geometry().record;
+    volume.record_count().min(room).min(u64::from(u32::MAX))
+}

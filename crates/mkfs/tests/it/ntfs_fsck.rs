@@ -1,0 +1,150 @@
+//! The check of NTFS volumes: nothing on a sound one, each damage by its class, and an end whatever
+//! the bytes.
+
+use std::ops::ControlFlow;
+
+use blockio::{ByteCount, ByteOffset, Disk, KIB, MIB, MemoryDisk, SectorSize};
+use mkfs::ntfs::fsck::check;
+use mkfs::ntfs::{NtfsOptions, format};
+use mkfs::tree::memory::MemoryTree;
+use mkfs::{MkfsErrorKind, NodeId, NodeName, VolumeReport};
+
+use super::damage;
+use super::damage::volume::Volume;
+
+fn checked(disk: &dyn Disk) -> VolumeReport {
+    check(disk, &|_, _| ControlFlow::Continue(())).unwrap()
+}
+
+fn lines(report: &VolumeReport) -> Vec<String> {
+    let findings = report.findings().iter();
+    findings
+        .map(|finding| {
+            format!(
+                "{} {} {:?} {} {:?} {:?}",
+                finding.severity,
+                finding.class,
+                finding.path,
+                finding.message,
+                finding.expected,
+                finding.actual
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn nothing_is_found_on_a_sound_volume() {
+    let report = checked(Volume::sound().disk());
+    assert_eq!(lines(&report), [""; 0]);
+    assert_eq!(report.directories, 5);
+}
+
+#[test]
+fn nothing_is_found_on_volumes_of_every_geometry() {
+    for (sector, cluster) in [
+        (SectorSize::B512, 512),
+        (SectorSize::B512, KIB),
+        (SectorSize::B512, 4 * KIB),
+        (SectorSize::B512, 64 * KIB),
+        (SectorSize::B512, 2 * MIB),
+        (SectorSize::B4096, 4 * KIB),
+        (SectorSize::B4096, 64 * KIB),
+    ] {
+        let disk = MemoryDisk::new(ByteCount(64 * MIB), sector).unwrap();
+        let mut tree = MemoryTree::new();
+        for number in 0..200 {
+            let name = NodeName::from_text(&format!("file of the number {number}")).unwrap();
+            // Clusters of 2 MiB are for few files that need them.
+            let length = if cluster > 64 * KIB { 7 } else { number * 11 };
+            tree.add_file(NodeId::ROOT, name, &vec![7; length]);
+        }
+        let options = NtfsOptions {
+            cluster_size: Some(ByteCount(cluster)),
+            ..NtfsOptions::default()
+        };
+        let go_on = |_, _| ControlFlow::Continue(());
+        format(&disk, &options, Some(&mut tree.source()), &go_on).unwrap();
+        assert_eq!(lines(&checked(&disk)), [""; 0], "{sector:?} {cluster}");
+    }
+}
+
+#[test]
+fn each_damage_is_found_and_named() {
+    let mut missed = Vec::new();
+    let mut count = 0;
+    for damage in damage::all() {
+        let volume = Volume::sound();
+        (damage.plant)(&volume);
+        let report = checked(volume.disk());
+        count += 1;
+        if !report.has(damage.class) || report.is_clean() {
+            let classes: Vec<_> = report.classes().collect();
+            let lines: Vec<_> = lines(&report).into_iter().take(3).collect();
+            missed.push(format!(
+                "{} ({}): {classes:?} {lines:#?}",
+                damage.name, damage.class
+            ));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+    assert!(count >= 100, "only {count} damages");
+}
+
+#[test]
+fn a_path_is_told_of_what_was_found() {
+    let volume = Volume::sound();
+    let deep = volume.find("outer/inner directory/deep.txt");
+    volume.record(deep, |bytes| bytes[0x12] = 7);
+    let report = checked(volume.disk());
+    let finding = &report.findings()[0];
+    assert_eq!(
+        finding.path.as_deref(),
+        Some("/outer/inner directory/deep.txt")
+    );
+    assert_eq!((finding.record, finding.class), (Some(deep), "link-count"));
+    assert_eq!(finding.expected.as_deref(), Some("1"));
+    assert_eq!(finding.actual.as_deref(), Some("7"));
+}
+
+#[test]
+fn a_volume_that_leads_nowhere_is_an_error_and_the_caller_may_stop() {
+    let volume = Volume::sound();
+    let stopped = check(volume.disk(), &|_, _| ControlFlow::Break(())).unwrap_err();
+    assert_eq!(stopped.kind(), MkfsErrorKind::Interrupted);
+    volume.boot(3, b"GONE");
+    let error = check(volume.disk(), &|_, _| ControlFlow::Continue(())).unwrap_err();
+    assert_eq!(error.kind(), MkfsErrorKind::Damaged);
+}
+
+#[test]
+fn a_check_of_random_damage_ends() {
+    let volume = Volume::sound();
+    let size = volume.disk().size().get();
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    for round in 0..150 {
+        let mut saved = Vec::new();
+        for _ in 0..=round % 12 {
+            // Mostly where the structures are.
+            let table = volume.raw_record(0);
+            let at = match next() % 4 {
+                0 => next() % size,
+                1 => next() % 8192,
+                _ => (table + next() % (400 * 1024)).min(size - 1),
+            };
+            saved.push((at, volume.read(at, 1)));
+            volume.write(at, &[u8::try_from(next() % 256).unwrap()]);
+        }
+        drop(check(volume.disk(), &|_, _| ControlFlow::Continue(())));
+        for (at, bytes) in saved.into_iter().rev() {
+            volume.disk().write_at(&bytes, ByteOffset(at)).unwrap();
+        }
+    }
+    assert!(checked(volume.disk()).is_clean());
+}
