@@ -14,6 +14,7 @@ const TARGETS: &[(&str, Body)] = &[
     ("vhdx_changes", vdisk::vhdx::fuzz_open_fixed),
     ("vhd_open", vdisk::vhd::fuzz_open),
     ("gpt", mkfs::gpt::fuzz_gpt),
+    ("ntfs_fsck", mkfs::ntfs::fsck::fuzz_ntfs),
     ("option_string", volume::fuzz_spec),
     ("names", volume::fuzz_name),
     ("sddl", mkfs::security::fuzz_sddl),
@@ -56,6 +57,11 @@ fn no_committed_input_brings_vhd_open_down() {
 #[test]
 fn no_committed_input_brings_gpt_down() {
     replay("gpt");
+}
+
+#[test]
+fn no_committed_input_brings_ntfs_fsck_down() {
+    replay("ntfs_fsck");
 }
 
 #[test]

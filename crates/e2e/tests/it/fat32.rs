@@ -19,6 +19,8 @@ fn fsck(cvol: &Cvol, name: &str) -> std::path::PathBuf {
     ]);
     let text = tools::run("fsck.fat", &[&"-n", &"-v", &raw]);
     assert!(!text.contains("rong") && !text.contains("iffer"), "{text}");
+    let own = cvol.ok(&["fsck", raw.to_str().unwrap()]);
+    assert!(own.ends_with(": clean\n"), "{own}");
     raw
 }
 

@@ -15,6 +15,7 @@ mod browse;
 mod command;
 mod corpus;
 mod fat32;
+mod fsck;
 mod full_disk;
 mod images;
 mod ntfs;

@@ -60,6 +60,8 @@ pub(crate) fn validate(partition: &Path) {
     tools::run("fsstat", &[&"-f", &"ntfs", &partition]);
     tools::run("fls", &[&"-f", &"ntfs", &"-r", &"-p", &partition]);
     ntfsck(partition);
+    let own = Cvol::new().ok(&["fsck", partition.to_str().unwrap(), "--image"]);
+    assert!(own.ends_with(": clean\n"), "{own}");
 }
 
 /// The strictest validator (ntfsprogs-plus), which `cargo xtask setup` puts beside the system.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use blockio::{ByteCount, ByteOffset, Disk, MIB, MemoryDisk, SectorSize};
 use mkfs::fat32::{Fat32Options, format};
 use mkfs::tree::memory::MemoryTree;
-use mkfs::{NamePolicy, NodeId, NodeName, NtTime};
+use mkfs::{CasePolicy, NamePolicy, NodeId, NodeName, NtTime};
 
 /// Bytes of the volume; clusters are sectors, so that there are enough for FAT32.
 const SIZE: u64 = 40 * MIB;
@@ -90,6 +90,7 @@ fn sound() -> &'static [u8] {
             volume_id: 0x1234_5678,
             time: NtTime::from_unix(1_700_000_000, 0),
             name_policy: NamePolicy::Map,
+            case_policy: CasePolicy::Rename,
             cluster_size: Some(ByteCount(SECTOR)),
             hidden_sectors: 0,
         };

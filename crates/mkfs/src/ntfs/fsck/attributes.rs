@@ -10,52 +10,17 @@ use super::super::parse::{
 use super::clusters::clusters as in_words;
 use super::context::Context;
 use super::facts::Marks;
+use super::kinds::{rule, text};
 use super::names;
 use crate::error::MkfsError;
 use crate::findings::VolumeFinding;
 
 /// Record of `$BadClus`, whose stream of holes is not marked as sparse.
 const BAD_CLUSTERS: u64 = 8;
-/// Attribute of a record that Windows prefers for users' types, without rules.
-const FIRST_USER_KIND: u32 = 0x1000;
 /// File attribute: the file has a reparse point.
 const FILE_REPARSE_POINT: u32 = 0x400;
 /// Bytes of the end mark of a record.
 const END_MARK: usize = 8;
-
-/// What `$AttrDef` of Windows says of a type: the least and the most bytes of a value, and whether
-/// it must be resident.
-struct KindRule {
-    least: u64,
-    most: u64,
-    resident_only: bool,
-}
-
-fn rule(number: u32) -> Option<KindRule> {
-    let any = u64::MAX;
-    let (least, most, resident_only) = match number {
-        kind::STANDARD_INFORMATION => (48, 72, true),
-        kind::ATTRIBUTE_LIST | kind::SECURITY_DESCRIPTOR | kind::DATA => (0, any, false),
-        kind::FILE_NAME => (68, 578, true),
-        kind::OBJECT_ID => (0, 256, true),
-        kind::VOLUME_NAME => (0, 256, true),
-        kind::VOLUME_INFORMATION => (12, 12, true),
-        kind::INDEX_ROOT => (0, any, true),
-        kind::INDEX_ALLOCATION | kind::BITMAP => (0, any, false),
-        kind::REPARSE_POINT => (0, 16384, false),
-        kind::EA_INFORMATION => (8, 8, true),
-        kind::EA | kind::LOGGED_UTILITY_STREAM => (0, 65536, false),
-        // A property set, of which nothing is known.
-        0xF0 => (0, any, false),
-        FIRST_USER_KIND.. => (0, any, false),
-        _ => return None,
-    };
-    Some(KindRule {
-        least,
-        most,
-        resident_only,
-    })
-}
 
 /// Checks the attributes of a record, of the file whose base record is `owner`.
 pub(super) fn check(
@@ -571,31 +536,4 @@ pub(super) fn check_whole(context: &mut Context<'_, '_>, whole: &Whole) {
         let finding = VolumeFinding::error("size-total", message).of(whole.record);
         context.add(finding.versus(held, total));
     }
-}
-
-/// An attribute in words.
-pub(super) fn text(attribute: &AttributeView<'_>) -> String {
-    let kind = match attribute.kind {
-        kind::STANDARD_INFORMATION => "$STANDARD_INFORMATION",
-        kind::ATTRIBUTE_LIST => "$ATTRIBUTE_LIST",
-        kind::FILE_NAME => "$FILE_NAME",
-        kind::OBJECT_ID => "$OBJECT_ID",
-        kind::SECURITY_DESCRIPTOR => "$SECURITY_DESCRIPTOR",
-        kind::VOLUME_NAME => "$VOLUME_NAME",
-        kind::VOLUME_INFORMATION => "$VOLUME_INFORMATION",
-        kind::DATA => "$DATA",
-        kind::INDEX_ROOT => "$INDEX_ROOT",
-        kind::INDEX_ALLOCATION => "$INDEX_ALLOCATION",
-        kind::BITMAP => "$BITMAP",
-        kind::REPARSE_POINT => "$REPARSE_POINT",
-        kind::EA_INFORMATION => "$EA_INFORMATION",
-        kind::EA => "$EA",
-        kind::LOGGED_UTILITY_STREAM => "$LOGGED_UTILITY_STREAM",
-        other => return format!("attribute {other:#x}"),
-    };
-    if attribute.name.is_empty() {
-        return kind.to_owned();
-    }
-    let name = String::from_utf16_lossy(&attribute.name_units());
-    format!("{kind}:{}", name.escape_debug())
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::super::parse::{AttributeView, BodyView, File, ListEntry, compare_names, kind};
-use super::attributes::{Whole, check_whole, text};
+use super::attributes::{Whole, check_whole};
 use super::context::Context;
 use super::facts::{Marks, RecordKind};
+use super::kinds::text;
 use crate::error::MkfsError;
 use crate::findings::VolumeFinding;
 

@@ -29,6 +29,7 @@ mod context;
 mod directories;
 mod facts;
 mod fuzz;
+mod kinds;
 mod links;
 mod lists;
 mod names;

@@ -23,8 +23,8 @@ pub(crate) struct Damage {
 macro_rules! damages {
     ($($plant:ident => $class:literal,)*) => {
         /// The damages of this subject.
-        pub(super) const DAMAGES: &[crate::damage::Damage] = &[
-            $(crate::damage::Damage { name: stringify!($plant), plant: $plant, class: $class },)*
+        pub(super) const DAMAGES: &[super::Damage] = &[
+            $(super::Damage { name: stringify!($plant), plant: $plant, class: $class },)*
         ];
     };
 }
