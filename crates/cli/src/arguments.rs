@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, cat, check, completions, convert, cp, create, fsck, info, inspect, ls, man, prune, rm,
-    tree,
+    acl, cat, check, completions, convert, cp, create, export, fsck, info, inspect, ls, man, prune,
+    rm, tree,
 };
 use crate::exit;
 
@@ -23,6 +23,7 @@ Examples:
   cvol tree data
   cvol cat data:/index.html
   cvol cp data:/img ./out
+  cvol export data -o data.tar.zst
   cvol convert disk.vhdx disk.raw
   cvol rm data";
 
@@ -99,6 +100,7 @@ pub(crate) enum Verb {
     Cat(cat::Arguments),
     Tree(tree::Arguments),
     Acl(acl::Arguments),
+    Export(export::Arguments),
     Check(check::Arguments),
     Fsck(fsck::Arguments),
     Info(info::Arguments),

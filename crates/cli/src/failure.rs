@@ -159,6 +159,9 @@ fn hint_for(error: &engine::Error) -> Option<String> {
             "move `state.db` out of the folder of the store: the next command builds it anew from \
              the records beside the images"
         }
+        (ErrorKind::Damaged, Subject::HostPath) => {
+            "the archive is damaged, cut short or made to do harm: get it again, from where you trust it"
+        }
         (ErrorKind::Damaged, _) => "`cvol check` tells more; restore the image from a copy",
         (ErrorKind::NoSpace, _) => "free space on the host, or use another folder (`--root`)",
         (ErrorKind::InvalidArgument, Subject::Settings) => {

@@ -18,6 +18,7 @@ const TARGETS: &[(&str, Body)] = &[
     ("option_string", volume::fuzz_spec),
     ("names", volume::fuzz_name),
     ("sddl", mkfs::security::fuzz_sddl),
+    ("tar_import", volume::tar_tree::fuzz_import),
 ];
 
 fn fuzz_folder() -> PathBuf {
@@ -77,6 +78,11 @@ fn no_committed_input_brings_names_down() {
 #[test]
 fn no_committed_input_brings_sddl_down() {
     replay("sddl");
+}
+
+#[test]
+fn no_committed_input_brings_tar_import_down() {
+    replay("tar_import");
 }
 
 #[test]

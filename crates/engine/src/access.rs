@@ -40,7 +40,7 @@ impl Engine {
 }
 
 /// A descriptor in words.
-fn access_of(descriptor: &SecurityDescriptor) -> Result<Access> {
+pub(crate) fn access_of(descriptor: &SecurityDescriptor) -> Result<Access> {
     let no_text = |error: &dyn std::fmt::Display| Error::Unsupported {
         feature: format!("a security descriptor with which {error}"),
     };

@@ -1,14 +1,11 @@
 //! Conversion of an image into another format.
 //!
-//! Invariant: the target appears under its name whole and durable, or not at all. It is made under
-//! a temporary name beside it, `.{name}.cvol-*.tmp`, which only a killed process leaves behind.
+//! Invariant: the target appears under its name whole and durable, or not at all.
 
-use std::ffi::OsString;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use blockio::{ByteCount, FileStorage, replace_file};
+use blockio::ByteCount;
 use vdisk::{CreateOptions, IdSource, ImageDisk, ImageFormat, Provisioning};
 
 use crate::Engine;
@@ -16,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::progress::{Progress, ProgressFn};
 use crate::seed::seed_of;
+use crate::target::{TemporaryFile, check_target};
 
 /// What is to be converted into what.
 #[derive(Clone, Debug)]
@@ -65,7 +63,7 @@ impl Engine {
         request: &ConvertImage,
         progress: ProgressFn<'_>,
     ) -> Result<ConvertedImage> {
-        check_target(request)?;
+        check_target(&request.target, request.replace, &request.source)?;
         let source = self.open_disk(&request.source, request.source_format)?;
         let name = request.target.display().to_string();
         let options = create_options(request, &*source, progress)
@@ -94,7 +92,7 @@ impl Engine {
         let file_length = fs::metadata(&temporary.path)
             .map_err(Error::host("read", &request.target))?
             .len();
-        check_target(request)?;
+        check_target(&request.target, request.replace, &request.source)?;
         temporary.take_place_of(&request.target)?;
         Ok(ConvertedImage {
             target: request.target.clone(),
@@ -104,33 +102,6 @@ impl Engine {
             file_length: ByteCount(file_length),
         })
     }
-}
-
-/// Refuses a target that exists (unless it is to be replaced), is a folder, or is the source.
-fn check_target(request: &ConvertImage) -> Result<()> {
-    let path = &request.target;
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::host("look at", path)(error)),
-    };
-    if !request.replace {
-        return Err(Error::TargetExists { path: path.clone() });
-    }
-    if !metadata.is_file() {
-        return Err(Error::InvalidRequest {
-            message: format!("{} is no file that could be replaced", path.display()),
-        });
-    }
-    if let ImageReference::File(source) = &request.source
-        && let (Ok(source), Ok(target)) = (fs::canonicalize(source), fs::canonicalize(path))
-        && source == target
-    {
-        return Err(Error::InvalidRequest {
-            message: format!("{} is both source and target", path.display()),
-        });
-    }
-    Ok(())
 }
 
 fn create_options(
@@ -160,47 +131,4 @@ fn now() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
-}
-
-/// A file that is removed on drop unless it took its place.
-struct TemporaryFile {
-    path: PathBuf,
-    armed: bool,
-}
-
-impl TemporaryFile {
-    /// A new file in the folder of `target`.
-    fn create_beside(target: &Path) -> Result<(Self, FileStorage)> {
-        let Some(name) = target.file_name() else {
-            return Err(Error::InvalidRequest {
-                message: format!("{} names no file", target.display()),
-            });
-        };
-        let nanoseconds = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.subsec_nanos());
-        let mut temporary = OsString::from(".");
-        temporary.push(name);
-        temporary.push(format!(".cvol-{}-{nanoseconds}.tmp", std::process::id()));
-        let path = target.with_file_name(temporary);
-        let storage = FileStorage::create_new(&path)
-            .map_err(Error::image("create", target.display().to_string()))?;
-        Ok((Self { path, armed: true }, storage))
-    }
-
-    fn take_place_of(mut self, target: &Path) -> Result<()> {
-        let name = target.display().to_string();
-        replace_file(&self.path, target).map_err(Error::image("write", name))?;
-        self.armed = false;
-        Ok(())
-    }
-}
-
-impl Drop for TemporaryFile {
-    fn drop(&mut self) {
-        if self.armed {
-            // Absent where it was never made; else nothing more can be done than to leave it.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }

@@ -30,15 +30,21 @@ pub struct CopiedOut {
     pub directories: u64,
     /// Symbolic links made.
     pub symlinks: u64,
+    /// More names given to files that were copied.
+    pub hard_links: u64,
+    /// Named streams written.
+    pub streams: u64,
     /// Bytes of data written, holes not counted.
     pub bytes: ByteCount,
-    /// Paths of what was left out: links with absolute targets, and what only Windows can read.
+    /// Paths of what was left out: links with absolute targets, what only Windows can read, and
+    /// named streams that the host cannot hold.
     pub left_out: Vec<String>,
 }
 
 impl Engine {
     /// Copies a file or folder out of a disk. Nothing outside the target is written, whatever the
-    /// disk holds. Files that exist are replaced, folders are filled, times of last change kept.
+    /// disk holds. Files that exist are replaced, folders are filled, times, more names of one file and
+    /// named streams kept where the host keeps them.
     ///
     /// # Errors
     /// `NotFound`, `InvalidArgument`, `AlreadyExists` (a file in a folder's place), `InUse`,
@@ -64,6 +70,8 @@ impl Engine {
             files: copied.files,
             directories: copied.directories,
             symlinks: copied.symlinks,
+            hard_links: copied.hard_links,
+            streams: copied.streams,
             bytes: ByteCount(copied.bytes),
             left_out: copied.left_out,
         })

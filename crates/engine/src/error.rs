@@ -143,6 +143,7 @@ impl Error {
         match self {
             Self::NoDataFolder => Subject::Settings,
             Self::Volume(error) if error.is_of_database() => Subject::Database,
+            Self::Volume(VolumeError::Source(_)) => Subject::HostPath,
             Self::Volume(_) | Self::InvalidRequest { .. } | Self::Unsupported { .. } => {
                 Subject::Volume
             }

@@ -7,6 +7,7 @@
 //!     |-- volumes.rs              create, list, inspect, remove, prune
 //!     |-- place.rs, copy_out.rs   ls, cat, tree, cp: looking into a disk at rest
 //!     |-- access.rs               acl: who may do what in a disk at rest; files of rules
+//!     |-- export.rs               export: such a disk as a tar archive
 //!     |-- image.rs, convert.rs    info, check, convert: image files and the images of volumes
 //!     |-- fsck.rs                 fsck: the file systems in them
 //!     |
@@ -24,11 +25,13 @@ mod config;
 mod convert;
 mod copy_out;
 mod error;
+mod export;
 mod fsck;
 mod image;
 mod place;
 mod progress;
 mod seed;
+mod target;
 mod timestamp;
 mod volumes;
 mod wiring;
@@ -39,19 +42,22 @@ pub use config::Config;
 pub use convert::{ConvertImage, ConvertedImage};
 pub use copy_out::{CopiedOut, CopyOut};
 pub use error::{Error, ErrorKind, Result, Subject};
+pub use export::{ExportTarget, ExportVolume, ExportedVolume};
 pub use fsck::{CheckedVolume, CheckedVolumes};
 pub use image::{CheckedImage, ImageDescription, ImageReference};
-pub use place::{Entry, EntryKind, Place, TreeStep};
+pub use place::{Entry, EntryDetails, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
 pub use timestamp::Timestamp;
 pub use vdisk::{
     CheckReport, Finding, ImageFormat, ImageInfo, ImageKind, ParentInfo, ParentPath, Provisioning,
     Severity,
 };
+pub use volume::export::ExportReport;
+pub use volume::tar_tree::Compression;
 pub use volume::{
     BuildReport, CasePolicy, CreateOutcome, DosNames, FileSystemKind, FindingSeverity, ImageUse,
-    NamePolicy, Notice, PartitionLayout, PruneOutcome, RebuildReport, VolumeDetails, VolumeFinding,
-    VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
+    NamePolicy, Notice, PartitionLayout, PruneOutcome, RebuildReport, TarInput, VolumeDetails,
+    VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
 };
-pub use volumes::CreateVolume;
+pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

@@ -12,6 +12,7 @@ use blockio::{ByteCount, Disk};
 use volume::browse::{self, BrowseError, FileSystemView, MAX_DEPTH};
 
 use crate::Engine;
+use crate::access::{Access, access_of};
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::timestamp::Timestamp;
@@ -40,6 +41,25 @@ pub struct Entry {
     pub modified: Timestamp,
     /// Where a link points to, as it says.
     pub link_target: Option<String>,
+    /// Attributes as Windows numbers them ([MS-FSCC] 2.6).
+    pub attributes: u32,
+}
+
+/// What is known of an entry beyond what its folder says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryDetails {
+    /// When it was made, where the file system says.
+    pub created: Option<Timestamp>,
+    /// When its record last changed.
+    pub changed: Option<Timestamp>,
+    /// When it was last read.
+    pub accessed: Option<Timestamp>,
+    /// Names of the file.
+    pub links: u64,
+    /// Its named streams, and their bytes.
+    pub streams: Vec<(String, ByteCount)>,
+    /// Who may do what with it, where the file system says and it can be said in words.
+    pub access: Option<Access>,
 }
 
 /// One step of a walk through a tree: parents before children, siblings by name.
@@ -78,6 +98,38 @@ impl Engine {
             .into_iter()
             .map(|found| with_target(&mut *view, &folder, found))
             .collect())
+    }
+
+    /// As [`Engine::list_folder`], with all that is known of each entry; nothing where its record
+    /// cannot be read.
+    ///
+    /// # Errors
+    /// As for [`Engine::list_folder`].
+    pub fn list_folder_in_detail(
+        &self,
+        place: &Place,
+    ) -> Result<Vec<(Entry, Option<EntryDetails>)>> {
+        let mut view = self.open_view(place)?;
+        let fail = |error| of_browse(place, error);
+        let found = view.stat(&place.path).map_err(fail)?;
+        let folder = browse::Place::new(&place.path).map_err(fail)?;
+        let is_folder = found.kind == EntryKind::Directory;
+        let listed = if is_folder {
+            view.list_at(&folder).map_err(fail)?
+        } else {
+            vec![found]
+        };
+        let details = view.details(&listed).map_err(fail)?;
+        let entries = listed.into_iter().map(|found| {
+            if is_folder {
+                with_target(&mut *view, &folder, found)
+            } else {
+                entry(found)
+            }
+        });
+        let entries: Vec<Entry> = entries.collect();
+        let details = details.into_iter().map(|found| found.map(in_detail));
+        Ok(entries.into_iter().zip(details).collect())
     }
 
     /// Writes the content of a file.
@@ -174,6 +226,28 @@ fn entry(found: browse::Entry) -> Entry {
         size: ByteCount(found.size),
         modified: Timestamp::from_ntfs_time(found.modified.ticks()),
         link_target: found.link_target,
+        attributes: found.attributes,
+    }
+}
+
+fn timestamp(time: browse::NtTime) -> Timestamp {
+    Timestamp::from_ntfs_time(time.ticks())
+}
+
+fn in_detail(found: browse::Details) -> EntryDetails {
+    EntryDetails {
+        created: found.created.map(timestamp),
+        changed: found.changed.map(timestamp),
+        accessed: found.accessed.map(timestamp),
+        links: found.links,
+        streams: found
+            .streams
+            .into_iter()
+            .map(|stream| (stream.name, ByteCount(stream.size)))
+            .collect(),
+        access: found
+            .security
+            .and_then(|security| access_of(&security).ok()),
     }
 }
 

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use blockio::{ByteCount, Storage};
 use vdisk::ImageFormat;
+use volume::tar_tree::TarLayout;
 use volume::{
-    CasePolicy, CreateOutcome, CreateRequest, DosNames, Filter, NamePolicy, PruneOutcome,
-    SpecOptions, VolumeDetails, VolumeError, VolumeName, VolumeRecord,
+    CasePolicy, CreateOutcome, CreateRequest, DosNames, FillFrom, Filter, NamePolicy, PruneOutcome,
+    SpecOptions, TarInput, VolumeDetails, VolumeError, VolumeName, VolumeRecord,
 };
 
 use crate::Engine;
@@ -25,8 +26,10 @@ pub struct CreateVolume {
     pub options: Vec<String>,
     /// Single options and their values, as from flags; an option may stand here or in a string.
     pub settings: Vec<(&'static str, String)>,
-    /// A directory of the host to fill it from.
-    pub from: Option<PathBuf>,
+    /// What to fill it from.
+    pub from: Option<VolumeSource>,
+    /// How to take it; `None` to look.
+    pub from_format: Option<SourceFormat>,
     /// A file of rules that say who may do what with which path.
     pub access_rules: Option<PathBuf>,
     /// Labels to attach.
@@ -44,14 +47,37 @@ pub struct CreateVolume {
     /// Seconds since 1970; given, identifiers are derived from the input instead of drawn, and
     /// equal input gives equal bytes.
     pub source_date_epoch: Option<u64>,
+    /// What else identifiers of such a build are derived from; for a stream, whose content cannot
+    /// count since it is read once only.
+    pub seed: Option<String>,
+}
+
+/// What a volume is filled from.
+#[derive(Clone, Debug)]
+pub enum VolumeSource {
+    /// A directory, or a tar archive in a file.
+    Path(PathBuf),
+    /// A tar stream.
+    Stream(TarInput),
+}
+
+/// How a source is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceFormat {
+    /// As a directory.
+    Directory,
+    /// As a tar archive whose paths are those of the volume.
+    Tar,
+    /// As a tar archive that is a Windows layer of a container image.
+    WindowsLayer,
 }
 
 impl Engine {
     /// Makes a volume, whole or not at all.
     ///
     /// # Errors
-    /// `InvalidArgument` (name, options, labels), `AlreadyExists`, `NotFound` (the directory to
-    /// fill from), `Unsupported`, `NoSpace`, `Interrupted`, `Io`.
+    /// `InvalidArgument` (name, options, labels), `AlreadyExists`, `NotFound` (the directory or
+    /// archive to fill from), `Damaged` (the archive), `Unsupported`, `NoSpace`, `Interrupted`, `Io`.
     pub fn create_volume(
         &self,
         request: &CreateVolume,
@@ -140,16 +166,11 @@ fn checked(request: &CreateVolume) -> Result<CreateRequest> {
         options.add(key, value).map_err(VolumeError::from)?;
     }
     let spec = options.build().map_err(VolumeError::from)?;
-    if let Some(from) = &request.from {
-        let metadata = fs::metadata(from).map_err(Error::host("read", from))?;
-        if !metadata.is_dir() {
-            return Err(Error::InvalidRequest {
-                message: format!("{} is no directory", from.display()),
-            });
-        }
-    }
     let mut checked = CreateRequest::new(name, spec);
-    checked.from = request.from.clone();
+    if let Some(from) = &request.from {
+        checked.from = Some(source(from, request.from_format)?);
+    }
+    checked.seed = request.seed.clone();
     if let Some(file) = &request.access_rules {
         checked.access_rules = access::read_rules(file)?;
     }
@@ -161,6 +182,53 @@ fn checked(request: &CreateVolume) -> Result<CreateRequest> {
     checked.xattr_streams = request.xattr_streams;
     checked.reproducible = request.source_date_epoch;
     Ok(checked)
+}
+
+/// The source as the store takes it. A pipe or device that is named by a path can be read once, as a
+/// stream; a directory stays a directory.
+fn source(from: &VolumeSource, format: Option<SourceFormat>) -> Result<FillFrom> {
+    let layout = match format {
+        Some(SourceFormat::Tar) => TarLayout::Plain,
+        Some(SourceFormat::WindowsLayer) => TarLayout::WindowsLayer,
+        Some(SourceFormat::Directory) | None => TarLayout::Auto,
+    };
+    let wants_directory = format == Some(SourceFormat::Directory);
+    let path = match from {
+        VolumeSource::Stream(_) if wants_directory => {
+            return Err(Error::InvalidRequest {
+                message: "a stream is no directory".to_owned(),
+            });
+        }
+        VolumeSource::Stream(input) => {
+            let input = input.clone();
+            return Ok(FillFrom::TarStream { input, layout });
+        }
+        VolumeSource::Path(path) => path,
+    };
+    let metadata = fs::metadata(path).map_err(Error::host("read", path))?;
+    let is_wanted = format.is_none() || wants_directory == metadata.is_dir();
+    if !is_wanted {
+        let expected = if wants_directory {
+            "no directory"
+        } else {
+            "a directory"
+        };
+        return Err(Error::InvalidRequest {
+            message: format!("{} is {expected}", path.display()),
+        });
+    }
+    if metadata.is_dir() {
+        return Ok(FillFrom::Directory(path.clone()));
+    }
+    if metadata.is_file() {
+        let path = path.clone();
+        return Ok(FillFrom::TarFile { path, layout });
+    }
+    let file = fs::File::open(path).map_err(Error::host("read", path))?;
+    Ok(FillFrom::TarStream {
+        input: TarInput::new(Box::new(file)),
+        layout,
+    })
 }
 
 fn volume_name(name: &str) -> Result<VolumeName> {

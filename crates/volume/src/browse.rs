@@ -25,10 +25,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use blockio::{ByteRange, Disk, Window};
-use mkfs::{FileSystem, NtTime, SecurityDescriptor};
+use mkfs::{FileSystem, SecurityDescriptor};
 
 pub use copy_out::{CopyOptions, CopyReport, copy_out};
 pub use error::{BrowseError, Result};
+pub use mkfs::NtTime;
 
 /// Levels of directories that are entered.
 pub const MAX_DEPTH: usize = 512;
@@ -68,6 +69,46 @@ pub struct Entry {
     pub link_target: Option<String>,
     /// How the file system finds it again without its path.
     node: Option<u64>,
+}
+
+/// What a file system knows of an entry beyond what its directory says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// When it was made, where the file system says.
+    pub created: Option<NtTime>,
+    /// When its record last changed.
+    pub changed: Option<NtTime>,
+    /// When it was last read.
+    pub accessed: Option<NtTime>,
+    /// Names of the file.
+    pub links: u64,
+    /// Its named streams, by name.
+    pub streams: Vec<NamedStream>,
+    /// Who may do what with it.
+    pub security: Option<SecurityDescriptor>,
+}
+
+/// A named stream of a file or directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedStream {
+    /// Its name; what is not Unicode is replaced.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Default for Details {
+    /// Those of a file system that knows nothing more.
+    fn default() -> Self {
+        Self {
+            created: None,
+            changed: None,
+            accessed: None,
+            links: 1,
+            streams: Vec::new(),
+            security: None,
+        }
+    }
 }
 
 /// Takes the content of a file, in order.
@@ -219,6 +260,31 @@ pub trait FileSystemView: Send {
             what: "access control on a file system that keeps none",
         })
     }
+
+    /// What the file system knows of entries of one directory beyond what that says; nothing of those
+    /// whose records cannot be read.
+    ///
+    /// # Errors
+    /// `Damaged`, `Io`.
+    fn details(&mut self, entries: &[Entry]) -> Result<Vec<Option<Details>>> {
+        Ok(entries.iter().map(|_| Some(Details::default())).collect())
+    }
+
+    /// Reads a named stream of an entry; returns its size.
+    ///
+    /// # Errors
+    /// `NotFound`, also where the file system has no streams; else as for
+    /// [`FileSystemView::read_at`].
+    fn read_stream_at(
+        &mut self,
+        place: &Place,
+        stream: &str,
+        _sink: &mut dyn ContentSink,
+    ) -> Result<u64> {
+        Err(BrowseError::NotFound {
+            path: format!("{}:{stream}", place.path()),
+        })
+    }
 }
 
 /// Reads the content of the entry at hand into a sink.
@@ -335,12 +401,18 @@ impl Seen {
 /// # Errors
 /// `Unsupported` where no file system is found that can be read, `Damaged`, `Io`.
 pub fn open(disk: Arc<dyn Disk>) -> Result<Box<dyn FileSystemView>> {
+    let (partition, kind) = locate(disk)?;
+    open_located(partition, kind)
+}
+
+/// The file system that [`open`] would open: where it lies, and which it is.
+pub(crate) fn locate(disk: Arc<dyn Disk>) -> Result<(Arc<dyn Disk>, FileSystem)> {
     let mut found = FileSystem::Unknown;
     let ranges: Vec<ByteRange> = match mkfs::gpt::partitions(&*disk) {
         Ok(partitions) => partitions.iter().map(|entry| entry.range).collect(),
         Err(error) if error.kind() == mkfs::MkfsErrorKind::NotFound => {
-            if let Some(view) = open_partition(Arc::clone(&disk), &mut found)? {
-                return Ok(view);
+            if let Some(kind) = readable(&*disk, &mut found)? {
+                return Ok((disk, kind));
             }
             mkfs::gpt::mbr_partitions(&*disk)?
         }
@@ -348,29 +420,35 @@ pub fn open(disk: Arc<dyn Disk>) -> Result<Box<dyn FileSystemView>> {
     };
     for range in ranges {
         let window = Window::new(Arc::clone(&disk), range)?;
-        if let Some(view) = open_partition(Arc::new(window), &mut found)? {
-            return Ok(view);
+        if let Some(kind) = readable(&window, &mut found)? {
+            return Ok((Arc::new(window), kind));
         }
     }
     Err(BrowseError::NoFileSystem { found })
 }
 
-fn open_partition(
-    disk: Arc<dyn Disk>,
-    found: &mut FileSystem,
-) -> Result<Option<Box<dyn FileSystemView>>> {
-    let kind = mkfs::identify(&*disk)?;
+/// Which file system that can be read a partition has; others are put in `found`.
+fn readable(disk: &dyn Disk, found: &mut FileSystem) -> Result<Option<FileSystem>> {
+    let kind = mkfs::identify(disk)?;
     Ok(match kind {
-        FileSystem::Ntfs => Some(Box::new(ntfs::NtfsView::open(disk)?)),
-        FileSystem::Fat32 | FileSystem::Fat16 | FileSystem::Fat12 => {
-            Some(Box::new(fat::FatView::open(disk, kind)?))
-        }
+        FileSystem::Ntfs | FileSystem::Fat32 | FileSystem::Fat16 | FileSystem::Fat12 => Some(kind),
         other => {
             if *found == FileSystem::Unknown {
                 *found = other;
             }
             None
         }
+    })
+}
+
+/// Opens a file system that [`locate`] found.
+pub(crate) fn open_located(
+    partition: Arc<dyn Disk>,
+    kind: FileSystem,
+) -> Result<Box<dyn FileSystemView>> {
+    Ok(match kind {
+        FileSystem::Ntfs => Box::new(ntfs::NtfsView::open(partition)?),
+        kind => Box::new(fat::FatView::open(partition, kind)?),
     })
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use blockio::{IoError, IoErrorKind};
 use mkfs::security::RuleError;
-use mkfs::{MkfsError, MkfsErrorKind, TreeError};
+use mkfs::{MkfsError, MkfsErrorKind, TreeError, TreeErrorKind};
 use vdisk::{ImageError, ImageErrorKind};
 
 use crate::filter::FilterError;
@@ -209,7 +209,7 @@ impl VolumeError {
             Self::Host { source, .. } => host_kind(source),
             Self::Image { source, .. } => image_kind(source),
             Self::Mkfs { source, .. } => mkfs_kind(source),
-            Self::Source(_) => VolumeErrorKind::Io,
+            Self::Source(error) => source_kind(error),
             Self::Interrupted => VolumeErrorKind::Interrupted,
             Self::Disk(error) => io_kind(error),
         }
@@ -281,6 +281,15 @@ fn image_kind(error: &ImageError) -> VolumeErrorKind {
             VolumeErrorKind::InvalidArgument
         }
         ImageErrorKind::Cancelled => VolumeErrorKind::Interrupted,
+        _ => VolumeErrorKind::Io,
+    }
+}
+
+pub(crate) fn source_kind(error: &TreeError) -> VolumeErrorKind {
+    match error.kind() {
+        TreeErrorKind::Malformed => VolumeErrorKind::Damaged,
+        TreeErrorKind::TooLarge => VolumeErrorKind::InvalidArgument,
+        TreeErrorKind::Unsupported => VolumeErrorKind::Unsupported,
         _ => VolumeErrorKind::Io,
     }
 }

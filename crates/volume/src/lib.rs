@@ -18,6 +18,7 @@
 
 pub mod browse;
 mod error;
+pub mod export;
 mod faults;
 mod filter;
 pub mod fsck;
@@ -32,11 +33,15 @@ mod seed;
 mod spec;
 mod state;
 mod store;
+pub mod tar_tree;
+pub mod volume_tree;
 
 pub use error::{Result, VolumeError, VolumeErrorKind};
 pub use filter::{Filter, FilterError};
 pub use labels::{LabelError, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS};
-pub use lifecycle::{CreateOutcome, CreateRequest, ImageUse, PruneOutcome, VolumeDetails};
+pub use lifecycle::{
+    CreateOutcome, CreateRequest, FillFrom, ImageUse, PruneOutcome, TarInput, VolumeDetails,
+};
 pub use mkfs::ntfs::DosNames;
 pub use mkfs::security::{AccessRules, Sid};
 pub use mkfs::{

@@ -67,6 +67,9 @@ pub(crate) fn seed(
     let policies = (request.name_policy, request.case_policy, request.dos_names);
     hash.bytes(format!("{policies:?}").as_bytes());
     hash.number(epoch);
+    if let Some(seed) = &request.seed {
+        hash.bytes(seed.as_bytes());
+    }
     let totals = match tree {
         Some(tree) => hash_tree(&mut hash, tree, progress)?,
         None => TreeTotals::default(),

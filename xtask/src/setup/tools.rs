@@ -78,6 +78,10 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("7z", &["p7zip-full"], &[Test]),
     tool("fls", &["sleuthkit"], &[Test]),
     tool("getfattr", &["attr"], &[Test]),
+    tool("bsdtar", &["libarchive-tools"], &[Test]),
+    tool("zstd", &["zstd"], &[Test]),
+    tool("xz", &["xz-utils"], &[Test]),
+    tool("python3", &["python3"], &[Test]),
     tool("strace", &["strace"], &[Test, Bench]),
     tool("c++", &["g++"], &[Fuzz]),
     tool(

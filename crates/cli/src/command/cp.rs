@@ -15,8 +15,10 @@ use crate::{failure::Failure, reference};
 #[command(after_help = "\
 If DEST is a folder that exists, the copy is made in it, under its own name; else DEST is the name of
 the copy. Of a source that ends in `/.` (and of the top of a volume) the content is copied, without
-a folder around it. Files that exist are replaced. Times are kept, holes stay holes. Links with
-absolute targets are left out and listed, unless --absolute-links is given.
+a folder around it. Files that exist are replaced. Times are kept, holes stay holes, files with
+several names are linked. Named streams become extended attributes (user.STREAM) on Linux and streams
+on Windows; those that the target cannot hold are listed. Links with absolute targets are left out and
+listed, unless --absolute-links is given.
 
 Copying into a volume is not supported yet; `cvol create --from` fills a new one.
 
@@ -48,6 +50,8 @@ struct Document {
     files: u64,
     directories: u64,
     symlinks: u64,
+    hard_links: u64,
+    streams: u64,
     bytes: u64,
     left_out: Vec<String>,
 }
@@ -91,6 +95,8 @@ fn document(copied: &CopiedOut) -> Document {
         files: copied.files,
         directories: copied.directories,
         symlinks: copied.symlinks,
+        hard_links: copied.hard_links,
+        streams: copied.streams,
         bytes: copied.bytes.get(),
         left_out: copied.left_out.clone(),
     }

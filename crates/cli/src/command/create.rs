@@ -1,19 +1,28 @@
-//! `cvol create`: a new volume, empty or filled from a directory.
+//! `cvol create`: a new volume, empty or filled from a directory or a tar archive.
 
+use std::io;
 use std::path::PathBuf;
 
-use engine::{ByteCount, CasePolicy, CreateOutcome, CreateVolume, DosNames, NamePolicy};
+use engine::{
+    ByteCount, CasePolicy, CreateOutcome, CreateVolume, DosNames, NamePolicy, SourceFormat,
+    TarInput, VolumeSource,
+};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result, values};
 use crate::output::{Form, quantity, terminal};
 
-/// Make a volume, empty or filled from a directory
+/// Make a volume, empty or filled from a directory or a tar archive
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The name of the volume is printed on standard output; what was renamed or left out is listed on
 standard error. With SOURCE_DATE_EPOCH set, identifiers are derived from the input, and equal input
-gives equal bytes.
+gives equal bytes; a stream is read once, so that its identifiers are derived from the name of the
+volume, its options and --seed alone.
+
+A tar archive may be packed with gzip, zstd or xz, whatever its name. Its PAX records of Windows
+(MSWINDOWS.*: attributes, security descriptors, links) are kept, and streams (FILE:STREAM behind
+FILE); of a Windows layer of a container image the part `Files` becomes the volume.
 
 An option string holds KEY=VALUE pairs: size, fs, format, type, block, sector, cluster, layout,
 label, persistent, acl. Options may be given as flags or in the string, but not twice.
@@ -36,6 +45,8 @@ Examples:
   cvol create app --from ./app --acl container-users
   cvol create app --from ./app --acl-file rules.txt
   cvol create data --size 20G --fs ntfs --from /usr/share
+  cvol create web --from site.tar.zst
+  docker export box | cvol create box --from -
   cvol create scratch -o size=1G,fs=fat32,persistent=false
   cvol create web --from ./site --label app=web --keep-going
   cvol create tools --from ./tools --dos-names generate --case sensitive --xattr-streams
@@ -52,9 +63,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FS")]
     fs: Option<String>,
 
-    /// Directory to fill it from
-    #[arg(long, value_name = "DIR")]
+    /// Directory or tar archive to fill it from; `-` for an archive on standard input
+    #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
+
+    /// What the source is, where it should not be told by looking
+    #[arg(long, value_name = "FORMAT", requires = "from")]
+    from_format: Option<FromFormat>,
+
+    /// With SOURCE_DATE_EPOCH and a stream: what identifiers are derived from besides name and
+    /// options, such as the digest of the archive
+    #[arg(long, value_name = "TEXT", requires = "from")]
+    seed: Option<String>,
 
     /// Who may do what with all of it: SDDL, or container-users, administrators or everyone-read
     /// [default: as Windows makes a new volume]
@@ -120,6 +140,17 @@ pub(crate) struct Arguments {
     /// Leave out files that cannot be read or change while read, and list them, instead of stopping
     #[arg(long)]
     keep_going: bool,
+}
+
+/// What a source is.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum FromFormat {
+    /// A directory
+    Directory,
+    /// A tar archive, packed with gzip, zstd or xz or not at all
+    Tar,
+    /// Such an archive that is a Windows layer of a container image: its `Files` is the volume
+    Layer,
 }
 
 /// What becomes of names that Windows cannot use.
@@ -188,7 +219,13 @@ impl Arguments {
             name: self.name,
             options: self.options,
             settings,
-            from: self.from,
+            from: self.from.map(source),
+            from_format: self.from_format.map(|format| match format {
+                FromFormat::Directory => SourceFormat::Directory,
+                FromFormat::Tar => SourceFormat::Tar,
+                FromFormat::Layer => SourceFormat::WindowsLayer,
+            }),
+            seed: self.seed,
             access_rules: self.acl_file,
             labels: self.labels.into_iter().collect(),
             keep_going: self.keep_going,
@@ -250,6 +287,14 @@ impl Arguments {
             .filter_map(|(key, value)| Some((key, value?)))
             .collect()
     }
+}
+
+/// Where `--from` reads: of `-`, standard input.
+fn source(from: PathBuf) -> VolumeSource {
+    if from.as_os_str() == "-" {
+        return VolumeSource::Stream(TarInput::new(Box::new(io::stdin())));
+    }
+    VolumeSource::Path(from)
 }
 
 fn document(made: &CreateOutcome) -> Document {

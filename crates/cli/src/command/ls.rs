@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engine::{ByteCount, Entry, EntryKind, Place, Timestamp, VolumeRecord};
+use engine::{Access, ByteCount, Entry, EntryDetails, EntryKind, Place, Timestamp, VolumeRecord};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
@@ -16,6 +16,11 @@ use crate::reference;
 #[command(after_help = "\
 Conditions for --filter: label=KEY, label=KEY=VALUE, name=PART, fs=FS, state=STATE,
 persistent=true|false. A volume must meet every label, and one value of each other key.
+
+With --long, attributes are letters as `attrib` of Windows has them: R read-only, H hidden, S system,
+A archive, D directory, L link or other reparse point, P sparse, C compressed, E encrypted, I not
+indexed, O offline, T temporary. JSON then tells all times, streams, attributes
+and access control as SDDL.
 
 Examples:
   cvol ls
@@ -32,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long = "filter", value_name = "KEY=VALUE", conflicts_with = "place")]
     filters: Vec<String>,
 
-    /// Show size, time and target of links
+    /// Show attributes, number of names, owner, size, time, named streams and target of links
     #[arg(short, long)]
     long: bool,
 
@@ -66,6 +71,26 @@ struct EntryDocument {
     modified: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     link_target: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DetailedDocument {
+    #[serde(flatten)]
+    entry: EntryDocument,
+    attributes: u32,
+    created: Option<String>,
+    changed: Option<String>,
+    accessed: Option<String>,
+    links: Option<u64>,
+    owner: Option<String>,
+    sddl: Option<String>,
+    streams: Vec<StreamDocument>,
+}
+
+#[derive(Serialize)]
+struct StreamDocument {
+    name: String,
+    size: u64,
 }
 
 impl Arguments {
@@ -172,20 +197,39 @@ fn volume_row(record: &VolumeRecord, used: Option<ByteCount>, long: bool) -> Vec
 }
 
 fn list_folder(context: &Context, place: &Place, long: bool) -> std::result::Result<(), Failure> {
+    if long {
+        return list_in_detail(context, place);
+    }
     let entries = context.engine.list_folder(place)?;
     match context.output.form() {
         Form::Json => {
             let documents: Vec<_> = entries.iter().map(entry_document).collect();
             context.output.print_json(&documents)
         }
-        Form::Text if long => context.output.print(&entry_table(&entries)),
-        Form::Text | Form::Quiet => {
-            let lines: String = entries
-                .iter()
-                .map(|entry| format!("{}\n", name_for_stdout(&entry.name)))
-                .collect();
-            context.output.print(&lines)
+        Form::Text | Form::Quiet => context.output.print(&names(entries.iter())),
+    }
+}
+
+/// A name a line.
+fn names<'e>(entries: impl Iterator<Item = &'e Entry>) -> String {
+    entries
+        .map(|entry| format!("{}\n", name_for_stdout(&entry.name)))
+        .collect()
+}
+
+type Detailed = (Entry, Option<EntryDetails>);
+
+fn list_in_detail(context: &Context, place: &Place) -> std::result::Result<(), Failure> {
+    let entries = context.engine.list_folder_in_detail(place)?;
+    match context.output.form() {
+        Form::Json => {
+            let documents: Vec<_> = entries.iter().map(detailed_document).collect();
+            context.output.print_json(&documents)
         }
+        Form::Text => context.output.print(&entry_table(&entries)),
+        Form::Quiet => context
+            .output
+            .print(&names(entries.iter().map(|(entry, _)| entry))),
     }
 }
 
@@ -208,14 +252,77 @@ fn entry_document(entry: &Entry) -> EntryDocument {
     }
 }
 
-fn entry_table(entries: &[Entry]) -> String {
-    const COLUMNS: [Column; 4] = [
+fn detailed_document((entry, details): &Detailed) -> DetailedDocument {
+    let time = |time: fn(&EntryDetails) -> Option<Timestamp>| {
+        let time = details.as_ref().and_then(time)?;
+        Some(time.to_string())
+    };
+    DetailedDocument {
+        entry: entry_document(entry),
+        attributes: entry.attributes,
+        created: time(|details| details.created),
+        changed: time(|details| details.changed),
+        accessed: time(|details| details.accessed),
+        links: details.as_ref().map(|details| details.links),
+        owner: access(details).and_then(|access| access.owner.clone()),
+        sddl: access(details).map(|access| access.sddl.clone()),
+        streams: details.as_ref().map_or_else(Vec::new, |details| {
+            details
+                .streams
+                .iter()
+                .map(|(name, size)| StreamDocument {
+                    name: name.clone(),
+                    size: size.get(),
+                })
+                .collect()
+        }),
+    }
+}
+
+fn access(details: &Option<EntryDetails>) -> Option<&Access> {
+    details.as_ref()?.access.as_ref()
+}
+
+/// Attributes as letters ([MS-FSCC] 2.6), in the order of `attrib`.
+fn attribute_letters(attributes: u32) -> String {
+    const LETTERS: [(u32, char); 12] = [
+        (0x20, 'A'),
+        (0x04, 'S'),
+        (0x02, 'H'),
+        (0x01, 'R'),
+        (0x10, 'D'),
+        (0x400, 'L'),
+        (0x200, 'P'),
+        (0x800, 'C'),
+        (0x4000, 'E'),
+        (0x2000, 'I'),
+        (0x1000, 'O'),
+        (0x100, 'T'),
+    ];
+    let letters: String = LETTERS
+        .iter()
+        .filter(|(bit, _)| attributes & bit != 0)
+        .map(|(_, letter)| letter)
+        .collect();
+    if letters.is_empty() {
+        "-".to_owned()
+    } else {
+        letters
+    }
+}
+
+fn entry_table(entries: &[Detailed]) -> String {
+    const COLUMNS: [Column; 7] = [
         ("TYPE", Align::Left),
+        ("ATTR", Align::Left),
+        ("LINKS", Align::Right),
+        ("OWNER", Align::Left),
         ("SIZE", Align::Right),
         ("MODIFIED", Align::Left),
         ("NAME", Align::Left),
     ];
-    let rows = entries.iter().map(|entry| {
+    let mut rows = Vec::with_capacity(entries.len());
+    for (entry, details) in entries {
         let size = match entry.kind {
             EntryKind::File => quantity::bytes(entry.size.get()),
             _ => "-".to_owned(),
@@ -224,12 +331,43 @@ fn entry_table(entries: &[Entry]) -> String {
             Some(target) => format!("{} -> {}", entry.name, terminal::escape(target)),
             None => entry.name.clone(),
         };
-        vec![
+        let links = details
+            .as_ref()
+            .map_or_else(|| "?".to_owned(), |details| details.links.to_string());
+        let owner = access(details).and_then(|access| access.owner.as_deref());
+        rows.push(vec![
             kind_name(entry.kind).to_owned(),
+            attribute_letters(entry.attributes),
+            links,
+            owner.unwrap_or("-").to_owned(),
             size,
             entry.modified.to_minutes(),
             name,
-        ]
-    });
+        ]);
+        let streams = details.iter().flat_map(|details| &details.streams);
+        for (stream, size) in streams {
+            rows.push(vec![
+                "stream".to_owned(),
+                String::new(),
+                String::new(),
+                String::new(),
+                quantity::bytes(size.get()),
+                String::new(),
+                format!("{}:{stream}", entry.name),
+            ]);
+        }
+    }
     table::render(&COLUMNS, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_letters() {
+        for (attributes, letters) in [(0, "-"), (0x23, "AHR"), (0x410, "DL"), (0x80, "-")] {
+            assert_eq!(attribute_letters(attributes), letters);
+        }
+    }
 }

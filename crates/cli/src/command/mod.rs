@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod export;
 pub(crate) mod fsck;
 pub(crate) mod info;
 pub(crate) mod inspect;
@@ -63,6 +64,7 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Cat(arguments) => arguments.run(context),
         Verb::Tree(arguments) => arguments.run(context),
         Verb::Acl(arguments) => arguments.run(context),
+        Verb::Export(arguments) => arguments.run(context),
         Verb::Check(arguments) => arguments.run(context),
         Verb::Fsck(arguments) => arguments.run(context),
         Verb::Info(arguments) => arguments.run(context),

@@ -245,6 +245,7 @@ mod tests {
                 size: ByteCount(0),
                 modified: Timestamp::default(),
                 link_target: None,
+                attributes: 0,
             };
             let step = TreeStep {
                 depth,

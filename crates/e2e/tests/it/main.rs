@@ -24,5 +24,6 @@ mod ntfs_whole;
 mod random;
 mod reproducible;
 mod store;
+mod tar;
 mod tools;
 mod tree;

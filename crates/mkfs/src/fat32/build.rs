@@ -396,7 +396,11 @@ impl<'a> Builder<'a> {
                     first_cluster,
                     size,
                 } => EntryFields {
-                    attributes: own | ATTRIBUTE_ARCHIVE,
+                    attributes: if node.attributes.contains(Attributes::NORMAL) {
+                        own
+                    } else {
+                        own | ATTRIBUTE_ARCHIVE
+                    },
                     first_cluster: *first_cluster,
                     size: *size,
                     times: node.times,

@@ -14,6 +14,8 @@ pub enum TreeErrorKind {
     Malformed,
     /// The tree has more entries or levels than can be numbered.
     TooLarge,
+    /// The source holds something that is known and not supported.
+    Unsupported,
 }
 
 /// A path of a tree that could not be read.

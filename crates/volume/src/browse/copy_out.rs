@@ -11,12 +11,14 @@ mod platform;
 #[path = "copy_out/windows.rs"]
 mod platform;
 
+mod extras;
+
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, FileTimes};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, SystemTimeSpec};
 use cap_std::ambient_authority;
@@ -25,7 +27,8 @@ use cap_std::time::SystemTime;
 use mkfs::NtTime;
 
 use super::error::{BrowseError, Result};
-use super::{ContentSink, Entry, EntryKind, FileSystemView, Place, ReadContent, Seen};
+use super::{ContentSink, Details, Entry, EntryKind, FileSystemView, Place, ReadContent, Seen};
+use extras::Linked;
 
 /// How trees are copied out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,16 +58,22 @@ pub struct CopyReport {
     pub directories: u64,
     /// Links made.
     pub symlinks: u64,
+    /// More names given to files that were copied.
+    pub hard_links: u64,
     /// Bytes of data written, holes not counted.
     pub bytes: u64,
-    /// Paths in the volume that were left out: links with absolute targets, and what only Windows
-    /// can read.
+    /// Named streams written.
+    pub streams: u64,
+    /// Paths in the volume that were left out: links with absolute targets, what only Windows can
+    /// read, and named streams (as `PATH:STREAM`) that the host cannot hold.
     pub left_out: Vec<String>,
 }
 
 /// Copies what lies at `path` in the volume to `target`, as `cp -r` does: into `target` where it is
 /// a directory, else under that name; the root, or a path that ends with `/.`, fills `target`
-/// itself. Files there are replaced, directories filled; times of last change are kept.
+/// itself. Files there are replaced, directories filled. Times are kept as far as the host keeps them,
+/// more names of one file too; named streams become extended attributes (`user.STREAM`) on Unix and
+/// streams on Windows.
 ///
 /// `progress` is told the bytes and files written so far and may stop the copy. What was written
 /// before an error or a stop stays.
@@ -82,16 +91,25 @@ pub fn copy_out(
 ) -> Result<CopyReport> {
     let place = Place::new(path)?;
     let entry = view.stat_at(&place)?;
+    let view_entries = view.max_entries();
     let fills_target = place.path() == "/" || path.ends_with("/.");
-    let mut copy = Copy {
-        options,
-        progress,
-        report: CopyReport::default(),
-        seen: Seen::new(view.max_entries()),
+    let copy = |root: &Dir| -> Result<Copy<'_>> {
+        let root = root
+            .try_clone()
+            .map_err(|error| BrowseError::host(target.display(), error))?;
+        Ok(Copy {
+            options,
+            progress,
+            report: CopyReport::default(),
+            seen: Seen::new(view_entries),
+            linked: Linked::new(root),
+            path: PathBuf::new(),
+        })
     };
     let host = |error| BrowseError::host(target.display(), error);
     if target.is_dir() {
         let directory = Dir::open_ambient_dir(target, ambient_authority()).map_err(host)?;
+        let mut copy = copy(&directory)?;
         if fills_target && entry.kind == EntryKind::Directory {
             copy.fill(view, &place, &directory, 0)?;
         } else {
@@ -108,6 +126,7 @@ pub fn copy_out(
         _ => Path::new("."),
     };
     let directory = Dir::open_ambient_dir(parent, ambient_authority()).map_err(host)?;
+    let mut copy = copy(&directory)?;
     copy.one(view, &place, &entry, &directory, name)?;
     Ok(copy.report)
 }
@@ -117,6 +136,9 @@ struct Copy<'p> {
     progress: &'p dyn Fn(u64, u64) -> ControlFlow<()>,
     report: CopyReport,
     seen: Seen,
+    linked: Linked,
+    /// Where copies are made, from the folder that the first one is made in.
+    path: PathBuf,
 }
 
 impl Copy<'_> {
@@ -155,9 +177,18 @@ impl Copy<'_> {
         name: &OsStr,
     ) -> Result<()> {
         match entry.kind {
-            EntryKind::File => self.file(place, entry, directory, name, &mut |sink| {
-                view.read_at(place, sink)
-            }),
+            EntryKind::File => {
+                let details = extras::details_of_one(view, entry)?;
+                self.file(
+                    place,
+                    entry,
+                    details.as_ref(),
+                    directory,
+                    name,
+                    &mut |sink| view.read_at(place, sink),
+                )?;
+                self.streams(view, place, details.as_ref(), directory, name)
+            }
             EntryKind::Directory => self.directory(view, place, entry, directory, name, 0),
             EntryKind::Symlink => self.link(view, place, entry, directory, name),
             EntryKind::Other => {
@@ -189,7 +220,10 @@ impl Copy<'_> {
             };
             host(io::Error::new(kind, error))
         })?;
-        self.fill(view, place, &directory, depth)?;
+        self.path.push(name);
+        let filled = self.fill(view, place, &directory, depth);
+        self.path.pop();
+        filled?;
         drop(directory);
         // The time of the root is not known.
         if place.path() != "/" {
@@ -207,14 +241,26 @@ impl Copy<'_> {
         depth: usize,
     ) -> Result<()> {
         self.report.directories += 1;
+        let details = extras::details_of(view, place)?;
         let mut made = HashSet::new();
         let mut later = Vec::new();
+        let mut with_streams = Vec::new();
         view.read_many(place, &mut |entry, read| {
             let child = place.child(entry);
             self.seen.count(&child, entry, depth)?;
             let name = self.host_name(entry, &child, &mut made)?;
             match entry.kind {
-                EntryKind::File => self.file(&child, entry, directory, &name, read)?,
+                EntryKind::File if self.linked.link(entry, directory, &name) => {
+                    self.report.hard_links += 1;
+                }
+                EntryKind::File => {
+                    let details = details.get(&entry.name);
+                    self.file(&child, entry, details, directory, &name, read)?;
+                    self.linked.keep(entry, details, self.path.join(&name));
+                    if details.is_some_and(|details| !details.streams.is_empty()) {
+                        with_streams.push((child, entry.name.clone(), name));
+                    }
+                }
                 EntryKind::Other => self.report.left_out.push(child.path().into()),
                 EntryKind::Directory | EntryKind::Symlink => {
                     later.push((child, entry.clone(), name));
@@ -222,9 +268,14 @@ impl Copy<'_> {
             }
             Ok(())
         })?;
+        for (child, entry, name) in with_streams {
+            self.streams(view, &child, details.get(&entry), directory, &name)?;
+        }
         for (child, entry, name) in later {
             if entry.kind == EntryKind::Directory {
+                let details = details.get(&entry.name);
                 self.directory(view, &child, &entry, directory, &name, depth + 1)?;
+                self.streams(view, &child, details, directory, &name)?;
             } else {
                 self.link(view, &child, &entry, directory, &name)?;
             }
@@ -232,15 +283,33 @@ impl Copy<'_> {
         Ok(())
     }
 
+    /// Writes the named streams of a copy.
+    fn streams(
+        &mut self,
+        view: &mut dyn FileSystemView,
+        place: &Place,
+        details: Option<&Details>,
+        directory: &Dir,
+        name: &OsStr,
+    ) -> Result<()> {
+        let Some(details) = details.filter(|details| !details.streams.is_empty()) else {
+            return Ok(());
+        };
+        let left_out = &mut self.report.left_out;
+        self.report.streams += extras::streams(view, place, details, directory, name, left_out)?;
+        Ok(())
+    }
+
     fn file(
         &mut self,
         place: &Place,
         entry: &Entry,
+        details: Option<&Details>,
         directory: &Dir,
         name: &OsStr,
         read: ReadContent<'_>,
     ) -> Result<()> {
-        let host = |error| BrowseError::host(format_args!("copy of {}", place.path()), error);
+        let host = &extras::host(place);
         let mut options = OpenOptions::new();
         options
             .write(true)
@@ -267,9 +336,7 @@ impl Copy<'_> {
         };
         // A hole at the end is only in the length.
         sink.file.set_len(sink.position).map_err(host)?;
-        if let Some(time) = entry.modified.to_system_time() {
-            sink.file.set_modified(time).map_err(host)?;
-        }
+        sink.file.set_times(times(entry, details)).map_err(host)?;
         self.report.files += 1;
         Ok(())
     }
@@ -295,6 +362,20 @@ impl Copy<'_> {
         self.report.symlinks += 1;
         Ok(())
     }
+}
+
+/// The times of a file's copy.
+fn times(entry: &Entry, details: Option<&Details>) -> FileTimes {
+    let mut times = FileTimes::new();
+    if let Some(time) = entry.modified.to_system_time() {
+        times = times.set_modified(time);
+    }
+    let accessed = details.and_then(|details| details.accessed);
+    if let Some(time) = accessed.and_then(NtTime::to_system_time) {
+        times = times.set_accessed(time);
+    }
+    let created = details.and_then(|details| details.created);
+    platform::with_created(times, created.and_then(NtTime::to_system_time))
 }
 
 /// Sets the time of last change of a directory or link, where the host can: the copy is whole

@@ -3,9 +3,9 @@
 use std::io;
 
 use blockio::IoError;
-use mkfs::{FileSystem, MkfsError, MkfsErrorKind};
+use mkfs::{FileSystem, MkfsError, MkfsErrorKind, TreeError};
 
-use crate::error::{VolumeErrorKind, io_kind};
+use crate::error::{VolumeErrorKind, io_kind, source_kind};
 
 /// What looking into a volume returns.
 pub type Result<T> = std::result::Result<T, BrowseError>;
@@ -56,6 +56,9 @@ pub enum BrowseError {
         /// What is wrong.
         reason: String,
     },
+    /// The tree of the volume cannot be read.
+    #[error(transparent)]
+    Tree(TreeError),
     /// The partition table cannot be used.
     #[error(transparent)]
     Partitions(#[from] MkfsError),
@@ -96,6 +99,7 @@ impl BrowseError {
                 MkfsErrorKind::Unsupported => VolumeErrorKind::Unsupported,
                 _ => VolumeErrorKind::Io,
             },
+            Self::Tree(error) => source_kind(error),
             Self::Disk(error) => io_kind(error),
             Self::UnsafeName { .. } => VolumeErrorKind::Unsupported,
             Self::Host { source, .. } => match source.kind() {
@@ -111,7 +115,7 @@ impl BrowseError {
     }
 
     /// A contradiction in the file system, met on the way to `path`.
-    pub(super) fn damaged(path: &str, reason: impl ToString) -> Self {
+    pub(crate) fn damaged(path: &str, reason: impl ToString) -> Self {
         Self::Damaged {
             path: path.to_owned(),
             reason: reason.to_string(),

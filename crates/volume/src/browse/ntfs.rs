@@ -3,6 +3,7 @@
 //! Limits: files that are compressed, encrypted or kept by Windows behind a reparse point are
 //! refused. What lies behind the valid data of a file reads as zeros, whatever its clusters hold.
 
+mod details;
 mod index;
 mod link;
 mod security;
@@ -18,7 +19,7 @@ use mkfs::{FileSystem, SecurityDescriptor};
 
 use super::error::{BrowseError, Result};
 use super::guard::{self, Metered};
-use super::{ContentSink, Entry, EntryKind, FileSystemView, Place, pick, root_entry};
+use super::{ContentSink, Details, Entry, EntryKind, FileSystemView, Place, pick, root_entry};
 
 /// Record of the root directory.
 const ROOT_RECORD: u64 = 5;
@@ -362,5 +363,19 @@ impl FileSystemView for NtfsView {
     fn security_at(&mut self, place: &Place) -> Result<SecurityDescriptor> {
         let record = guard::run(place.path(), || self.record_of(place))?;
         security::read(&*self.plain, record, place.path())
+    }
+
+    fn details(&mut self, entries: &[Entry]) -> Result<Vec<Option<Details>>> {
+        details::of_entries(&self.plain, entries)
+    }
+
+    fn read_stream_at(
+        &mut self,
+        place: &Place,
+        stream: &str,
+        sink: &mut dyn ContentSink,
+    ) -> Result<u64> {
+        let record = guard::run(place.path(), || self.record_of(place))?;
+        details::read_stream(&self.plain, record, stream, place.path(), sink)
     }
 }

@@ -45,7 +45,7 @@ impl Store {
         labels::check(&request.labels)?;
         if request.from.is_some() && request.spec.file_system() == FileSystemKind::None {
             return Err(VolumeError::Request(
-                "a volume without a file system cannot be filled from a directory",
+                "a volume without a file system cannot be filled",
             ));
         }
         access::check(request)?;

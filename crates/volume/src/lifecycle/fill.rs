@@ -1,4 +1,5 @@
-//! Filling a new image: partition table and file system, from a directory or empty.
+//! Filling a new image: partition table and file system, from a directory, from a tar
+//! stream, or empty.
 //!
 //! Where nothing random is wanted, every identifier comes from the seed and every time from the
 //! epoch, so that the same request on the same tree makes the same bytes.
@@ -14,9 +15,9 @@ use mkfs::ntfs::NtfsOptions;
 use mkfs::{BuildReport, MkfsError, MkfsErrorKind, NtTime, TreeSource, TreeTotals};
 use vdisk::{CreateOptions, IdSource, ImageDisk};
 
-use super::CreateRequest;
 use super::access;
 use super::source::{self, Source};
+use super::{CreateRequest, FillFrom};
 use crate::error::{Result, VolumeError};
 use crate::progress::{OnProgress, Progress, Stage};
 use crate::seed::{self, Counted};
@@ -174,7 +175,9 @@ fn origin(request: &CreateRequest, progress: OnProgress<'_>) -> Result<Origin> {
             totals: None,
         });
     };
-    let mut source = source::open(request)?;
+    let mut source = source::open_to_hash(request)?;
+    // Of a stream nothing is known beforehand.
+    let is_counted = source_is_counted(request);
     let (seed, totals) = access::with_tree(request, source.as_mut(), |tree| {
         seed::seed(request, epoch, tree, progress)
     })?;
@@ -182,8 +185,13 @@ fn origin(request: &CreateRequest, progress: OnProgress<'_>) -> Result<Origin> {
         ids: IdSource::Seeded(seed),
         unix_seconds: epoch,
         time: source::time_of(epoch),
-        totals: Some(totals),
+        totals: is_counted.then_some(totals),
     })
+}
+
+/// Whether the first pass reads all that the second one will.
+fn source_is_counted(request: &CreateRequest) -> bool {
+    !matches!(request.from, Some(FillFrom::TarStream { .. }))
 }
 
 fn serial(ids: &IdSource, label: &str) -> u64 {

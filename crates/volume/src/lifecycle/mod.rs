@@ -22,6 +22,8 @@ use crate::name::VolumeName;
 use crate::record::VolumeRecord;
 use crate::spec::VolumeSpec;
 
+pub use source::{FillFrom, TarInput};
+
 /// A volume to be made.
 #[derive(Clone, Debug)]
 pub struct CreateRequest {
@@ -29,8 +31,8 @@ pub struct CreateRequest {
     pub name: VolumeName,
     /// What it is to be.
     pub spec: VolumeSpec,
-    /// A directory of the host to fill it from.
-    pub from: Option<PathBuf>,
+    /// What to fill it from; `None` to leave it empty.
+    pub from: Option<FillFrom>,
     /// Who may do what with which path; NTFS only. See [`mkfs::security`].
     pub access_rules: AccessRules,
     /// Labels to attach.
@@ -47,6 +49,9 @@ pub struct CreateRequest {
     pub xattr_streams: bool,
     /// Seconds since 1970 (`SOURCE_DATE_EPOCH`) for a build that can be repeated byte by byte.
     pub reproducible: Option<u64>,
+    /// What else identifiers of such a build are derived from, where the source is a stream: it can
+    /// be read once only, so that its content does not count.
+    pub seed: Option<String>,
 }
 
 impl CreateRequest {
@@ -64,6 +69,7 @@ impl CreateRequest {
             dos_names: DosNames::default(),
             xattr_streams: false,
             reproducible: None,
+            seed: None,
         }
     }
 }

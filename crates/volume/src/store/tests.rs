@@ -210,7 +210,7 @@ fn the_same_request_on_the_same_tree_makes_the_same_bytes() {
     let build = |store: &str, epoch: u64, spec: &str| {
         let store = Store::open(&folder.path().join(store)).unwrap();
         let mut wanted = CreateRequest::new(name("data"), VolumeSpec::parse(spec).unwrap());
-        wanted.from = Some(source.clone());
+        wanted.from = Some(crate::FillFrom::Directory(source.clone()));
         wanted.reproducible = Some(epoch);
         let outcome = store.create(&wanted, &ignore_progress).unwrap();
         assert_eq!((outcome.report.files, outcome.report.directories), (2, 1));

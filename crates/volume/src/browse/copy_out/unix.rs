@@ -1,9 +1,12 @@
 //! Names and links on Unix.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::FileTimes;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::time::SystemTime;
 
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
 use cap_std::fs::Dir;
 
 /// A name that cannot climb, or `None`.
@@ -78,4 +81,29 @@ pub(super) fn make_link(
         }
         made => made,
     }
+}
+
+/// The largest extended attribute of Linux (XATTR_SIZE_MAX).
+pub(super) const MAX_STREAM_BYTES: u64 = 64 * 1024;
+
+/// Keeps a named stream as an extended attribute of the user's, as ntfs-3g shows it. Of a link there
+/// can be none.
+pub(super) fn write_stream(
+    directory: &Dir,
+    name: &OsStr,
+    stream: &str,
+    content: &[u8],
+) -> io::Result<()> {
+    let mut options = cap_std::fs::OpenOptions::new();
+    options.read(true).follow(FollowSymlinks::No);
+    // A folder is opened for reading too.
+    let file = directory.open_with(name, &options)?;
+    let attribute = format!("user.{stream}");
+    rustix::fs::fsetxattr(&file, attribute, content, rustix::fs::XattrFlags::empty())?;
+    Ok(())
+}
+
+/// Nothing but what all systems keep: when it was made cannot be set.
+pub(super) fn with_created(times: FileTimes, _created: Option<SystemTime>) -> FileTimes {
+    times
 }

@@ -1,7 +1,10 @@
 //! Names and links on Windows.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::FileTimes;
+use std::io::{self, Write};
+use std::os::windows::fs::FileTimesExt;
+use std::time::SystemTime;
 
 use cap_std::fs::Dir;
 
@@ -49,5 +52,34 @@ pub(super) fn make_link(
         directory.symlink_dir(target, name)
     } else {
         directory.symlink_file(target, name)
+    }
+}
+
+/// A stream that is held in memory on its way.
+pub(super) const MAX_STREAM_BYTES: u64 = 16 << 20;
+
+/// Writes a named stream.
+pub(super) fn write_stream(
+    directory: &Dir,
+    name: &OsStr,
+    stream: &str,
+    content: &[u8],
+) -> io::Result<()> {
+    if plain_name(stream).is_none() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut whole = name.to_owned();
+    whole.push(":");
+    whole.push(stream);
+    let mut options = cap_std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    directory.open_with(whole, &options)?.write_all(content)
+}
+
+/// The times with that of creation.
+pub(super) fn with_created(times: FileTimes, created: Option<SystemTime>) -> FileTimes {
+    match created {
+        Some(created) => times.set_created(created),
+        None => times,
     }
 }

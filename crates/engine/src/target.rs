@@ -1,0 +1,86 @@
+//! A file that a result is written to: whole under its name, or not at all.
+//!
+//! It is made under a temporary name beside it, `.{name}.cvol-*.tmp`, which only a killed process
+//! leaves behind.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use blockio::{FileStorage, replace_file};
+
+use crate::error::{Error, Result};
+use crate::image::ImageReference;
+
+/// Refuses a target that exists (unless it is to be replaced), is a folder, or is the source.
+pub(crate) fn check_target(path: &Path, replace: bool, source: &ImageReference) -> Result<()> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::host("look at", path)(error)),
+    };
+    if !replace {
+        return Err(Error::TargetExists {
+            path: path.to_owned(),
+        });
+    }
+    if !metadata.is_file() {
+        return Err(Error::InvalidRequest {
+            message: format!("{} is no file that could be replaced", path.display()),
+        });
+    }
+    if let ImageReference::File(source) = source
+        && let (Ok(source), Ok(target)) = (fs::canonicalize(source), fs::canonicalize(path))
+        && source == target
+    {
+        return Err(Error::InvalidRequest {
+            message: format!("{} is both source and target", path.display()),
+        });
+    }
+    Ok(())
+}
+
+/// A file that is removed on drop unless it took its place.
+pub(crate) struct TemporaryFile {
+    pub(crate) path: PathBuf,
+    armed: bool,
+}
+
+impl TemporaryFile {
+    /// A new file in the folder of `target`.
+    pub(crate) fn create_beside(target: &Path) -> Result<(Self, FileStorage)> {
+        let Some(name) = target.file_name() else {
+            return Err(Error::InvalidRequest {
+                message: format!("{} names no file", target.display()),
+            });
+        };
+        let nanoseconds = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.subsec_nanos());
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".cvol-{}-{nanoseconds}.tmp", std::process::id()));
+        let path = target.with_file_name(temporary);
+        let storage = FileStorage::create_new(&path)
+            .map_err(Error::image("create", target.display().to_string()))?;
+        Ok((Self { path, armed: true }, storage))
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn take_place_of(mut self, target: &Path) -> Result<()> {
+        let name = target.display().to_string();
+        replace_file(&self.path, target).map_err(Error::image("write", name))?;
+        self.armed = false;
+        Ok(())
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        if self.armed {
+            // Absent where it was never made; else nothing more can be done than to leave it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
