@@ -1,5 +1,6 @@
 //! How a name is stored: mapping, collisions, device names.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::{CasePolicy, NameError, NameNote, NamePolicy, NameProblem};
@@ -87,9 +88,8 @@ impl SiblingNames {
     ) -> Result<AdmittedName, NameError> {
         let (mapped, mut problem) = mapped(name.units());
         let mut stored = mapped;
-        let mut key = upcased(&stored, rules);
         let mut keeps_case = false;
-        if self.taken.contains_key(&key) {
+        if let Some(key) = self.take(upcased(&stored, rules)) {
             keeps_case = self.keeps_case(&stored, &key, rules);
             if rules.case == CasePolicy::Refuse {
                 return Err(NameError::new(path(), NameProblem::Collision));
@@ -103,7 +103,9 @@ impl SiblingNames {
             } else {
                 problem = problem.or(Some(NameProblem::Collision));
                 if rules.policy == NamePolicy::Map {
-                    (stored, key) = self.free_variant(&stored, &key, rules);
+                    let free;
+                    (stored, free) = self.free_variant(&stored, &key, rules);
+                    self.taken.insert(free, FIRST_NUMBER);
                 }
             }
         }
@@ -118,9 +120,6 @@ impl SiblingNames {
         if rules.case == CasePolicy::KeepBoth {
             self.exact.insert(stored.as_slice().into());
         }
-        if !keeps_case {
-            self.taken.insert(key, FIRST_NUMBER);
-        }
         let stored = NodeName::new(stored).map_err(|e| NameError::new(path(), e.reason()))?;
         if let Some(reason) = problem {
             notes.push(NameNote {
@@ -133,6 +132,17 @@ impl SiblingNames {
             name: stored,
             differs_in_case_only: keeps_case,
         })
+    }
+
+    /// Takes an upper-case form, or gives it back where it is taken already.
+    fn take(&mut self, key: Box<[u16]>) -> Option<Box<[u16]>> {
+        match self.taken.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(FIRST_NUMBER);
+                None
+            }
+            Entry::Occupied(place) => Some(place.key().clone()),
+        }
     }
 
     /// Whether a name whose upper-case form is taken may stay as it is.

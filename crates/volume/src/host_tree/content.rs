@@ -49,14 +49,21 @@ pub(super) fn open(
     notes: Notes,
 ) -> Result<FileContent, TreeError> {
     let unreadable = |error| TreeError::unreadable(found.path.clone(), error);
+    // What the walk saw is what must still be there when the last byte was read.
+    let look = Look {
+        size: found.metadata.len(),
+        modified: found.metadata.modified().map_err(unreadable)?.into_std(),
+    };
+    let size = ByteCount(look.size);
+    if look.size == 0 {
+        // All of it is known.
+        return Ok(FileContent::dense(size, Box::new(io::empty())));
+    }
     let file = open_file(found).map_err(unreadable)?;
-    let look = look_at(&file).map_err(unreadable)?;
-    // What the walk saw and what was opened must be one and the same.
-    let seen = found.metadata.modified().map_err(unreadable)?.into_std();
-    if look.size != found.metadata.len() || look.modified != seen {
+    if look.size > READ_AHEAD_BYTES && look_at(&file).map_err(unreadable)? != look {
+        // Known before any of it is delivered: it can still be left out.
         return Err(changed(&found.path));
     }
-    let size = ByteCount(look.size);
     let (file, islands) = if platform::may_have_holes(&found.metadata) {
         islands(file, look.size).map_err(|error| unreadable(io::Error::other(error)))?
     } else {
