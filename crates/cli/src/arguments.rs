@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, cat, check, completions, convert, cp, create, export, fsck, info, inspect, ls, man, prune,
-    rm, tree,
+    acl, cat, check, completions, convert, cp, create, diff_create, export, fsck, info, inspect,
+    ls, man, prune, rm, tree,
 };
 use crate::exit;
 
@@ -64,6 +64,18 @@ pub(crate) struct Global {
     )]
     pub(crate) root: Option<PathBuf>,
 
+    /// A file that may be the parent of a differencing image, wherever it lies; may be repeated
+    ///
+    /// Without it, parents are taken from the folder of the image and those below it alone: what an
+    /// image calls its parent is the word of whoever made it.
+    #[arg(
+        long = "parent",
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) parents: Vec<PathBuf>,
+
     /// Print JSON; errors are JSON too, on standard error
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
@@ -105,6 +117,7 @@ pub(crate) enum Verb {
     Fsck(fsck::Arguments),
     Info(info::Arguments),
     Convert(convert::Arguments),
+    DiffCreate(diff_create::Arguments),
     Completions(completions::Arguments),
     #[command(hide = true)]
     Man(man::Arguments),

@@ -122,7 +122,7 @@ pub(crate) fn tell(form: Form, kind: ErrorKind, message: &str, hint: Option<&str
 }
 
 /// An error and its causes in one line; a cause that the text above it tells already is left out.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     // A chain of causes is as deep as the layers of the program; the bound is for safety alone.
@@ -145,6 +145,12 @@ fn hint_for(error: &engine::Error) -> Option<String> {
         (ErrorKind::NotFound, Subject::Volume) => "`cvol ls` lists the volumes",
         (ErrorKind::NotFound, Subject::PathInVolume) => {
             "`cvol tree NAME` shows what is in the volume"
+        }
+        (ErrorKind::Damaged, Subject::Parent) => {
+            "give the parent that it was made on with `--parent FILE`; `cvol info` shows which it was"
+        }
+        (_, Subject::Parent) => {
+            "give the file with `--parent FILE`, or put it where the image says: `cvol info` shows where"
         }
         (ErrorKind::NotFound, Subject::Image) => {
             "give the path of an image file, or `--volume` to name a volume of the store"

@@ -79,7 +79,7 @@ fn context(global: &Global, form: Form) -> Result<Context, Failure> {
         None => Config::from_system()?,
     };
     Ok(Context {
-        engine: Engine::new(config),
+        engine: Engine::new(config.with_parents(global.parents.clone())),
         output: Output::new(form, global.verbose),
         show_progress: !global.no_progress && form == Form::Text,
     })

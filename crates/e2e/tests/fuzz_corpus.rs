@@ -12,6 +12,7 @@ type Body = fn(&[u8]);
 const TARGETS: &[(&str, Body)] = &[
     ("vhdx_open", vdisk::vhdx::fuzz_open),
     ("vhdx_changes", vdisk::vhdx::fuzz_open_fixed),
+    ("vhdx_child", vdisk::vhdx::fuzz_child),
     ("vhd_open", vdisk::vhd::fuzz_open),
     ("gpt", mkfs::gpt::fuzz_gpt),
     ("ntfs_fsck", mkfs::ntfs::fsck::fuzz_ntfs),
@@ -48,6 +49,11 @@ fn no_committed_input_brings_vhdx_open_down() {
 #[test]
 fn no_committed_input_brings_vhdx_changes_down() {
     replay("vhdx_changes");
+}
+
+#[test]
+fn no_committed_input_brings_vhdx_child_down() {
+    replay("vhdx_child");
 }
 
 #[test]

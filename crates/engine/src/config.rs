@@ -11,12 +11,16 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     root: PathBuf,
+    parents: Vec<PathBuf>,
 }
 
 impl Config {
     /// A configuration whose store lives in the folder `root`.
     pub fn with_root(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            parents: Vec::new(),
+        }
     }
 
     /// A configuration whose store lives in the data folder of this system and user.
@@ -30,6 +34,18 @@ impl Config {
         system::data_folder()
             .map(Self::with_root)
             .ok_or(Error::NoDataFolder)
+    }
+
+    /// The same, with files that may be parents of differencing images wherever they lie.
+    #[must_use]
+    pub fn with_parents(mut self, parents: Vec<PathBuf>) -> Self {
+        self.parents = parents;
+        self
+    }
+
+    /// Files that may be parents of differencing images, besides those beside the image.
+    pub fn parents(&self) -> &[PathBuf] {
+        &self.parents
     }
 
     /// The folder of the store.

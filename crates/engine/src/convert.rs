@@ -56,7 +56,7 @@ impl Engine {
     /// Converts an image. The source is not changed; the target appears whole or not at all.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyExists`, `InUse`, `Damaged`, `Unsupported` (a differencing source),
+    /// `NotFound`, `AlreadyExists`, `InUse`, `Damaged`, `Unsupported`,
     /// `InvalidArgument` (options that do not fit the format), `NoSpace`, `Interrupted`, `Io`.
     pub fn convert_image(
         &self,
@@ -127,7 +127,7 @@ fn create_options(
     Ok(options)
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())

@@ -49,6 +49,8 @@ pub enum Subject {
     Database,
     /// An image file.
     Image,
+    /// The parent of a differencing image.
+    Parent,
     /// A path in a volume or image.
     PathInVolume,
     /// A file or folder of the host.
@@ -147,6 +149,7 @@ impl Error {
             Self::Volume(_) | Self::InvalidRequest { .. } | Self::Unsupported { .. } => {
                 Subject::Volume
             }
+            Self::Image { source, .. } if is_of_parent(source) => Subject::Parent,
             Self::Image { .. } => Subject::Image,
             Self::Browse {
                 source: BrowseError::Host { .. },
@@ -207,9 +210,25 @@ fn of_volume(kind: VolumeErrorKind) -> ErrorKind {
     }
 }
 
+fn is_of_parent(error: &ImageError) -> bool {
+    matches!(
+        error.kind(),
+        ImageErrorKind::ParentMissing
+            | ImageErrorKind::ParentDenied
+            | ImageErrorKind::ParentMismatch
+            | ImageErrorKind::ParentLoop
+            | ImageErrorKind::Differencing
+    )
+}
+
 fn of_image(error: &ImageError) -> ErrorKind {
     match error.kind() {
-        ImageErrorKind::NotAnImage | ImageErrorKind::Damaged => ErrorKind::Damaged,
+        ImageErrorKind::NotAnImage
+        | ImageErrorKind::Damaged
+        | ImageErrorKind::ParentMismatch
+        | ImageErrorKind::ParentLoop => ErrorKind::Damaged,
+        ImageErrorKind::ParentMissing => ErrorKind::NotFound,
+        ImageErrorKind::ParentDenied => ErrorKind::InvalidArgument,
         ImageErrorKind::Unsupported | ImageErrorKind::Differencing => ErrorKind::Unsupported,
         ImageErrorKind::InUse => ErrorKind::InUse,
         ImageErrorKind::NoSpace => ErrorKind::NoSpace,

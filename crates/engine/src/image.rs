@@ -7,10 +7,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use blockio::{FileAccess, FileStorage, Storage};
-use vdisk::{Access, CheckReport, ImageDisk, ImageFormat, ImageInfo};
+use vdisk::{
+    Access, CheckReport, DenyAll, ImageDisk, ImageError, ImageFormat, ImageInfo, LinkedImage,
+    ParentGate,
+};
 
 use crate::Engine;
 use crate::error::{Error, Result};
+use crate::parents::PathGate;
 
 /// An image, as callers name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +26,27 @@ pub enum ImageReference {
 }
 
 /// What is known of an image without reading its disk.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ImageDescription {
     /// The image as the caller named it.
     pub name: String,
     /// What its format says.
     pub info: ImageInfo,
+    /// The images below a differencing one, the nearest first, as far as they could be found.
+    pub chain: Vec<ChainLink>,
+    /// Why the chain ends before its base, where it does.
+    pub chain_error: Option<Error>,
+}
+
+/// An image below a differencing one.
+#[derive(Debug)]
+pub struct ChainLink {
+    /// Its file.
+    pub name: String,
+    /// What its format says.
+    pub info: ImageInfo,
+    /// Why it is not what its child was made on, where it is not.
+    pub mismatch: Option<String>,
 }
 
 /// What a check of an image found.
@@ -37,6 +56,16 @@ pub struct CheckedImage {
     pub name: String,
     /// The findings.
     pub report: CheckReport,
+    /// The images below a differencing one, the nearest first, and what was found in each.
+    pub parents: Vec<(String, CheckReport)>,
+}
+
+impl CheckedImage {
+    /// Whether neither the image nor one below it breaks a rule.
+    pub fn is_sound(&self) -> bool {
+        let mut parents = self.parents.iter();
+        self.report.is_sound() && parents.all(|(_, report)| report.is_sound())
+    }
 }
 
 impl fmt::Display for ImageReference {
@@ -62,10 +91,47 @@ impl Engine {
         let storage = self.open_storage(image)?;
         let format = self.format_of(image, format)?;
         let info = vdisk::info(&*storage, format).map_err(Error::image("read", &name))?;
-        Ok(ImageDescription { name, info })
+        let mut chain = Vec::new();
+        let walked = self.walk(image, &*storage, info.format, &mut |linked| {
+            chain.push(ChainLink {
+                info: vdisk::info(&*linked.storage, Some(info.format))?,
+                name: linked.name,
+                mismatch: linked.mismatch.map(|error| error.to_string()),
+            });
+            Ok(())
+        });
+        let chain_error = walked.err().map(Error::image("open the chain of", &name));
+        Ok(ImageDescription {
+            name,
+            info,
+            chain,
+            chain_error,
+        })
     }
 
-    /// Checks the structure of an image without changing a byte; damage is a finding, not an error.
+    /// Shows the parents of an image, which may be on the host or in the store.
+    fn walk(
+        &self,
+        image: &ImageReference,
+        storage: &dyn Storage,
+        format: ImageFormat,
+        visit: &mut dyn FnMut(LinkedImage) -> std::result::Result<(), ImageError>,
+    ) -> std::result::Result<(), ImageError> {
+        let gate = self.gate(image)?;
+        vdisk::walk_chain(storage, format, &*gate, visit)
+    }
+
+    /// The gate to the parents of an image: of a file, those that lie in its folder or were given.
+    fn gate(&self, image: &ImageReference) -> std::result::Result<Box<dyn ParentGate>, ImageError> {
+        match image {
+            ImageReference::File(path) => {
+                Ok(Box::new(PathGate::new(path, self.config().parents())?))
+            }
+            ImageReference::Volume(_) => Ok(Box::new(DenyAll)),
+        }
+    }
+
+    /// Checks the structure of an image, and of all below it, without changing a byte; damage is a finding, not an error.
     ///
     /// # Errors
     /// `NotFound`, `InUse`, `Damaged` where the file is no image of the format, `Io`.
@@ -77,8 +143,33 @@ impl Engine {
         let name = image.to_string();
         let storage = self.open_storage(image)?;
         let format = self.format_of(image, format)?;
-        let report = vdisk::check(&*storage, format).map_err(Error::image("check", &name))?;
-        Ok(CheckedImage { name, report })
+        let mut report = vdisk::check(&*storage, format).map_err(Error::image("check", &name))?;
+        let mut parents = Vec::new();
+        if report.is_sound() {
+            let format = report.format;
+            let walked = self.walk(image, &*storage, format, &mut |linked| {
+                let mut below = vdisk::check(&*linked.storage, Some(format))?;
+                if let Some(mismatch) = linked.mismatch {
+                    below.absorb(mismatch)?;
+                }
+                parents.push((linked.name, below));
+                Ok(())
+            });
+            match walked {
+                Ok(()) => {}
+                Err(
+                    error @ (ImageError::ParentDenied { .. } | ImageError::Differencing { .. }),
+                ) => report.note("parent", None, format!("not checked: {error}")),
+                Err(error) => report
+                    .absorb(error)
+                    .map_err(Error::image("check the chain of", &name))?,
+            }
+        }
+        Ok(CheckedImage {
+            name,
+            report,
+            parents,
+        })
     }
 
     /// Opens the disk in an image for reading.
@@ -89,7 +180,8 @@ impl Engine {
     ) -> Result<Box<dyn ImageDisk>> {
         let storage = self.open_storage(image)?;
         let format = self.format_of(image, format)?;
-        vdisk::open(storage, format, Access::ReadOnly)
+        self.gate(image)
+            .and_then(|gate| vdisk::open_chain(storage, format, Access::ReadOnly, &*gate))
             .map_err(Error::image("open", image.to_string()))
     }
 

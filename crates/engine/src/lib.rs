@@ -10,6 +10,7 @@
 //!     |-- export.rs               export: such a disk as a tar archive
 //!     |-- image.rs, convert.rs    info, check, convert: image files and the images of volumes
 //!     |-- fsck.rs                 fsck: the file systems in them
+//!     |-- child.rs, parents.rs    differencing images, and which files may be their parents
 //!     |
 //!   volume    vdisk    blockio
 //! ```
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod child;
 mod config;
 mod convert;
 mod copy_out;
@@ -28,6 +30,7 @@ mod error;
 mod export;
 mod fsck;
 mod image;
+mod parents;
 mod place;
 mod progress;
 mod seed;
@@ -38,13 +41,14 @@ mod wiring;
 
 pub use access::Access;
 pub use blockio::{ByteCount, ByteOffset, SectorSize};
+pub use child::CreateChild;
 pub use config::Config;
 pub use convert::{ConvertImage, ConvertedImage};
 pub use copy_out::{CopiedOut, CopyOut};
 pub use error::{Error, ErrorKind, Result, Subject};
 pub use export::{ExportTarget, ExportVolume, ExportedVolume};
 pub use fsck::{CheckedVolume, CheckedVolumes};
-pub use image::{CheckedImage, ImageDescription, ImageReference};
+pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
 pub use place::{Entry, EntryDetails, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
 pub use timestamp::Timestamp;

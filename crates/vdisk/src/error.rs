@@ -19,6 +19,14 @@ pub enum ImageErrorKind {
     Unsupported,
     /// A differencing image: reading it needs its parent.
     Differencing,
+    /// The parent of a differencing image is not where the image says.
+    ParentMissing,
+    /// The parent of a differencing image is one that may not be opened.
+    ParentDenied,
+    /// The parent of a differencing image is not the one that it was made on, or was changed since.
+    ParentMismatch,
+    /// The parents of a differencing image lead in a circle, or have no end.
+    ParentLoop,
     /// The image was opened for reading only.
     ReadOnly,
     /// Somebody else holds the file open.
@@ -66,10 +74,43 @@ pub enum ImageError {
         feature: String,
     },
     /// The data of a differencing image cannot be read without its parent.
-    #[error("differencing image: its parent {parent:?} is needed; not supported yet")]
+    #[error(
+        "differencing image: its parent {parent:?} is needed, and no parent may be opened here"
+    )]
     Differencing {
         /// The parent as the image names it: advice of an untrusted file, shown escaped.
         parent: String,
+    },
+    /// The parent of a differencing image is not where the image says.
+    #[error("parent {parent:?} of a differencing image is not there (looked at {})", tried.join(", "))]
+    ParentMissing {
+        /// The parent as the image names it.
+        parent: String,
+        /// Where it was looked for.
+        tried: Vec<String>,
+    },
+    /// The parent of a differencing image is one that may not be opened.
+    #[error("parent {parent:?} of a differencing image may not be opened: {reason}")]
+    ParentDenied {
+        /// The parent as the image names it.
+        parent: String,
+        /// What forbids it.
+        reason: &'static str,
+    },
+    /// The parent of a differencing image is not the one that it was made on.
+    #[error(transparent)]
+    ParentMismatch(Box<ParentMismatch>),
+    /// The parents of a differencing image lead in a circle.
+    #[error("parents lead in a circle: {parent:?} is among its own parents")]
+    ParentLoop {
+        /// The image that was met twice.
+        parent: String,
+    },
+    /// A differencing image has more parents than any honest one.
+    #[error("differencing image has more than {limit} parents")]
+    ChainTooDeep {
+        /// The largest number there may be.
+        limit: usize,
     },
     /// The image was opened for reading only.
     #[error("image is open for reading only")]
@@ -99,6 +140,23 @@ pub enum ImageError {
     /// Reading, writing or flushing failed below the format.
     #[error(transparent)]
     Io(#[from] IoError),
+}
+
+/// How a parent differs from the one that its child was made on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "parent {parent:?} is not what its child was made on, or was changed since: its {what} is {found}, \
+     expected {expected}"
+)]
+pub struct ParentMismatch {
+    /// The parent that was found.
+    pub parent: String,
+    /// What differs.
+    pub what: &'static str,
+    /// What the child remembers or needs.
+    pub expected: String,
+    /// What the parent has.
+    pub found: String,
 }
 
 fn display_offset(offset: Option<ByteOffset>) -> String {
@@ -146,6 +204,10 @@ impl ImageError {
             Self::Damaged { .. } => ImageErrorKind::Damaged,
             Self::Unsupported { .. } => ImageErrorKind::Unsupported,
             Self::Differencing { .. } => ImageErrorKind::Differencing,
+            Self::ParentMissing { .. } => ImageErrorKind::ParentMissing,
+            Self::ParentDenied { .. } => ImageErrorKind::ParentDenied,
+            Self::ParentMismatch(_) => ImageErrorKind::ParentMismatch,
+            Self::ParentLoop { .. } | Self::ChainTooDeep { .. } => ImageErrorKind::ParentLoop,
             Self::ReadOnly => ImageErrorKind::ReadOnly,
             Self::TooLarge { .. } => ImageErrorKind::TooLarge,
             Self::InvalidOption { .. } => ImageErrorKind::InvalidOption,
@@ -167,12 +229,18 @@ impl ImageError {
     pub fn into_io(self, operation: Operation, offset: ByteOffset, length: ByteCount) -> IoError {
         let kind = match self {
             Self::Io(error) => return error,
-            Self::NotAnImage { .. } | Self::Damaged { .. } => IoErrorKind::Damaged,
+            Self::NotAnImage { .. }
+            | Self::Damaged { .. }
+            | Self::ParentMismatch(_)
+            | Self::ParentLoop { .. }
+            | Self::ChainTooDeep { .. } => IoErrorKind::Damaged,
             Self::ReadOnly => IoErrorKind::ReadOnly,
             Self::Poisoned => IoErrorKind::Poisoned,
             Self::TooLarge { .. } => IoErrorKind::NoSpace,
             Self::Unsupported { .. }
             | Self::Differencing { .. }
+            | Self::ParentMissing { .. }
+            | Self::ParentDenied { .. }
             | Self::InvalidOption { .. }
             | Self::Cancelled => IoErrorKind::Unsupported,
         };

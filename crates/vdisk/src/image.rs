@@ -9,6 +9,7 @@ use std::str::FromStr;
 use blockio::{ByteCount, Disk, SectorSize, Storage};
 
 use crate::error::ImageError;
+use crate::gate::{DenyAll, ParentGate};
 use crate::ids::IdSource;
 use crate::info::ImageInfo;
 use crate::probe::probe;
@@ -109,7 +110,7 @@ pub fn create(
     }
 }
 
-/// Opens an image; `None` as the format finds out which it is.
+/// Opens an image that stands alone; `None` as the format finds out which it is.
 ///
 /// # Errors
 /// `NotAnImage`, `Damaged`, `Unsupported`, `Differencing`, `ReadOnly` where a read-only storage is
@@ -119,9 +120,23 @@ pub fn open(
     format: Option<ImageFormat>,
     access: Access,
 ) -> Result<Box<dyn ImageDisk>, ImageError> {
+    open_chain(storage, format, access, &DenyAll)
+}
+
+/// Opens an image with all its parents, which `gate` finds and opens. The parents are read and
+/// never written; whoever changes one while this disk is open makes its bytes wrong.
+///
+/// # Errors
+/// As for [`open`]; for the parents `ParentMissing`, `ParentDenied`, `ParentMismatch`, `ParentLoop`.
+pub fn open_chain(
+    storage: Box<dyn Storage>,
+    format: Option<ImageFormat>,
+    access: Access,
+    gate: &dyn ParentGate,
+) -> Result<Box<dyn ImageDisk>, ImageError> {
     match format_of(&*storage, format)? {
-        ImageFormat::Vhdx => vhdx::open(storage, access),
-        ImageFormat::Vhd => vhd::open(storage, access),
+        ImageFormat::Vhdx => vhdx::open(storage, access, gate),
+        ImageFormat::Vhd => vhd::open(storage, access, gate),
         ImageFormat::Raw => raw::open(storage, access),
     }
 }

@@ -6,8 +6,10 @@
 //!      probe ------+------------------+
 //!                  |                  |
 //!     vhdx/  BAT, log, regions   vhd/  footer, BAT      raw.rs     ImageDisk: a Disk with info
-//!                  |                  |                   |                   and close
-//!                  +------------------+-------------------+
+//!            |         |              |         |         |                   and close
+//!            |       chain/  parents of differencing      |
+//!            |               images, resolved once        |
+//!            +------------------------+-------------------+
 //!                                     |
 //!                              blockio::Storage
 //! ```
@@ -18,7 +20,10 @@
 
 #![forbid(unsafe_code)]
 
+mod bitmap_pages;
 mod bounds;
+mod chain;
+mod child;
 mod convert;
 mod error;
 mod flat;
@@ -29,16 +34,19 @@ mod info;
 mod probe;
 mod raw;
 mod report;
+mod sectors;
 pub mod vhd;
 pub mod vhdx;
 
+pub use chain::{LinkedImage, MAX_DEPTH, walk_chain};
+pub use child::{ChildOptions, ParentNames, create_child};
 pub use convert::{ConvertSummary, Progress, convert, convert_in_order};
-pub use error::{ImageError, ImageErrorKind};
-pub use gate::{DenyAll, ParentGate};
+pub use error::{ImageError, ImageErrorKind, ParentMismatch};
+pub use gate::{DenyAll, FileIdentity, OpenedParent, ParentGate};
 pub use ids::IdSource;
 pub use image::{
     Access, CreateOptions, ImageDisk, ImageFormat, Provisioning, UnknownName, check, create, info,
-    open,
+    open, open_chain,
 };
 pub use info::{ImageInfo, ImageKind, ParentInfo, ParentPath};
 pub use probe::probe;

@@ -131,7 +131,7 @@ impl CheckReport {
     /// host's failure, which says nothing about the image.
     ///
     /// # Errors
-    /// The error itself, where it is neither damage nor a missing feature.
+    /// The error itself, where it is neither damage, nor a missing feature, nor a wrong parent.
     pub fn absorb(&mut self, error: ImageError) -> Result<(), ImageError> {
         match error {
             ImageError::Damaged {
@@ -144,6 +144,13 @@ impl CheckReport {
             }
             ImageError::Unsupported { feature } => {
                 self.note("unsupported", None, feature);
+                Ok(())
+            }
+            error @ (ImageError::ParentMismatch(_)
+            | ImageError::ParentMissing { .. }
+            | ImageError::ParentLoop { .. }
+            | ImageError::ChainTooDeep { .. }) => {
+                self.error("parent", None, error.to_string());
                 Ok(())
             }
             other => Err(other),

@@ -23,7 +23,7 @@ found. An input that brings a target down is left in fuzz/artifacts.
   --input FILE   run the target once, on this input
   --keep         afterwards add small inputs that reach new code to the committed corpus
 
-Targets: vhdx_open, vhdx_changes, vhd_open, gpt, option_string, names, sddl, tar_import.
+Targets: vhdx_open, vhdx_changes, vhdx_child, vhd_open, gpt, option_string, names, sddl, tar_import.
 ";
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
@@ -48,13 +48,17 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     Target {
         name: "vhdx_open",
         longest: 4096,
     },
     Target {
         name: "vhdx_changes",
+        longest: 1024,
+    },
+    Target {
+        name: "vhdx_child",
         longest: 1024,
     },
     Target {

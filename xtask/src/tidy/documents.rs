@@ -96,7 +96,7 @@ fn check_verbs(file: &TextFile, files: &[TextFile], findings: &mut Findings) {
         .map(|line| line.trim().trim_start_matches("$ "));
     for line in lines.filter(|line| line.starts_with("cvol ")) {
         for verb in words_after(line, "cvol ").into_iter().take(1) {
-            let home = format!("crates/cli/src/command/{verb}.rs");
+            let home = format!("crates/cli/src/command/{}.rs", verb.replace('-', "_"));
             if verb != "help" && !files.iter().any(|file| file.name() == home) {
                 findings.error("README.md", format!("there is no cvol {verb}"));
             }

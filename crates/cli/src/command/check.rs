@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use engine::{CheckedImage, Finding, ImageFormat, Severity};
+use engine::{CheckReport, CheckedImage, Finding, ImageFormat, Severity};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result, values};
@@ -14,7 +14,7 @@ use crate::reference::ImageOrVolume;
 #[command(after_help = "\
 Not a byte of the image is changed. The exit code is 1 if a rule of the format is broken. Leaked
 space (bytes in the file that nothing uses, as a crash may leave them) and notes are listed, but
-are no problems.
+are no problems. The parents of a differencing image are checked with it.
 
 The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img,
 or names a file that exists here; else it is a volume. --image and --volume decide otherwise.
@@ -48,6 +48,8 @@ struct Document<'a> {
     allocated_blocks: u64,
     omitted_findings: u64,
     findings: Vec<FindingDocument<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parents: Vec<Document<'a>>,
 }
 
 #[derive(Serialize)]
@@ -65,9 +67,15 @@ impl Arguments {
         match context.output.form() {
             Form::Json => context.output.print_json(&document(&checked))?,
             Form::Quiet => {}
-            Form::Text => context.output.print(&text(&checked))?,
+            Form::Text => {
+                let mut lines = text(&checked.name, &checked.report);
+                for (name, report) in &checked.parents {
+                    lines.push_str(&text(name, report));
+                }
+                context.output.print(&lines)?;
+            }
         }
-        Ok(if checked.report.is_sound() {
+        Ok(if checked.is_sound() {
             Outcome::Done
         } else {
             Outcome::ProblemsFound
@@ -84,7 +92,16 @@ fn severity_name(severity: Severity) -> &'static str {
 }
 
 fn document(checked: &CheckedImage) -> Document<'_> {
-    let report = &checked.report;
+    let parents = checked.parents.iter();
+    Document {
+        parents: parents
+            .map(|(name, report)| of_image(name, report))
+            .collect(),
+        ..of_image(&checked.name, &checked.report)
+    }
+}
+
+fn of_image<'a>(name: &'a str, report: &'a CheckReport) -> Document<'a> {
     let findings = report.findings().iter().map(|finding| FindingDocument {
         severity: severity_name(finding.severity),
         rule: finding.rule,
@@ -92,7 +109,7 @@ fn document(checked: &CheckedImage) -> Document<'_> {
         message: &finding.message,
     });
     Document {
-        image: &checked.name,
+        image: name,
         format: report.format.to_string(),
         sound: report.is_sound(),
         errors: report.error_count(),
@@ -102,11 +119,11 @@ fn document(checked: &CheckedImage) -> Document<'_> {
         allocated_blocks: report.allocated_blocks,
         omitted_findings: report.omitted(),
         findings: findings.collect(),
+        parents: Vec::new(),
     }
 }
 
-fn text(checked: &CheckedImage) -> String {
-    let report = &checked.report;
+fn text(name: &str, report: &CheckReport) -> String {
     let mut text: String = report.findings().iter().map(line).collect();
     if report.omitted() > 0 {
         text.push_str(&format!("... and {} more\n", report.omitted()));
@@ -122,7 +139,7 @@ fn text(checked: &CheckedImage) -> String {
     if report.dirty_log {
         verdict.push_str(", log to be replayed");
     }
-    let name = terminal::escape(&checked.name);
+    let name = terminal::escape(name);
     text.push_str(&format!("{name}: {} image, {verdict}\n", report.format));
     text
 }

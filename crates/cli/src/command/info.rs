@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 
-use engine::{ImageDescription, ImageFormat, ImageInfo, ImageKind};
+use engine::{ChainLink, ImageDescription, ImageFormat, ImageInfo, ImageKind};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result, values};
+use crate::failure;
 use crate::output::{Form, quantity, table};
 use crate::reference::ImageOrVolume;
 
@@ -48,6 +49,20 @@ struct Document {
     creator: Option<String>,
     ids: std::collections::BTreeMap<&'static str, String>,
     parent: Option<ParentDocument>,
+    chain: Vec<LinkDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain_error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LinkDocument {
+    image: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    virtual_size: u64,
+    allocated: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mismatch: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -103,7 +118,24 @@ fn document(description: &ImageDescription) -> Document {
         creator: Some(info.creator.clone()).filter(|creator| !creator.is_empty()),
         ids: info.ids.iter().cloned().collect(),
         parent: parent_document(info),
+        chain: description.chain.iter().map(link_document).collect(),
+        chain_error: chain_error(description),
     }
+}
+
+fn link_document(link: &ChainLink) -> LinkDocument {
+    LinkDocument {
+        image: link.name.clone(),
+        kind: kind_name(link.info.kind),
+        virtual_size: link.info.virtual_size.get(),
+        allocated: link.info.allocated.get(),
+        mismatch: link.mismatch.clone(),
+    }
+}
+
+fn chain_error(description: &ImageDescription) -> Option<String> {
+    let error = description.chain_error.as_ref()?;
+    Some(failure::chain(error))
 }
 
 fn parent_document(info: &ImageInfo) -> Option<ParentDocument> {
@@ -162,6 +194,16 @@ fn facts(description: &ImageDescription) -> Vec<(&str, String)> {
         for path in &parent.paths {
             facts.push(("parent", format!("{} ({})", path.path, path.kind)));
         }
+    }
+    for link in &description.chain {
+        let mut line = format!("{}, {}", link.name, kind_name(link.info.kind));
+        if let Some(mismatch) = &link.mismatch {
+            line.push_str(&format!(": {mismatch}"));
+        }
+        facts.push(("stands on", line));
+    }
+    if let Some(error) = chain_error(description) {
+        facts.push(("chain", error));
     }
     facts
 }

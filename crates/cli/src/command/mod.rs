@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod diff_create;
 pub(crate) mod export;
 pub(crate) mod fsck;
 pub(crate) mod info;
@@ -69,6 +70,7 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Fsck(arguments) => arguments.run(context),
         Verb::Info(arguments) => arguments.run(context),
         Verb::Convert(arguments) => arguments.run(context),
+        Verb::DiffCreate(arguments) => arguments.run(context),
         Verb::Completions(arguments) => arguments.run(context),
         Verb::Man(arguments) => arguments.run(context),
     }

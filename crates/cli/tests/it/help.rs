@@ -2,7 +2,7 @@
 
 use crate::{Scratch, names_in};
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "create",
     "ls",
     "inspect",
@@ -15,6 +15,7 @@ const VERBS: [&str; 13] = [
     "check",
     "info",
     "convert",
+    "diff-create",
     "completions",
 ];
 

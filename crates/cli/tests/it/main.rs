@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod browse;
+mod chains;
 mod help;
 mod images;
 mod notices;

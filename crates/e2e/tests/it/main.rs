@@ -12,6 +12,7 @@
 
 mod access;
 mod browse;
+mod chains;
 mod command;
 mod corpus;
 mod fat32;

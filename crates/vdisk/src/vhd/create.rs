@@ -4,7 +4,10 @@
 //!  fixed      data ............................................ | footer
 //!  dynamic    footer copy | header | table | pad | (bitmap, data)... | footer
 //!             0             512      1536
+//!  child      footer copy | header | pad | W2ku | table | pad | W2ru | pad | (bitmap, data)... | footer
+//!             0             512            4096
 //! ```
+//! The names of the parent (absolute, relative) stand where Windows puts them, with as much room.
 //! The data of every block is aligned to 4 KiB, so the bitmap in front of it (and the footer,
 //! where the next bitmap would be) stands 512 bytes before such a boundary.
 
@@ -12,10 +15,14 @@ use blockio::{ByteCount, ByteOffset, SectorSize, Storage, ZeroMode};
 
 use super::footer::NewFooter;
 use super::format::{FOOTER_LEN, HEADER_LEN, MAX_DISK, SECTOR, UNALLOCATED};
-use super::open::open;
-use super::sparse::{Layout, new_header};
+use super::names::{NamePlace, NewNames};
+use super::open::{open, open_child};
+use super::sparse::{Layout, ParentFields, new_header};
 use crate::bounds::checked_range;
+use crate::chain::Chain;
+use crate::child::NewChild;
 use crate::error::ImageError;
+use crate::gate::DenyAll;
 use crate::image::{Access, CreateOptions, ImageDisk, Provisioning};
 use crate::info::ImageKind;
 
@@ -52,10 +59,50 @@ pub(crate) fn create(
         Provisioning::Dynamic => {
             let block_size = options.block_size.map_or(DEFAULT_BLOCK, ByteCount::get);
             let layout = Layout::new(options.size.get(), block_size, FOOTER_LEN + HEADER_LEN);
-            write_dynamic(&*storage, &layout, &footer(ImageKind::Dynamic))?;
+            let header = new_header(&layout, None)?;
+            let footer = footer(ImageKind::Dynamic);
+            write_blockless(&*storage, &layout, &header, &footer, &[])?;
         }
     }
-    open(storage, Access::ReadWrite)
+    open(storage, Access::ReadWrite, &DenyAll)
+}
+
+/// Creates a child of `parents` in the empty `storage` and opens it for reading and writing.
+///
+/// # Errors
+/// `InvalidOption`, `TooLarge`, `NoSpace`, `Io`.
+pub(crate) fn create_child(
+    storage: Box<dyn Storage>,
+    child: &NewChild<'_>,
+    parents: Chain,
+) -> Result<Box<dyn ImageDisk>, ImageError> {
+    let options = child.options;
+    let block_size = options.block_size.map_or(DEFAULT_BLOCK, ByteCount::get);
+    check_options(&CreateOptions {
+        size: child.size,
+        provisioning: Provisioning::Dynamic,
+        block_size: Some(ByteCount(block_size)),
+        logical_sector: child.logical_sector,
+        physical_sector: child.physical_sector,
+        ids: options.ids,
+        unix_time: options.unix_time,
+    })?;
+    let footer = NewFooter {
+        size: child.size,
+        kind: ImageKind::Differencing,
+        unique_id: options.ids.guid("vhd unique id"),
+        unix_time: options.unix_time,
+    }
+    .to_bytes();
+    let names = NewNames::lay_out(&options.names, child.size.get(), block_size)?;
+    let header = ParentFields {
+        unique_id: child.linkage,
+        name: names.header_name(),
+        locators: names.locators(),
+    };
+    let header = new_header(&names.layout, Some(header))?;
+    write_blockless(&*storage, &names.layout, &header, &footer, names.places())?;
+    open_child(storage, parents)
 }
 
 fn check_options(options: &CreateOptions) -> Result<(), ImageError> {
@@ -121,13 +168,16 @@ fn write_fixed(
     Ok(())
 }
 
-fn write_dynamic(
+/// Writes a disk without a block; `names` of a parent go where they say.
+fn write_blockless(
     storage: &dyn Storage,
     layout: &Layout,
+    header: &[u8; 1024],
     footer: &[u8; 512],
+    names: &[NamePlace],
 ) -> Result<(), ImageError> {
     storage.write_at(footer, ByteOffset(0))?;
-    storage.write_at(&new_header(layout)?, ByteOffset(FOOTER_LEN))?;
+    storage.write_at(header, ByteOffset(FOOTER_LEN))?;
     let table = [0xff; 64 * 1024];
     let mut at = layout.table_offset;
     while at < layout.table_end() {
@@ -136,7 +186,12 @@ fn write_dynamic(
         storage.write_at(piece, ByteOffset(at))?;
         at += crate::bounds::buffer_len(piece);
     }
-    let end = layout.place_at_or_after(layout.table_end());
+    let mut end = layout.table_end();
+    for name in names {
+        storage.write_at(&name.bytes, ByteOffset(name.offset))?;
+        end = end.max(name.offset + name.space);
+    }
+    let end = layout.place_at_or_after(end);
     storage.write_at(footer, ByteOffset(end))?;
     // As for a fixed disk.
     storage.sync()?;

@@ -1,10 +1,10 @@
-//! A dynamic disk that is open: reading and writing through the block allocation table.
+//! A dynamic or differencing disk that is open: reading and writing through the block allocation table.
 //!
 //! Blocks that have a place are read and written without any lock: a table entry changes once,
 //! from none to a place, and a block never moves or goes away. Giving a block its place is the
 //! business of [`Space`]. Sector bitmaps are written full and not consulted: in a dynamic disk
 //! a sector of a block that was never written is zero in the file as well (Windows, Virtual PC and
-//! QEMU write them full too; they carry meaning in differencing disks only).
+//! QEMU write them full too; they carry meaning in differencing disks only: see `child`).
 //!
 //! Lock order: 1. `commit`, 2. `space`. No lock is held while data is read or written.
 
@@ -17,21 +17,32 @@ use blockio::{
 };
 
 use super::bat::Bat;
+use super::child::{Bitmaps, Child};
 use super::footer::{self, Found};
+use super::layer::{READER_BITMAPS, WRITER_BITMAPS};
+use super::locator;
 use super::open;
 use super::space::Space;
 use super::sparse::{self, Layout};
+use crate::bitmap_pages::BitmapPages;
 use crate::bounds::{buffer_len, checked_range, checked_status, to_index};
 use crate::convert::is_zero;
 use crate::error::ImageError;
 use crate::image::{Access, ImageDisk};
-use crate::info::{ImageInfo, ImageKind};
+use crate::info::{ImageInfo, ImageKind, ParentInfo};
 
 /// An open dynamic VHD.
 pub(crate) struct DynamicDisk {
     pub(super) storage: Box<dyn Storage>,
     pub(super) layout: Layout,
     pub(super) bat: Bat,
+    /// Whether blocks have a parent behind them.
+    pub(super) is_differencing: bool,
+    /// Sector bitmaps of a differencing disk, by block.
+    pub(super) bitmaps: BitmapPages,
+    /// The parents of a differencing disk that is open for writing; a reader is a layer of a chain
+    /// itself.
+    pub(super) child: Option<Child>,
     read_only: bool,
     size: ByteCount,
     /// Facts that do not change while the disk is open.
@@ -45,18 +56,18 @@ pub(crate) struct DynamicDisk {
 }
 
 /// A part of a request that lies within one block.
-struct Piece {
-    block: u64,
+pub(super) struct Piece {
+    pub(super) block: u64,
     /// Bytes into the block.
-    within: u64,
-    len: usize,
+    pub(super) within: u64,
+    pub(super) len: usize,
 }
 
 impl DynamicDisk {
     /// Opens a dynamic VHD whose footer was found; checks the whole table before a byte is believed.
     ///
     /// # Errors
-    /// `Damaged`, `Unsupported`, `Differencing`, `ReadOnly`, `Io`.
+    /// `Damaged`, `Unsupported`, `ReadOnly`, `Io`.
     pub(super) fn open_found(
         storage: Box<dyn Storage>,
         access: Access,
@@ -66,9 +77,6 @@ impl DynamicDisk {
             return Err(ImageError::ReadOnly);
         }
         let header = sparse::read_header(&*storage, found)?;
-        if found.footer.kind == ImageKind::Differencing {
-            return Err(open::refuse_differencing(&*storage, &header, found)?);
-        }
         let layout = header.layout;
         let bat = Bat::load(&*storage, &layout)?;
         let mut violation = None;
@@ -81,11 +89,21 @@ impl DynamicDisk {
         }
         let start_is_good =
             footer::read(&*storage, 0, super::format::FOOTER_LEN)? == found.footer.bytes;
-        let space = Space::new(&layout, &bat, found, start_is_good);
+        let names_end = match found.footer.kind {
+            ImageKind::Differencing => locator::names_end(&header, found.file_length),
+            ImageKind::Fixed | ImageKind::Dynamic => 0,
+        };
+        let space = Space::new(&layout, &bat, found, start_is_good, names_end);
         Ok(Self {
             info: open::describe(found, Some((&header, &bat)), None),
             size: found.footer.size,
             read_only: access == Access::ReadOnly,
+            is_differencing: found.footer.kind == ImageKind::Differencing,
+            bitmaps: BitmapPages::new(match access {
+                Access::ReadOnly => READER_BITMAPS,
+                Access::ReadWrite => WRITER_BITMAPS,
+            }),
+            child: None,
             storage,
             layout,
             bat,
@@ -95,12 +113,17 @@ impl DynamicDisk {
         })
     }
 
+    /// What the disk says of its parent, for those who ask for facts.
+    pub(super) fn set_parent_info(&mut self, parent: Option<ParentInfo>) {
+        self.info.parent = parent;
+    }
+
     fn space(&self) -> MutexGuard<'_, Space> {
         self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The part of `[at, at + len)` that lies within the block of `at`.
-    fn piece(&self, at: u64, len: usize) -> Piece {
+    pub(super) fn piece(&self, at: u64, len: usize) -> Piece {
         let within = at % self.layout.block_size;
         let left = to_index(self.layout.block_size - within).unwrap_or(usize::MAX);
         Piece {
@@ -111,7 +134,7 @@ impl DynamicDisk {
     }
 
     /// Where the data of a block begins in the file, if it has a place.
-    fn data_offset(&self, block: u64) -> Option<u64> {
+    pub(super) fn data_offset(&self, block: u64) -> Option<u64> {
         let entry = self.bat.get(block)?;
         Some(self.layout.data_offset(entry))
     }
@@ -134,7 +157,7 @@ impl DynamicDisk {
     }
 
     /// Where the data of a block begins; gives it a place first where it has none.
-    fn data_offset_for_write(&self, block: u64) -> Result<u64, IoError> {
+    pub(super) fn data_offset_for_write(&self, block: u64) -> Result<u64, IoError> {
         if let Some(offset) = self.data_offset(block) {
             return Ok(offset);
         }
@@ -144,7 +167,7 @@ impl DynamicDisk {
             return Ok(offset);
         }
         let entry = space
-            .allocate(&*self.storage, &self.layout, block)
+            .allocate(&*self.storage, &self.layout, block, self.is_differencing)
             .inspect_err(|_| self.poison_if(space.is_lost()))?;
         // Still under the lock: a flush that sees the entry also sees that it is not published.
         self.bat.set(block, entry);
@@ -162,6 +185,12 @@ impl DynamicDisk {
         while at < end {
             let within = at % self.layout.block_size;
             let len = (self.layout.block_size - within).min(end - at);
+            if let Some(child) = &self.child {
+                let part = checked_range(Operation::Zero, ByteOffset(at), len, self.size)?;
+                self.zero_child(child, part, mode)?;
+                at += len;
+                continue;
+            }
             // A block without a place is zero already; one with a place keeps it.
             if let Some(data) = self.data_offset(at / self.layout.block_size) {
                 let limit = ByteCount(u64::MAX);
@@ -185,23 +214,34 @@ impl DynamicDisk {
             ));
         }
         let batch = self.space().take_unpublished();
-        let published = self.publish(&batch);
+        let bitmaps = self.take_bitmaps();
+        let published = self.publish(&batch, &bitmaps);
         // Nothing is known of earlier writes after a failure here.
         self.poison_if(published.is_err());
         published
     }
 
-    fn publish(&self, batch: &std::collections::BTreeSet<u64>) -> Result<(), IoError> {
-        // Data, bitmaps and the footer at its new place must be on disk before a table entry leads
-        // to them: a crash must not show the file's earlier bytes in a block.
+    fn publish(
+        &self,
+        batch: &std::collections::BTreeSet<u64>,
+        bitmaps: &Bitmaps,
+    ) -> Result<(), IoError> {
+        // Data, new bitmaps and the footer at its new place must be on disk before a table entry
+        // or a bit leads to them: a crash must not show the file's earlier bytes in a block.
         self.storage.sync()?;
-        if batch.is_empty() {
+        if batch.is_empty() && bitmaps.writes.is_empty() {
             return Ok(());
         }
+        // In no order with the table: without its entry a bitmap is not looked at, and without
+        // these bits a block shows its parent.
+        for (at, bytes) in &bitmaps.writes {
+            self.storage.write_at(bytes, *at)?;
+        }
+        self.bitmaps_written(bitmaps);
         for (at, bytes) in self.space().table_sectors(&self.layout, &self.bat, batch) {
             self.storage.write_at(&bytes, at)?;
         }
-        // The entries themselves: only now is what the caller wrote sure to be found again.
+        // The entries and bits themselves: only now is what the caller wrote sure to be found again.
         self.storage.sync()
     }
 }
@@ -229,11 +269,12 @@ impl Disk for DynamicDisk {
         while !rest.is_empty() {
             let piece = self.piece(at, rest.len());
             let (head, tail) = rest.split_at_mut(piece.len);
-            match self.data_offset(piece.block) {
-                Some(data) => self
+            match (&self.child, self.data_offset(piece.block)) {
+                (Some(child), _) => self.read_child(child, &piece, head)?,
+                (None, Some(data)) => self
                     .storage
                     .read_at(head, ByteOffset(data + piece.within))?,
-                None => head.fill(0),
+                (None, None) => head.fill(0),
             }
             at += buffer_len(head);
             rest = tail;
@@ -247,8 +288,10 @@ impl Disk for DynamicDisk {
         while !rest.is_empty() {
             let piece = self.piece(at, rest.len());
             let (head, tail) = rest.split_at(piece.len);
-            // Zeros need no place: a block without one reads zero.
-            if self.data_offset(piece.block).is_some() || !is_zero(head) {
+            if let Some(child) = &self.child {
+                self.write_child(child, &piece, head)?;
+            } else if self.data_offset(piece.block).is_some() || !is_zero(head) {
+                // Zeros need no place: a block without one reads zero.
                 let data = self.data_offset_for_write(piece.block)?;
                 self.storage
                     .write_at(head, ByteOffset(data + piece.within))?;
@@ -286,6 +329,10 @@ impl Disk for DynamicDisk {
             let range = checked_range(Operation::Status, range.start(), end - start, self.size)?;
             Ok(BlockStatus { range, kind })
         };
+        if let Some(child) = &self.child {
+            let (kind, length) = self.child_status(child, start, limit - start)?;
+            return status(start + length, kind);
+        }
         let Some(data) = self.data_offset(block) else {
             let mut last = block;
             while end_of(last) < limit && self.bat.get(last + 1).is_none() {

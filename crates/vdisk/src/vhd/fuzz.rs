@@ -5,6 +5,7 @@ use blockio::{ByteOffset, Disk, MIB, MemoryStorage};
 
 use super::format::{FOOTER_LEN, HEADER_LEN, checksum};
 use crate::bounds::to_index;
+use crate::gate::DenyAll;
 use crate::image::Access;
 
 /// Requests made of a disk that opened.
@@ -24,11 +25,11 @@ fn exercise(data: Vec<u8>) {
     let storage = MemoryStorage::from_bytes(data.clone());
     let _ = super::info(&storage);
     let _ = super::check(&storage);
-    if let Ok(disk) = super::open(Box::new(storage), Access::ReadOnly) {
+    if let Ok(disk) = super::open(Box::new(storage), Access::ReadOnly, &DenyAll) {
         walk(&*disk);
     }
     let storage = MemoryStorage::from_bytes(data);
-    if let Ok(disk) = super::open(Box::new(storage), Access::ReadWrite) {
+    if let Ok(disk) = super::open(Box::new(storage), Access::ReadWrite, &DenyAll) {
         let block = disk.info().block_size.map_or(0, |size| size.get());
         if block <= MAX_BLOCK && disk.size().get() >= 512 {
             let last = ByteOffset(disk.size().get() - 512);

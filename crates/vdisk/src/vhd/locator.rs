@@ -74,6 +74,26 @@ pub(crate) fn is_sound(locator: &RawLocator, file_length: u64) -> bool {
     locator.platform_code == [0; 4] || bounds(locator, file_length).is_some()
 }
 
+/// First byte after the names of the parent that lie within the file, with the room that is kept for
+/// them (in bytes, as Windows counts it; in sectors, as the specification says, it is too small to
+/// matter).
+pub(crate) fn names_end(header: &Header, file_length: u64) -> u64 {
+    let used = header
+        .locators
+        .iter()
+        .filter(|l| l.platform_code != [0; 4] && bounds(l, file_length).is_some());
+    let end = |l: &RawLocator| {
+        let length = l
+            .platform_data_length
+            .get()
+            .max(l.platform_data_space.get());
+        l.platform_data_offset
+            .get()
+            .saturating_add(u64::from(length))
+    };
+    used.map(end).max().unwrap_or(0).min(file_length)
+}
+
 fn bounds(locator: &RawLocator, file_length: u64) -> Option<(u64, usize)> {
     let len = locator.platform_data_length.get();
     let at = locator.platform_data_offset.get();

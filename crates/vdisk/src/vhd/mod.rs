@@ -1,10 +1,9 @@
-//! VHD images: fixed and dynamic ones are created, read and written; differencing ones are
-//! described and refused.
+//! VHD images: fixed, dynamic and differencing ones.
 //!
 //! ```text
 //!   create   open   check            what callers ask for
 //!        \     |     /
-//!   fixed    dynamic                 an open disk; fixed ones are flat
+//!   fixed    dynamic    layer        an open disk; fixed ones are flat; one in a chain
 //!              |   \
 //!              bat  space            which block is where; where the next one goes, crash-safe
 //!               \   /
@@ -16,6 +15,7 @@
 
 mod bat;
 mod check;
+mod child;
 mod create;
 mod dynamic;
 mod fixed;
@@ -23,12 +23,15 @@ mod footer;
 mod format;
 mod fuzz;
 mod geometry;
+mod layer;
 mod locator;
+mod names;
 mod open;
 mod space;
 mod sparse;
 
 pub(crate) use check::check;
-pub(crate) use create::create;
+pub(crate) use create::{create, create_child};
 pub use fuzz::fuzz_open;
+pub(crate) use layer::{link_facts, open_layer};
 pub(crate) use open::{info, open};

@@ -3,30 +3,57 @@
 use blockio::{ByteCount, SectorSize, Storage};
 
 use super::bat::Bat;
+use super::child::Child;
 use super::dynamic::DynamicDisk;
 use super::fixed;
 use super::footer::{self, Found};
+use super::layer::link_facts;
 use super::locator;
 use super::sparse::{self, Header};
+use crate::chain::{Chain, ChainDisk, open_parents};
 use crate::error::ImageError;
+use crate::gate::ParentGate;
 use crate::image::{Access, ImageDisk, ImageFormat};
 use crate::info::{ImageInfo, ImageKind, ParentInfo};
 
-/// Opens a fixed or dynamic VHD.
+/// Opens a VHD with its parents.
 ///
 /// # Errors
-/// `NotAnImage`, `Damaged`, `Unsupported`, `Differencing`, `ReadOnly`, `Io`.
+/// `NotAnImage`, `Damaged`, `Unsupported`, `ReadOnly`, `Io`, and those of the parents.
 pub(crate) fn open(
     storage: Box<dyn Storage>,
     access: Access,
+    gate: &dyn ParentGate,
 ) -> Result<Box<dyn ImageDisk>, ImageError> {
     let found = footer::find(&*storage)?;
     match found.footer.kind {
         ImageKind::Fixed => fixed::open_found(storage, access, &found),
-        ImageKind::Dynamic | ImageKind::Differencing => {
-            Ok(Box::new(DynamicDisk::open_found(storage, access, &found)?))
+        ImageKind::Dynamic => Ok(Box::new(DynamicDisk::open_found(storage, access, &found)?)),
+        ImageKind::Differencing => {
+            let facts = link_facts(&*storage)?;
+            let parents = open_parents(ImageFormat::Vhd, &facts, gate)?;
+            let mut child = DynamicDisk::open_found(storage, access, &found)?;
+            child.set_parent_info(facts.parent);
+            if access == Access::ReadOnly {
+                return Ok(Box::new(ChainDisk::new(Box::new(child), parents)));
+            }
+            child.child = Some(Child::new(Chain::new(parents)));
+            Ok(Box::new(child))
         }
     }
+}
+
+/// Opens a child for writing whose parents are open and known to be the right ones.
+pub(super) fn open_child(
+    storage: Box<dyn Storage>,
+    parents: Chain,
+) -> Result<Box<dyn ImageDisk>, ImageError> {
+    let found = footer::find(&*storage)?;
+    let facts = link_facts(&*storage)?;
+    let mut child = DynamicDisk::open_found(storage, Access::ReadWrite, &found)?;
+    child.set_parent_info(facts.parent);
+    child.child = Some(Child::new(parents));
+    Ok(Box::new(child))
 }
 
 /// Facts of a VHD, also of a differencing one.
@@ -46,21 +73,6 @@ pub(crate) fn info(storage: &dyn Storage) -> Result<ImageInfo, ImageError> {
         ImageKind::Fixed | ImageKind::Dynamic => None,
     };
     Ok(describe(&found, Some((&header, &bat)), parent))
-}
-
-/// The error that refuses the data of a differencing disk: it names the parent.
-///
-/// # Errors
-/// `Io` where the parent's name cannot be read.
-pub(super) fn refuse_differencing(
-    storage: &dyn Storage,
-    header: &Header,
-    found: &Found,
-) -> Result<ImageError, ImageError> {
-    let parent = locator::parent_info(storage, header, found.file_length)?;
-    Ok(ImageError::Differencing {
-        parent: parent.display_name(),
-    })
 }
 
 /// What the structures say, in the common form.

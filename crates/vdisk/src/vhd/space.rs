@@ -7,11 +7,11 @@
 //!    one. So the file always ends in a footer, or (where only its length grew) in zeros, and then
 //!    the copy at 0 counts; never in a guest's data that could pass for a footer.
 //! 2. **Allocating.** Bytes that a crashed session, another program or an old footer left where
-//!    the block goes are zeroed; the block's bitmap is written full. The block is *unpublished*:
+//!    the block goes are zeroed; the block's bitmap is written full (in a child: clear). The block is *unpublished*:
 //!    in memory it has a place, in the file it has none.
 //! 3. **Flushing.** Data, bitmaps and zeros are made durable; then the table entries of the blocks
 //!    that were unpublished when the flush began are written, 512 bytes at a time, which a disk
-//!    writes whole; then these are made durable.
+//!    writes whole, and in a child the bitmaps; then these are made durable.
 //! 4. **Closing.** A footer is written behind the last block and made durable before the file is
 //!    cut there.
 //!
@@ -59,9 +59,17 @@ pub(crate) struct Space {
 
 impl Space {
     /// The room in a file whose table was found sound.
-    pub(crate) fn new(layout: &Layout, bat: &Bat, found: &Found, start_is_good: bool) -> Self {
+    /// Blocks go behind the names of a parent, which end at `names_end`.
+    pub(crate) fn new(
+        layout: &Layout,
+        bat: &Bat,
+        found: &Found,
+        start_is_good: bool,
+        names_end: u64,
+    ) -> Self {
         let header_end = found.footer.header_offset.get() + super::format::HEADER_LEN;
-        let used = bat.used_end(layout, layout.table_end().max(header_end));
+        let floor = layout.table_end().max(header_end).max(names_end);
+        let used = bat.used_end(layout, floor);
         let allocated = u64::try_from(bat.allocated().count()).unwrap_or(u64::MAX);
         Self {
             next: layout.place_at_or_after(used),
@@ -100,6 +108,7 @@ impl Space {
         storage: &dyn Storage,
         layout: &Layout,
         block: u64,
+        is_differencing: bool,
     ) -> Result<u32, IoError> {
         let end = self.next + layout.bitmap_size + layout.block_size;
         let Some(entry) = u32::try_from(self.next / SECTOR)
@@ -117,7 +126,9 @@ impl Space {
             let dirty = checked_range(Operation::Zero, ByteOffset(self.next), len, limit)?;
             storage.zero(dirty, ZeroMode::Punch)?;
         }
-        let bitmap = vec![0xff; to_index(layout.bitmap_size).unwrap_or(0)];
+        // All sectors are in a dynamic disk's block; none yet in that of a child.
+        let filling = if is_differencing { 0 } else { 0xff };
+        let bitmap = vec![filling; to_index(layout.bitmap_size).unwrap_or(0)];
         storage.write_at(&bitmap, ByteOffset(self.next))?;
         self.next = layout.place_at_or_after(end);
         self.absent = self.absent.saturating_sub(1);

@@ -182,8 +182,32 @@ fn layout_of(raw: &RawHeader, found: &Found) -> Result<Layout, String> {
     })
 }
 
-/// The bytes of the header of a new dynamic disk.
-pub(crate) fn new_header(layout: &Layout) -> Result<[u8; 1024], ImageError> {
+/// What the header of a child says of its parent.
+pub(crate) struct ParentFields {
+    pub(crate) unique_id: Uuid,
+    pub(crate) name: [u8; 512],
+    pub(crate) locators: [RawLocator; 8],
+}
+
+/// A locator that is not used.
+pub(crate) const NO_LOCATOR: RawLocator = RawLocator {
+    platform_code: [0; 4],
+    platform_data_space: zerocopy::big_endian::U32::ZERO,
+    platform_data_length: zerocopy::big_endian::U32::ZERO,
+    reserved: zerocopy::big_endian::U32::ZERO,
+    platform_data_offset: zerocopy::big_endian::U64::ZERO,
+};
+
+/// The bytes of the header of a new disk.
+pub(crate) fn new_header(
+    layout: &Layout,
+    parent: Option<ParentFields>,
+) -> Result<[u8; 1024], ImageError> {
+    let parent = parent.unwrap_or(ParentFields {
+        unique_id: Uuid::nil(),
+        name: [0; 512],
+        locators: [NO_LOCATOR; 8],
+    });
     let too_large = |_| ImageError::TooLarge {
         size: ByteCount(layout.block_count.saturating_mul(layout.block_size)),
         limit: ByteCount(super::format::MAX_DISK),
@@ -198,19 +222,12 @@ pub(crate) fn new_header(layout: &Layout) -> Result<[u8; 1024], ImageError> {
             .into(),
         block_size: u32::try_from(layout.block_size).map_err(too_large)?.into(),
         checksum: 0.into(),
-        parent_unique_id: [0; 16],
+        parent_unique_id: parent.unique_id.into_bytes(),
+        // As Windows leaves it.
         parent_time_stamp: 0.into(),
         reserved1: 0.into(),
-        parent_unicode_name: [0; 512],
-        parent_locators: [const {
-            RawLocator {
-                platform_code: [0; 4],
-                platform_data_space: zerocopy::big_endian::U32::ZERO,
-                platform_data_length: zerocopy::big_endian::U32::ZERO,
-                reserved: zerocopy::big_endian::U32::ZERO,
-                platform_data_offset: zerocopy::big_endian::U64::ZERO,
-            }
-        }; 8],
+        parent_unicode_name: parent.name,
+        parent_locators: parent.locators,
         reserved2: [0; 256],
     };
     raw.checksum = checksum(raw.as_bytes(), [0; 4]).into();

@@ -10,12 +10,14 @@ use std::sync::atomic::Ordering;
 use blockio::{ByteOffset, Storage, ZeroMode};
 
 use super::bat::BatEntry;
+use super::bitmap::BitmapPage;
 use super::format::PAGE_SIZE;
 use super::geometry::BlockIndex;
 use super::image::{Gate, VhdxImage, lock};
 use super::log::write::{Lengths, LogWriter};
 use super::session::Session;
 use super::space::Run;
+use crate::bitmap_pages::assign;
 use crate::error::ImageError;
 
 /// Runs that may wait for a commit before one is made for their sake.
@@ -26,6 +28,8 @@ const MAX_RELEASED: usize = 1024;
 pub(super) struct Transaction {
     /// Pages of the block allocation table.
     pages: BTreeSet<u64>,
+    /// Pages of sector bitmaps, each of which is pinned once for being in here.
+    bitmaps: BTreeSet<BitmapPage>,
     /// Whether a page points to space that held other data before its data were written.
     needs_data_sync: bool,
     /// Space that the pages no longer point to.
@@ -50,14 +54,29 @@ pub(super) enum Publication {
     },
     /// The block left its space.
     Left(Run),
-    /// The block has no place, before and after.
-    Unplaced,
+    /// The block has its place as before, and in it data that no entry has shown yet.
+    Filled,
+    /// The block has its place, or none, as before.
+    Unmoved,
+}
+
+/// Sectors of a block that came into a child's file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewSectors {
+    /// First sector within the block.
+    pub(super) from: u64,
+    /// First sector after them.
+    pub(super) to: u64,
+    /// Whether the block had none before, so that whatever its bits say is to be forgotten.
+    pub(super) first: bool,
 }
 
 struct Work {
+    /// Bitmaps first, then the table from its end: see [`VhdxImage::take_work`].
     pages: Vec<(u64, Box<[u8; PAGE_SIZE]>)>,
     needs_data_sync: bool,
     released: Vec<Run>,
+    bitmaps: BTreeSet<BitmapPage>,
 }
 
 impl VhdxImage {
@@ -82,9 +101,74 @@ impl VhdxImage {
                 transaction.released.push(run);
                 self.allocated_blocks.fetch_sub(1, Ordering::Relaxed);
             }
-            Publication::Unplaced => {}
+            Publication::Filled => transaction.needs_data_sync = true,
+            Publication::Unmoved => {}
         }
         Ok(())
+    }
+
+    /// Puts sectors of a block in force that were written into the child's file: their bits and,
+    /// where it is new, the entry of the block. The caller holds the block's lock exclusively.
+    pub(super) fn publish_sectors(
+        &self,
+        block: BlockIndex,
+        entry: BatEntry,
+        new: NewSectors,
+        how: Publication,
+    ) -> blockio::Result<()> {
+        let mut transaction = lock(&self.transaction);
+        // What the parent shows there is the old content, and the space may hold anything: neither
+        // zeros nor what a crash left may take the place of either.
+        transaction.needs_data_sync = true;
+        if new.first {
+            let all = self.geometry.block_size / self.metadata.logical_sector.bytes();
+            self.assign_bits(&mut transaction, block, (0, all), false)?;
+        }
+        self.assign_bits(&mut transaction, block, (new.from, new.to), true)?;
+        drop(transaction);
+        match how {
+            Publication::Unmoved => Ok(()),
+            how => self.publish(block, entry, how),
+        }
+    }
+
+    fn assign_bits(
+        &self,
+        transaction: &mut Transaction,
+        block: BlockIndex,
+        (from, to): (u64, u64),
+        value: bool,
+    ) -> blockio::Result<()> {
+        for bits in self.page_bits(block, from, to) {
+            let pin = !transaction.bitmaps.contains(&bits.page);
+            let load = || self.load_bitmap(bits.page);
+            let set = |words: &_| assign(words, bits.from, bits.to, value);
+            self.bitmaps.change(bits.page.0, pin, load, set)?;
+            transaction.bitmaps.insert(bits.page);
+        }
+        Ok(())
+    }
+
+    /// Gives the chunk of a block its bitmap, all bits clear, where it has none.
+    pub(super) fn ensure_bitmap(&self, block: BlockIndex) -> blockio::Result<()> {
+        // One at a time: blocks of one chunk have locks of their own.
+        let _growing = lock(&self.bitmap_growth);
+        if self.bitmap_place(block)?.is_some() {
+            return Ok(());
+        }
+        let claim = self.space.claim(1);
+        self.prepare(claim)
+            .and_then(|()| {
+                let index = self.geometry.bitmap_entry_of(block);
+                let entry = BatEntry::present(claim.run.offset());
+                let mut transaction = lock(&self.transaction);
+                self.bat.store(&self.storage, index, entry)?;
+                transaction.pages.insert(index.page());
+                // The zeros of the bitmap count as data.
+                transaction.needs_data_sync |= !claim.zero;
+                Ok(())
+            })
+            .inspect_err(|_| self.space.release(claim.run))
     }
 
     /// Whether so much space waits for a commit that one should be made.
@@ -137,23 +221,42 @@ impl VhdxImage {
         result
     }
 
-    fn take_work(&self) -> Work {
+    /// What a commit has to write. The order is that of the log's entries, if it takes more than
+    /// one: bits before the entry that makes them count, and a chunk's bitmap, whose entry stands
+    /// behind those of its blocks, before a block that needs it. So after a crash between two
+    /// entries a block has no more than what it had, and never lacks its bitmap.
+    fn take_work(&self) -> Result<Work, ImageError> {
         let mut transaction = lock(&self.transaction);
         let taken = std::mem::take(&mut *transaction);
-        // Under the lock: a page is a copy of one moment, in which every entry that it shows is
-        // accounted for in `needs_data_sync` and `released`.
-        let pages = taken.pages.into_iter();
-        Work {
-            pages: pages
-                .map(|page| (self.bat.file_offset(page), self.bat.snapshot(page)))
-                .collect(),
+        // Under the lock: a page is a copy of one moment, in which every entry and bit that it
+        // shows is accounted for in `needs_data_sync` and `released`.
+        let mut pages = Vec::with_capacity(taken.bitmaps.len() + taken.pages.len());
+        for page in &taken.bitmaps {
+            if let Some(offset) = self.bitmap_page_offset(*page)? {
+                pages.push((offset, self.bitmap_snapshot(*page)));
+            }
+        }
+        let table = taken.pages.into_iter().rev();
+        pages.extend(table.map(|page| (self.bat.file_offset(page), self.bat.snapshot(page))));
+        Ok(Work {
+            pages,
             needs_data_sync: taken.needs_data_sync,
             released: taken.released,
+            bitmaps: taken.bitmaps,
+        })
+    }
+
+    fn bitmap_snapshot(&self, page: BitmapPage) -> Box<[u8; PAGE_SIZE]> {
+        let mut bytes = Box::new([0; PAGE_SIZE]);
+        let words = self.bitmaps.copy(page.0);
+        for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
+            slot.copy_from_slice(&word.to_le_bytes());
         }
+        bytes
     }
 
     fn commit(&self, session: &mut Session) -> Result<(), ImageError> {
-        let work = self.take_work();
+        let work = self.take_work()?;
         let Some(log) = session.log.as_mut() else {
             return Err(ImageError::Poisoned);
         };
@@ -180,6 +283,9 @@ impl VhdxImage {
                 self.storage.write_at(&page[..], ByteOffset(*offset))?;
             }
             log.applied(entry);
+        }
+        for page in &work.bitmaps {
+            self.bitmaps.unpin(page.0);
         }
         self.free_released(work.released);
         Ok(())

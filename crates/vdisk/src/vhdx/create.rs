@@ -15,11 +15,17 @@ use super::format::{
 };
 use super::geometry::{EntryIndex, EntryRole, Geometry};
 use super::header::{Header, Slot};
+use super::locator::{ABSOLUTE_PATH, RELATIVE_PATH, VOLUME_PATH};
 use super::metadata::{self, Metadata};
-use super::open::open_image;
+use super::open::{open_child, open_with};
 use super::region::encode_table;
+use crate::chain::Chain;
+use crate::child::NewChild;
 use crate::error::ImageError;
+use crate::gate::DenyAll;
+use crate::ids::IdSource;
 use crate::image::{Access, CreateOptions, ImageDisk, Provisioning};
+use crate::info::{ParentInfo, ParentPath};
 
 /// Byte offset of the log.
 const LOG_OFFSET: u64 = MIB;
@@ -33,6 +39,8 @@ const BAT_OFFSET: u64 = 3 * MIB;
 const DYNAMIC_BLOCK_SIZE: u64 = 32 * MIB;
 /// Block size of a fixed disk, as Windows chooses it.
 const FIXED_BLOCK_SIZE: u64 = 2 * MIB;
+/// Block size of a differencing disk, as Windows chooses it.
+const CHILD_BLOCK_SIZE: u64 = 2 * MIB;
 /// Entries of the table that are written at once.
 const ENTRIES_AT_ONCE: u64 = 65536;
 
@@ -42,37 +50,86 @@ pub(crate) fn create(
     options: &CreateOptions,
 ) -> Result<Box<dyn ImageDisk>, ImageError> {
     let metadata = checked_metadata(options)?;
-    let geometry = Geometry::new(&metadata);
+    write_image(&*storage, &metadata, options.ids)?;
+    open_with(storage, Access::ReadWrite, options.ids, &DenyAll)
+}
+
+/// Creates a child of `parents` in the empty `storage` and opens it for writing.
+pub(crate) fn create_child(
+    storage: Box<dyn Storage>,
+    child: &NewChild<'_>,
+    parents: Chain,
+) -> Result<Box<dyn ImageDisk>, ImageError> {
+    let options = CreateOptions {
+        size: child.size,
+        provisioning: Provisioning::Dynamic,
+        block_size: child
+            .options
+            .block_size
+            .or(Some(ByteCount(CHILD_BLOCK_SIZE))),
+        logical_sector: child.logical_sector,
+        physical_sector: child.physical_sector,
+        ids: child.options.ids,
+        unix_time: child.options.unix_time,
+    };
+    let mut metadata = checked_metadata(&options)?;
+    let names = &child.options.names;
+    let path = |kind, path: &Option<String>| {
+        let path = path.clone()?;
+        Some(ParentPath { kind, path })
+    };
+    metadata.parent = Some(ParentInfo {
+        linkage: Some(child.linkage),
+        linkage2: None,
+        paths: [
+            path(RELATIVE_PATH, &names.relative),
+            path(VOLUME_PATH, &names.volume),
+            path(ABSOLUTE_PATH, &names.absolute),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+    });
+    write_image(&*storage, &metadata, options.ids)?;
+    let image = open_child(storage, options.ids, parents)?;
+    Ok(Box::new(image))
+}
+
+/// Writes an image that holds nothing, and publishes it.
+fn write_image(
+    storage: &dyn Storage,
+    metadata: &Metadata,
+    ids: IdSource,
+) -> Result<(), ImageError> {
+    let geometry = Geometry::new(metadata);
     let bat_length = geometry
         .padded_entries()
         .saturating_mul(8)
         .next_multiple_of(MIB);
     let bat = range(BAT_OFFSET, bat_length)?;
     let blocks_at = bat.end().get();
-    let payload = match options.provisioning {
-        Provisioning::Dynamic => 0,
-        Provisioning::Fixed => geometry.blocks().saturating_mul(geometry.block_size),
+    let payload = match metadata.leave_blocks_allocated {
+        false => 0,
+        true => geometry.blocks().saturating_mul(geometry.block_size),
     };
 
     // Everything that is not written below reads zero.
     storage.set_len(ByteCount(0))?;
     storage.set_len(ByteCount(blocks_at.saturating_add(payload)))?;
-    write_identifier(&*storage)?;
+    write_identifier(storage)?;
     let table = encode_table(bat, range(METADATA_OFFSET, MIB)?)?;
     for offset in REGION_TABLE_OFFSETS {
         storage.write_at(&table, ByteOffset(offset))?;
     }
-    storage.write_at(&metadata::encode(&metadata)?, ByteOffset(METADATA_OFFSET))?;
-    if options.provisioning == Provisioning::Fixed {
-        write_full_table(&*storage, &geometry, blocks_at)?;
+    storage.write_at(&metadata::encode(metadata)?, ByteOffset(METADATA_OFFSET))?;
+    if metadata.leave_blocks_allocated {
+        write_full_table(storage, &geometry, blocks_at)?;
     }
     // Before the headers: they make an image of the file, so all that they lead to must be there.
     storage.sync()?;
-    write_headers(&*storage, options)?;
+    write_headers(storage, ids)?;
     // Before the caller is told that there is an image.
-    storage.sync()?;
-    let image = open_image(storage, Access::ReadWrite, options.ids)?;
-    Ok(Box::new(image))
+    Ok(storage.sync()?)
 }
 
 fn range(offset: u64, length: u64) -> Result<ByteRange, ImageError> {
@@ -123,11 +180,11 @@ fn write_identifier(storage: &dyn Storage) -> Result<(), ImageError> {
     Ok(storage.write_at(identifier.as_bytes(), ByteOffset(0))?)
 }
 
-fn write_headers(storage: &dyn Storage, options: &CreateOptions) -> Result<(), ImageError> {
+fn write_headers(storage: &dyn Storage, ids: IdSource) -> Result<(), ImageError> {
     let mut header = Header {
         sequence_number: 0,
-        file_write_guid: options.ids.guid("vhdx file write"),
-        data_write_guid: options.ids.guid("vhdx data write"),
+        file_write_guid: ids.guid("vhdx file write"),
+        data_write_guid: ids.guid("vhdx data write"),
         log_guid: None,
         log_offset: LOG_OFFSET,
         log_length: LOG_LENGTH,

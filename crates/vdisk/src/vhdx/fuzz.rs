@@ -9,15 +9,18 @@ use super::format::{
     HEADER_OFFSETS, LOG_ENTRY_SIGNATURE, PAGE, PAGE_SIZE, REGION_TABLE_OFFSETS, TABLE_SIZE,
     checksum, index,
 };
-use super::open::open_image;
+use super::open::open_with;
+use crate::child::{ChildOptions, ParentNames, create_child};
 use crate::error::ImageError;
+use crate::gate::{DenyAll, FileIdentity, OpenedParent, ParentGate};
 use crate::ids::IdSource;
-use crate::image::{Access, CreateOptions, ImageDisk};
+use crate::image::{Access, CreateOptions, ImageFormat};
+use crate::info::ParentInfo;
 
 /// Runs of one disk that are looked at.
 const MAX_RUNS: u64 = 64;
 /// The parts of the template that a mutation may hit: start and length in bytes.
-const AREAS: [(u64, u64); 10] = [
+const AREAS: [(u64, u64); 12] = [
     (0, 520),
     (HEADER_OFFSETS[0], 80),
     (HEADER_OFFSETS[1], 80),
@@ -28,6 +31,9 @@ const AREAS: [(u64, u64); 10] = [
     (2 * MIB, 256),
     (2 * MIB + TABLE_SIZE, 64),
     (3 * MIB, 256),
+    // Of a child: entries of its bitmaps (a chunk is 4096 blocks of 1 MiB) and the bitmap itself.
+    (3 * MIB + 4096 * 8, 16),
+    (4 * MIB, 2 * PAGE),
 ];
 
 /// Takes `data` for an image and does with it what users do.
@@ -45,6 +51,101 @@ pub fn fuzz_open_fixed(data: &[u8]) {
         && mutate(&image, data).is_ok()
     {
         use_image(image);
+    }
+}
+
+/// Takes `data` for changes to a good child with partially present blocks, a sector bitmap and a
+/// locator, as [`fuzz_open_fixed`] does to an image that stands alone. Its parent is a good one.
+pub fn fuzz_child(data: &[u8]) {
+    if let Some((child, parent)) = child_template().clone()
+        && mutate(&child, data).is_ok()
+    {
+        use_child(child, parent);
+    }
+}
+
+/// A gate that opens the one parent there is.
+struct OneParent(SparseMemoryStorage);
+
+impl ParentGate for OneParent {
+    fn identity(&self) -> Option<FileIdentity> {
+        None
+    }
+
+    fn open_parent(
+        &self,
+        _format: ImageFormat,
+        _parent: &ParentInfo,
+        _descendants: &[FileIdentity],
+    ) -> Result<OpenedParent, ImageError> {
+        Ok(OpenedParent {
+            storage: Box::new(self.0.clone()),
+            name: "parent".to_owned(),
+            gate: Box::new(DenyAll),
+        })
+    }
+}
+
+type Pair = (SparseMemoryStorage, SparseMemoryStorage);
+
+/// A child with a log that was not cleared, and its parent.
+fn child_template() -> &'static Option<Pair> {
+    static TEMPLATE: OnceLock<Option<Pair>> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let parent = Arc::new(SparseMemoryStorage::default());
+        make_template(&parent).ok()?;
+        let parent = OneParent((*parent).clone());
+        let storage = Arc::new(SparseMemoryStorage::default());
+        make_child(&storage, &parent).ok()?;
+        Some(((*storage).clone(), parent.0))
+    })
+}
+
+fn make_child(storage: &Arc<SparseMemoryStorage>, gate: &OneParent) -> Result<(), ImageError> {
+    let options = ChildOptions {
+        size: None,
+        block_size: Some(ByteCount(MIB)),
+        names: ParentNames {
+            relative: Some(".\\parent.vhdx".to_owned()),
+            volume: None,
+            absolute: Some("C:\\parent.vhdx".to_owned()),
+        },
+        ids: IdSource::Seeded([4; 32]),
+        unix_time: 0,
+    };
+    let opened = gate.open_parent(ImageFormat::Vhdx, &ParentInfo::default(), &[])?;
+    let disk = create_child(
+        Box::new(storage.clone()),
+        ImageFormat::Vhdx,
+        &options,
+        opened,
+    )?;
+    for block in [0, 5, 2] {
+        disk.write_at(&[8; PAGE_SIZE], ByteOffset(block * MIB + PAGE))?;
+        disk.flush()?;
+    }
+    if let Some(range) = ByteRange::new(ByteOffset(0), ByteCount(MIB)) {
+        disk.discard(range)?;
+    }
+    Ok(disk.flush()?)
+}
+
+fn use_child(child: SparseMemoryStorage, parent: SparseMemoryStorage) {
+    let _ = super::info(&child);
+    let _ = super::check(&child);
+    let gate = OneParent(parent);
+    let child = Arc::new(child);
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let ids = IdSource::Seeded([5; 32]);
+        let Ok(disk) = open_with(Box::new(child.clone()), access, ids, &gate) else {
+            continue;
+        };
+        let _ = look_through(&*disk);
+        if access == Access::ReadWrite {
+            let _ = change(&*disk);
+            let _ = disk.close();
+            let _ = super::check(&child);
+        }
     }
 }
 
@@ -80,7 +181,7 @@ fn make_template(storage: &Arc<SparseMemoryStorage>) -> Result<(), ImageError> {
 fn mutate(image: &SparseMemoryStorage, data: &[u8]) -> Result<(), ImageError> {
     let mut rest = data;
     while let [area, high, low, after @ ..] = rest {
-        let (start, length) = AREAS[usize::from(area % 10)];
+        let (start, length) = AREAS[usize::from(area % 16) % AREAS.len()];
         let place = u64::from(u16::from_le_bytes([*low, *high])) % length;
         // The upper bits of the first byte say how much is changed.
         let wanted = usize::from(area / 16) + 1;
@@ -120,14 +221,18 @@ fn use_image(image: SparseMemoryStorage) {
     let _ = super::check(&image);
     let image = Arc::new(image);
     for access in [Access::ReadOnly, Access::ReadWrite] {
-        let Ok(disk) = open_image(Box::new(image.clone()), access, IdSource::Seeded([5; 32]))
-        else {
+        let Ok(disk) = open_with(
+            Box::new(image.clone()),
+            access,
+            IdSource::Seeded([5; 32]),
+            &DenyAll,
+        ) else {
             continue;
         };
-        let _ = look_through(&disk);
+        let _ = look_through(&*disk);
         if access == Access::ReadWrite {
-            let _ = change(&disk);
-            let _ = ImageDisk::close(Box::new(disk));
+            let _ = change(&*disk);
+            let _ = disk.close();
             let _ = super::check(&image);
         }
     }

@@ -36,6 +36,18 @@ pub(super) struct Segment {
     pub(super) length: u64,
 }
 
+impl Segment {
+    /// What is left of the segment behind its first `length` bytes.
+    pub(super) fn after(self, length: u64) -> Self {
+        let length = length.min(self.length);
+        Self {
+            block: self.block,
+            within: self.within.saturating_add(length),
+            length: self.length - length,
+        }
+    }
+}
+
 /// The numbers that follow from block size, sector size and disk size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Geometry {

@@ -1,6 +1,7 @@
 //! An open image: what its parts share, and the [`Disk`] that a guest sees.
 //!
-//! Order of locks: 1 the lock of a block, 2 `round`, 3 `session`, 4 `transaction`, 5 the space map.
+//! Order of locks: 1 the lock of a block, then `bitmap_growth`, 2 `round`, 3 `session`,
+//! 4 `transaction`, 5 the space map.
 //! `round` is never held over input or output; `session` is, by the one thread that commits, which
 //! takes no block lock. Reads and writes of blocks that are present take lock 1, shared, and no
 //! other.
@@ -22,6 +23,8 @@ use super::region::Regions;
 use super::session::Session;
 use super::space::Space;
 use super::view::View;
+use crate::bitmap_pages::BitmapPages;
+use crate::chain::Chain;
 use crate::error::ImageError;
 use crate::image::ImageDisk;
 use crate::info::ImageInfo;
@@ -29,7 +32,7 @@ use crate::info::ImageInfo;
 /// Locks that the blocks share among them; two blocks rarely meet on one.
 pub(super) const LOCK_SHARDS: u64 = 256;
 
-/// An open VHDX image without a parent.
+/// An open VHDX image; of a differencing one, the part of the chain that is in this file.
 pub(super) struct VhdxImage {
     pub(super) storage: View<Box<dyn Storage>>,
     pub(super) metadata: Metadata,
@@ -37,6 +40,13 @@ pub(super) struct VhdxImage {
     pub(super) regions: Regions,
     pub(super) creator: String,
     pub(super) bat: Bat,
+    /// The parents of a differencing image that is open for writing; a reader is a layer of a chain
+    /// itself.
+    pub(super) parents: Option<Chain>,
+    /// Pages of the sector bitmaps.
+    pub(super) bitmaps: BitmapPages,
+    /// Held while a chunk gets its bitmap.
+    pub(super) bitmap_growth: Mutex<()>,
     /// Whether the image was opened for writing.
     pub(super) writable: bool,
     /// Whether a reader looks through a log that waits for its replay.
@@ -118,7 +128,7 @@ impl VhdxImage {
         };
         let entry = BatEntry::decode(raw)
             .ok_or_else(|| error(format!("entry {raw:#x} of block {} is malformed", block.0)))?;
-        if entry.state == BlockState::PartiallyPresent {
+        if entry.state == BlockState::PartiallyPresent && self.metadata.parent.is_none() {
             return Err(error(format!(
                 "block {} is partially present in an image without a parent",
                 block.0

@@ -213,15 +213,19 @@ fn decode_size(item: &(ByteOffset, Vec<u8>), sector: SectorSize) -> Result<u64, 
     Ok(size)
 }
 
-/// The table and the items of an image without a parent, from the start of the metadata region.
+/// The table and the items of an image, from the start of the metadata region.
 pub(super) fn encode(metadata: &Metadata) -> Result<Vec<u8>, ImageError> {
     let mut parameters = FileParameters::new_zeroed();
     let block_size = u32::try_from(metadata.block_size)
         .map_err(|_| ImageError::invalid_option("block size", "more than 32 bits"))?;
     parameters.block_size.set(block_size);
-    if metadata.leave_blocks_allocated {
-        parameters.flags.set(LEAVE_BLOCKS_ALLOCATED);
-    }
+    let allocated = match metadata.leave_blocks_allocated {
+        true => LEAVE_BLOCKS_ALLOCATED,
+        false => 0,
+    };
+    let locator = metadata.parent.as_ref().map(locator::encode).transpose()?;
+    let child = if locator.is_some() { HAS_PARENT } else { 0 };
+    parameters.flags.set(allocated | child);
     let sector = |size: SectorSize| match size {
         SectorSize::B512 => 512_u32.to_le_bytes(),
         SectorSize::B4096 => 4096_u32.to_le_bytes(),
@@ -233,19 +237,29 @@ pub(super) fn encode(metadata: &Metadata) -> Result<Vec<u8>, ImageError> {
     );
     let disk_id = metadata.disk_id.to_bytes_le();
     let of_disk = ITEM_IS_REQUIRED | ITEM_IS_VIRTUAL_DISK;
-    let items: [(Uuid, u32, &[u8]); 5] = [
-        (FILE_PARAMETERS, ITEM_IS_REQUIRED, parameters.as_bytes()),
-        (VIRTUAL_DISK_SIZE, of_disk, &size),
-        (VIRTUAL_DISK_ID, of_disk, &disk_id),
-        (LOGICAL_SECTOR_SIZE, of_disk, &logical),
-        (PHYSICAL_SECTOR_SIZE, of_disk, &physical),
+    let items: [(Uuid, u32, Option<&[u8]>); 6] = [
+        (
+            FILE_PARAMETERS,
+            ITEM_IS_REQUIRED,
+            Some(parameters.as_bytes()),
+        ),
+        (VIRTUAL_DISK_SIZE, of_disk, Some(&size)),
+        (VIRTUAL_DISK_ID, of_disk, Some(&disk_id)),
+        (LOGICAL_SECTOR_SIZE, of_disk, Some(&logical)),
+        (PHYSICAL_SECTOR_SIZE, of_disk, Some(&physical)),
+        (PARENT_LOCATOR, ITEM_IS_REQUIRED, locator.as_deref()),
     ];
     let mut header = MetadataTableHeader::new_zeroed();
     header.signature = METADATA_SIGNATURE;
-    header.entry_count.set(5);
+    header
+        .entry_count
+        .set(if locator.is_some() { 6 } else { 5 });
     let mut bytes = header.as_bytes().to_vec();
     let mut data = Vec::new();
     for (id, flags, value) in items {
+        let Some(value) = value else {
+            continue;
+        };
         let too_long = |_| ImageError::damaged("MS-VHDX 2.6.1.2", "metadata item is too long");
         let mut entry = RawMetadataEntry::new_zeroed();
         entry.item_id = id.into();

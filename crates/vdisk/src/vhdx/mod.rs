@@ -31,6 +31,9 @@
 //! - Commit (`commit`): copy of the changed pages; *sync* if a page points to filled space; log
 //!   entry; *sync*, which is what a flush waits for; pages to their places; their durability comes
 //!   with the next sync, and only then does the tail of the log move past the entry.
+//! - Part of a block in a child (`part`): space, data, and where the chunk has none a bitmap of
+//!   zeros, then bits and entry in memory. The commit always syncs before its log entry: what a
+//!   crash shows there is the parent's old content or the data, never what the space held.
 //! - Discard (`trim`): the entry becomes *zero*; its space is free when that commit is durable, and
 //!   known to be zero when a hole was punched into it and one more sync is done.
 //! - Close (`session`): commit; *sync*; header without a log; *sync*; the other header; the file is
@@ -67,10 +70,12 @@ mod header;
 mod image;
 mod info;
 mod io;
+mod layer;
 mod locator;
 mod log;
 mod metadata;
 mod open;
+mod part;
 mod region;
 mod session;
 mod space;
@@ -79,7 +84,7 @@ mod trim;
 mod view;
 
 pub(crate) use check::check;
-pub(crate) use create::create;
-pub use fuzz::{fuzz_open, fuzz_open_fixed};
+pub(crate) use create::{create, create_child};
+pub use fuzz::{fuzz_child, fuzz_open, fuzz_open_fixed};
 pub(crate) use info::info;
-pub(crate) use open::open;
+pub(crate) use open::{link_facts, open, open_layer};

@@ -10,6 +10,7 @@ use std::sync::{Condvar, Mutex, RwLock};
 use blockio::{ByteCount, ByteOffset, ByteRange, MIB, Storage};
 
 use super::bat::{Bat, BatEntry, BlockState, lies_in_file};
+use super::bitmap::{self, READER_PAGES, WRITER_PAGES};
 use super::commit::{Round, Transaction};
 use super::format::{HEADER_SECTION, MAX_FILE_LENGTH};
 use super::geometry::{EntryIndex, EntryRole, Geometry};
@@ -21,31 +22,75 @@ use super::region::{Regions, read_regions};
 use super::session::Session;
 use super::space::{Run, Space, SpaceMap};
 use super::view::View;
+use crate::bitmap_pages::BitmapPages;
+use crate::chain::{Chain, ChainDisk, Layer, LinkFacts, open_parents};
 use crate::error::ImageError;
+use crate::gate::ParentGate;
 use crate::ids::IdSource;
-use crate::image::{Access, ImageDisk};
+use crate::image::{Access, ImageDisk, ImageFormat};
 
-/// Opens an image.
+/// Opens an image with its parents.
 pub(crate) fn open(
     storage: Box<dyn Storage>,
     access: Access,
+    gate: &dyn ParentGate,
 ) -> Result<Box<dyn ImageDisk>, ImageError> {
-    Ok(Box::new(open_image(storage, access, IdSource::Random)?))
+    open_with(storage, access, IdSource::Random, gate)
 }
 
-pub(super) fn open_image(
+/// As [`open`], with identifiers of later sessions from `ids`.
+pub(super) fn open_with(
     storage: Box<dyn Storage>,
+    access: Access,
+    ids: IdSource,
+    gate: &dyn ParentGate,
+) -> Result<Box<dyn ImageDisk>, ImageError> {
+    let structure = read_structure(&*storage)?;
+    if structure.metadata.parent.is_none() {
+        return Ok(Box::new(open_structure(storage, structure, access, ids)?));
+    }
+    let parents = open_parents(ImageFormat::Vhdx, &structure.link_facts(), gate)?;
+    let mut image = open_structure(storage, structure, access, ids)?;
+    if access == Access::ReadOnly {
+        return Ok(Box::new(ChainDisk::new(Box::new(image), parents)));
+    }
+    image.parents = Some(Chain::new(parents));
+    Ok(Box::new(image))
+}
+
+/// Opens a child for writing whose parents are open and known to be the right ones.
+pub(super) fn open_child(
+    storage: Box<dyn Storage>,
+    ids: IdSource,
+    parents: Chain,
+) -> Result<VhdxImage, ImageError> {
+    let structure = read_structure(&*storage)?;
+    let mut image = open_structure(storage, structure, Access::ReadWrite, ids)?;
+    image.parents = Some(parents);
+    Ok(image)
+}
+
+/// Opens an image for reading as a part of a chain.
+pub(crate) fn open_layer(storage: Box<dyn Storage>) -> Result<Box<dyn Layer>, ImageError> {
+    let structure = read_structure(&*storage)?;
+    let image = open_structure(storage, structure, Access::ReadOnly, IdSource::Random)?;
+    Ok(Box::new(image))
+}
+
+/// What an image says of itself and its parent.
+pub(crate) fn link_facts(storage: &dyn Storage) -> Result<LinkFacts, ImageError> {
+    Ok(read_structure(storage)?.link_facts())
+}
+
+/// Opens what is in this file; reading what a parent holds is the caller's business.
+fn open_structure(
+    storage: Box<dyn Storage>,
+    mut structure: Structure,
     access: Access,
     ids: IdSource,
 ) -> Result<VhdxImage, ImageError> {
     if access == Access::ReadWrite && storage.is_read_only() {
         return Err(ImageError::ReadOnly);
-    }
-    let mut structure = read_structure(&*storage)?;
-    if let Some(parent) = &structure.metadata.parent {
-        return Err(ImageError::Differencing {
-            parent: parent.display_name(),
-        });
     }
     let bat = Bat::new(structure.regions.bat, &structure.geometry)?;
     if access == Access::ReadOnly {
@@ -78,6 +123,17 @@ pub(super) struct Structure {
     pub(super) geometry: Geometry,
     /// Bytes of the file, after the replay of the log.
     pub(super) file_length: u64,
+}
+
+impl Structure {
+    fn link_facts(&self) -> LinkFacts {
+        LinkFacts {
+            size: ByteCount(self.metadata.disk_size),
+            logical_sector: self.metadata.logical_sector,
+            linkage: self.header.header.data_write_guid,
+            parent: self.metadata.parent.clone(),
+        }
+    }
 }
 
 /// Reads everything but the block allocation table.
@@ -132,6 +188,7 @@ fn scan_space(
     let mut map = fixed_space(&structure.regions);
     let geometry = &structure.geometry;
     let mebibytes = geometry.block_size / MIB;
+    let differencing = structure.metadata.parent.is_some();
     let (mut present, mut anchors) = (0, Vec::new());
     bat.scan(storage, geometry, |index, raw| {
         let damaged = |what: &str| damaged_entry(bat, index, raw, what);
@@ -141,7 +198,16 @@ fn scan_space(
             length,
         };
         match (geometry.role(index), entry.state) {
-            (Some(EntryRole::Payload(block)), BlockState::FullyPresent) => {
+            (
+                Some(EntryRole::Payload(block)),
+                BlockState::FullyPresent | BlockState::PartiallyPresent,
+            ) if entry.state == BlockState::FullyPresent || differencing => {
+                if entry.state == BlockState::PartiallyPresent {
+                    let bitmap = bat.load(storage, geometry.bitmap_entry_of(block))?;
+                    if !BatEntry::decode(bitmap).is_some_and(bitmap::is_present) {
+                        return Err(damaged("is partially present without a sector bitmap"));
+                    }
+                }
                 let length = geometry.block_bytes(block);
                 if !lies_in_file(entry.offset, length, structure.file_length) {
                     return Err(damaged("lies outside the file"));
@@ -150,6 +216,15 @@ fn scan_space(
                     return Err(damaged("shares space with something else"));
                 }
                 present += 1;
+                Ok(())
+            }
+            (Some(EntryRole::Bitmap(_)), BlockState::FullyPresent) if differencing => {
+                if !lies_in_file(entry.offset, MIB, structure.file_length) {
+                    return Err(damaged("leads to a bitmap outside the file"));
+                }
+                if !map.mark_used(run(1)) {
+                    return Err(damaged("shares space with something else"));
+                }
                 Ok(())
             }
             (_, BlockState::PartiallyPresent) => Err(damaged("needs a parent, and there is none")),
@@ -242,6 +317,12 @@ fn build(
         regions: structure.regions,
         creator: structure.creator,
         bat,
+        parents: None,
+        bitmaps: BitmapPages::new(match writable {
+            true => WRITER_PAGES,
+            false => READER_PAGES,
+        }),
+        bitmap_growth: Mutex::new(()),
         writable,
         dirty_log: structure.dirty_log,
         blocks,

@@ -7,8 +7,9 @@ use blockio::{
     BlockKind, BlockStatus, ByteCount, ByteOffset, ByteRange, Extent, ExtentKind, Storage,
 };
 
-use super::geometry::{Geometry, Segment};
+use super::geometry::Segment;
 use super::image::{VhdxImage, lock};
+use crate::chain::{Held, Layer};
 
 /// Most steps that one answer joins; a caller asks again for what follows.
 const MAX_STEPS: usize = 4096;
@@ -34,17 +35,12 @@ impl VhdxImage {
 
     /// The kind of the bytes at `start` and how many of the next `length` are of it, at least.
     fn first_run(&self, start: u64, length: u64) -> blockio::Result<(BlockKind, u64)> {
-        let segment = self.geometry.first_segment(start, length);
-        let absent = self.absent_blocks(segment.block)?;
-        if absent > 0 {
-            let end = segment
-                .block
-                .0
-                .saturating_add(absent)
-                .saturating_mul(self.geometry.block_size);
-            return Ok((BlockKind::Hole, end.saturating_sub(start).min(length)));
+        let absent = self.absent_bytes(start)?.min(length);
+        match &self.parents {
+            None if absent > 0 => Ok((BlockKind::Hole, absent)),
+            Some(parents) if absent > 0 => parents.status(start, absent),
+            _ => self.run_in_block(self.geometry.first_segment(start, length)),
         }
-        self.run_in_block(segment)
     }
 
     fn run_in_block(&self, segment: Segment) -> blockio::Result<(BlockKind, u64)> {
@@ -53,25 +49,30 @@ impl VhdxImage {
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
         });
-        let place = self.entry(segment.block)?.place();
-        let Some(bytes) = place.and_then(|place| Geometry::in_file(place, segment)) else {
-            return Ok((BlockKind::Hole, segment.length));
+        let (held, length) = self.held_in(segment)?;
+        let place = match (held, &self.parents) {
+            (Held::File(place), _) => place,
+            (Held::Parent, Some(parents)) => {
+                let start = segment.block.0.saturating_mul(self.geometry.block_size);
+                return parents.status(start.saturating_add(segment.within), length);
+            }
+            (Held::Parent | Held::Zero, _) => return Ok((BlockKind::Hole, length)),
+        };
+        let Some(bytes) = ByteRange::new(ByteOffset(place), ByteCount(length)) else {
+            return Ok((BlockKind::Data, length));
         };
         // Parts of a present block that the host keeps no space for read zero as well.
-        let extent = match self.writable || self.dirty_log {
-            true => self.storage.extent_at(bytes)?,
-            false => self.stable_extent(bytes)?,
-        };
+        let extent = self.file_extent(bytes)?;
         let kind = match extent.kind {
             ExtentKind::Data => BlockKind::Data,
             ExtentKind::Hole => BlockKind::Hole,
         };
-        Ok((kind, extent.range.len().get().clamp(1, segment.length)))
+        Ok((kind, extent.range.len().get().clamp(1, length)))
     }
 
     /// The extent at the start of `bytes`, maybe longer than it, of a file that nobody changes. Data
     /// are remembered: blocks that follow each other in the file cost one question to the host.
-    fn stable_extent(&self, bytes: ByteRange) -> blockio::Result<Extent> {
+    pub(super) fn stable_extent(&self, bytes: ByteRange) -> blockio::Result<Extent> {
         let known = lock(&self.known_data).and_then(|known| known.intersect(bytes));
         if let Some(range) = known.filter(|range| range.start() == bytes.start()) {
             let kind = ExtentKind::Data;

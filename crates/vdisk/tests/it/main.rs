@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod chain;
+mod chain_crash;
+mod chain_links;
 mod convert;
 mod corpus;
 mod crash;
+mod gates;
 mod hostile;
 mod images;
 mod operations;

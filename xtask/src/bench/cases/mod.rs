@@ -1,5 +1,6 @@
 //! What is measured. A case prepares its input untimed, then measures pairs or runs an example.
 
+mod chain;
 mod convert;
 mod disk;
 mod empty;
@@ -36,6 +37,11 @@ pub(super) const ALL: &[Case] = &[
         name: "allocate",
         what: "writes of 4 KiB to new blocks, a flush after each",
         run: disk::allocate,
+    },
+    Case {
+        name: "chain",
+        what: "random reads through 1, 8 and 64 layers against one image",
+        run: chain::rates,
     },
     Case {
         name: "list",

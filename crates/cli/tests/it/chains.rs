@@ -1,0 +1,106 @@
+//! Differencing images: made, read through, and kept away from what they must not reach.
+
+use crate::Scratch;
+
+fn base(scratch: &Scratch, folder: &str, extension: &str) -> String {
+    std::fs::create_dir_all(scratch.path(folder)).unwrap();
+    let mut disk = vec![0; 4 << 20];
+    disk[1_000_000..1_000_004].copy_from_slice(b"base");
+    scratch.write("disk.raw", &disk);
+    let path = format!("{folder}/base.{extension}");
+    scratch.ok(&["convert", "--force", "disk.raw", &path]);
+    path
+}
+
+#[test]
+fn a_child_shows_what_its_parent_holds_and_names_it() {
+    for extension in ["vhdx", "vhd"] {
+        let scratch = Scratch::new();
+        let parent = base(&scratch, "images", extension);
+        let child = format!("images/child.{extension}");
+        let grandchild = format!("images/sub/grandchild.{extension}");
+        std::fs::create_dir(scratch.path("images/sub")).unwrap();
+        let made = scratch.json(&["diff-create", &parent, &child]);
+        assert_eq!(made["virtual_size"], 4 << 20);
+        // Its parent lies above it, which is not its own folder.
+        let given = ["diff-create", &child, &grandchild, "--size", "5M"];
+        scratch.ok(&given);
+        let refused = scratch.run(&["convert", &grandchild, "out.raw"]);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains("--parent"), "{}", refused.stderr);
+        let allowed = ["--parent", child.as_str(), "--parent", parent.as_str()];
+        let grandchild = grandchild.as_str();
+        let with = |words: &[&'static str]| {
+            let mut words: Vec<&str> = words.to_vec();
+            words.insert(1, grandchild);
+            words.extend(allowed);
+            words
+        };
+        let info = scratch.json(&with(&["info"]));
+        assert_eq!(info["type"], "differencing");
+        assert_eq!(info["chain"].as_array().unwrap().len(), 2);
+        assert!(info["chain_error"].is_null());
+        scratch.ok(&with(&["check"]));
+        scratch.ok(&with(&["convert", "out.raw"]));
+        let bytes = std::fs::read(scratch.path("out.raw")).unwrap();
+        assert_eq!(bytes.len(), 5 << 20);
+        assert_eq!(&bytes[1_000_000..1_000_004], b"base");
+        // The child beside its parent needs no word.
+        scratch.ok(&["convert", "--force", &child, "out.raw"]);
+    }
+}
+
+#[test]
+fn a_parent_that_changed_is_told_with_both_identifiers() {
+    let scratch = Scratch::new();
+    let parent = base(&scratch, "images", "vhdx");
+    scratch.ok(&["diff-create", &parent, "images/child.vhdx"]);
+    base(&scratch, "images", "vhdx");
+    let run = scratch.run(&["convert", "images/child.vhdx", "out.raw"]);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(run.stderr.contains("expected"), "{}", run.stderr);
+    assert_eq!(scratch.run(&["check", "images/child.vhdx"]).code, 1);
+    let info = scratch.json(&["info", "images/child.vhdx"]);
+    assert!(info["chain"][0]["mismatch"].is_string());
+}
+
+#[test]
+fn a_link_out_of_the_folder_of_an_image_is_no_way_out() {
+    let scratch = Scratch::new();
+    let secret = base(&scratch, "elsewhere", "vhdx");
+    let parent = base(&scratch, "images", "vhdx");
+    scratch.ok(&["diff-create", &parent, "images/child.vhdx"]);
+    std::fs::remove_file(scratch.path(&parent)).unwrap();
+    let missing = scratch.run(&["info", "images/child.vhdx"]);
+    assert!(
+        missing.stdout.contains("is not there"),
+        "{}",
+        missing.stdout
+    );
+    assert_eq!(
+        scratch.run(&["convert", "images/child.vhdx", "o.raw"]).code,
+        3
+    );
+    #[cfg(unix)]
+    {
+        let secret = scratch.path(&secret);
+        std::os::unix::fs::symlink(secret, scratch.path(&parent)).unwrap();
+        let denied = scratch.run(&["convert", "images/child.vhdx", "o.raw"]);
+        assert_eq!(denied.code, 2, "{}", denied.stderr);
+    }
+    drop(secret);
+}
+
+#[test]
+fn a_raw_image_is_no_parent_and_an_existing_file_stays() {
+    let scratch = Scratch::new();
+    let parent = base(&scratch, "images", "vhdx");
+    assert_eq!(scratch.run(&["diff-create", "disk.raw", "c.vhdx"]).code, 7);
+    scratch.write("c.vhdx", b"precious");
+    assert_eq!(scratch.run(&["diff-create", &parent, "c.vhdx"]).code, 4);
+    let bytes = std::fs::read(scratch.path("c.vhdx")).unwrap();
+    assert_eq!(bytes, b"precious");
+    let small = scratch.run(&["diff-create", &parent, "d.vhdx", "--size", "1M"]);
+    assert_eq!(small.code, 2, "{}", small.stderr);
+    assert!(!scratch.path("d.vhdx").exists());
+}
