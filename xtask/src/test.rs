@@ -10,13 +10,16 @@ use crate::{process, setup};
 
 /// How many crash states the tests of VHDX images try at least; plain `cargo test` tries fewer.
 const CRASH_STATES: &str = "CVOL_CRASH_STATES";
+/// How many random histories the tests of changes at rest try; plain `cargo test` tries fewer.
+const CHANGE_HISTORIES: &str = "CVOL_CHANGE_HISTORIES";
 
 pub(crate) const HELP: &str = "\
 usage: cargo xtask test [-p CRATE]... [--skip-missing] [-- ARGS]
 
 Installs the independent tools that judge cvol (as root; otherwise says which to install), then
 runs every test: unit, documentation and end-to-end tests, the fuzz corpus, and 100,000 simulated
-crashes of VHDX images (or CVOL_CRASH_STATES).
+crashes of VHDX images (or CVOL_CRASH_STATES), and 5,000 random histories of changes to volumes at
+rest (or CVOL_CHANGE_HISTORIES).
 
   -p CRATE         only this crate; may be given several times
   --skip-missing   go on without tools that are missing: their tests are skipped by name
@@ -38,6 +41,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
         .env("CVOL_NTFSCK", setup::ntfsck::program());
     if std::env::var_os(CRASH_STATES).is_none() {
         command.env(CRASH_STATES, "100000");
+    }
+    if std::env::var_os(CHANGE_HISTORIES).is_none() {
+        command.env(CHANGE_HISTORIES, "5000");
     }
     if crates.is_empty() {
         command.arg("--workspace");

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, cat, check, completions, convert, cp, create, diff_create, export, fsck, info, inspect,
-    ls, man, prune, rm, tree,
+    acl, attrib, cat, check, completions, convert, cp, create, diff_create, export, fsck, info,
+    inspect, label, ls, man, mkdir, mv, prune, rm, tree,
 };
 use crate::exit;
 
@@ -24,6 +24,7 @@ Examples:
   cvol cat data:/index.html
   cvol cp data:/img ./out
   cvol export data -o data.tar.zst
+  cvol cp ./new.html data:/index.html
   cvol convert disk.vhdx disk.raw
   cvol rm data";
 
@@ -109,6 +110,10 @@ pub(crate) enum Verb {
     Rm(rm::Arguments),
     Prune(prune::Arguments),
     Cp(cp::Arguments),
+    Mkdir(mkdir::Arguments),
+    Mv(mv::Arguments),
+    Attrib(attrib::Arguments),
+    Label(label::Arguments),
     Cat(cat::Arguments),
     Tree(tree::Arguments),
     Acl(acl::Arguments),

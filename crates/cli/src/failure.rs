@@ -156,6 +156,17 @@ fn hint_for(error: &engine::Error) -> Option<String> {
             "give the path of an image file, or `--volume` to name a volume of the store"
         }
         (ErrorKind::NotFound, _) => "check the spelling of the path",
+        (ErrorKind::AlreadyExists, Subject::PathInVolume) => {
+            "choose another name, or remove it with `cvol rm NAME:/path`"
+        }
+        (_, Subject::FolderWithEntries) => "use `-r` to remove it with all that is in it",
+        (_, Subject::UncleanVolume) => {
+            "start the machine that used it and shut it down cleanly, or let Windows check it \
+             (`chkdsk`), then try again; reading goes on to work"
+        }
+        (_, Subject::VolumeSpace) => {
+            "nothing was changed; remove something with `cvol rm NAME:/path`, or make a larger volume"
+        }
         (ErrorKind::AlreadyExists, Subject::Volume) => {
             "choose another name, or remove that volume with `cvol rm`"
         }

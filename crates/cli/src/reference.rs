@@ -3,7 +3,7 @@
 //! Invariant: what an argument means depends on its text, on the options beside it and, for the
 //! verbs on images, on whether a file of that name exists; never on which volumes there are.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use engine::{ImageReference, Place};
@@ -67,10 +67,51 @@ pub(crate) fn place(argument: &str, image: Option<&Path>) -> Place {
         };
     }
     let (name, path) = split_place(argument).unwrap_or((argument, "/"));
+    let image = if is_image_name(name) {
+        ImageReference::File(PathBuf::from(name))
+    } else {
+        ImageReference::Volume(name.to_owned())
+    };
     Place {
-        image: ImageReference::Volume(name.to_owned()),
+        image,
         path: absolute(path),
     }
+}
+
+/// The path in a volume or image that an argument names; `None` where it is a path of the host.
+pub(crate) fn place_in_volume(argument: &OsStr) -> Option<Place> {
+    let argument = argument.to_str()?;
+    split_place(argument).map(|_| place(argument, None))
+}
+
+/// As [`place_in_volume`], where nothing else makes sense.
+pub(crate) fn required_place(argument: &str) -> Result<Place, Failure> {
+    place_in_volume(OsStr::new(argument)).ok_or_else(|| {
+        Failure::usage(
+            format!("{argument} names no path in a volume"),
+            "write it as NAME:/path, or as IMAGE.vhdx:/path for an image file",
+        )
+    })
+}
+
+/// The volume or image that an argument names as a whole, a colon at its end or not.
+pub(crate) fn volume(argument: &str) -> ImageReference {
+    let name = argument.strip_suffix(':').unwrap_or(argument);
+    if is_image_name(name) {
+        ImageReference::File(PathBuf::from(name))
+    } else {
+        ImageReference::Volume(name.to_owned())
+    }
+}
+
+/// Whether a name ends as image files do.
+fn is_image_name(name: &str) -> bool {
+    let extension = Path::new(name).extension();
+    extension.is_some_and(|extension| {
+        IMAGE_EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
 }
 
 /// As [`place`], but the path must be given.
@@ -84,14 +125,17 @@ pub(crate) fn place_with_path(argument: &str, image: Option<&Path>) -> Result<Pl
     Ok(place(argument, image))
 }
 
-/// Whether a destination of `cp` lies in a volume.
-pub(crate) fn is_in_volume(argument: &OsString) -> bool {
-    argument.to_str().and_then(split_place).is_some()
-}
-
 /// `NAME:path` in its two halves. What has a separator before the colon is a path of the host, and
-/// one character is a drive letter of Windows, which is no volume name anywhere.
+/// one character is a drive letter of Windows, which is no volume name anywhere; but a path that ends
+/// as image files do, before a colon and a slash, is that of an image.
 fn split_place(argument: &str) -> Option<(&str, &str)> {
+    let colons = argument.match_indices(':').map(|(at, _)| at);
+    for at in colons {
+        let (name, path) = (&argument[..at], &argument[at + 1..]);
+        if path.starts_with(['/', '\\']) && is_image_name(name) {
+            return Some((name, path));
+        }
+    }
     let (name, path) = argument.split_once(':')?;
     (name.len() > 1 && !name.contains(['/', '\\'])).then_some((name, path))
 }
@@ -198,7 +242,7 @@ mod tests {
             ("file:name", true),
             ("c:/out", false),
         ] {
-            assert_eq!(is_in_volume(&OsString::from(argument)), expected);
+            assert_eq!(place_in_volume(OsStr::new(argument)).is_some(), expected);
         }
     }
 }

@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use blockio::ByteCount;
-use vdisk::{CreateOptions, IdSource, ImageDisk, ImageFormat, Provisioning};
+use blockio::{ByteCount, Disk};
+use vdisk::{CreateOptions, IdSource, ImageFormat, Provisioning};
 
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -106,7 +106,7 @@ impl Engine {
 
 fn create_options(
     request: &ConvertImage,
-    source: &dyn ImageDisk,
+    source: &dyn Disk,
     progress: ProgressFn<'_>,
 ) -> std::result::Result<CreateOptions, vdisk::ImageError> {
     let mut options = CreateOptions::new(source.size());

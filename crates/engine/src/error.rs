@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use blockio::{IoError, IoErrorKind};
 use vdisk::{ImageError, ImageErrorKind};
 use volume::browse::BrowseError;
-use volume::{VolumeError, VolumeErrorKind};
+use volume::{ChangeError, ChangeErrorKind, VolumeError, VolumeErrorKind};
 
 /// What an operation of the engine returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -53,6 +53,12 @@ pub enum Subject {
     Parent,
     /// A path in a volume or image.
     PathInVolume,
+    /// A volume that was not unmounted cleanly.
+    UncleanVolume,
+    /// A folder in a volume that is not empty.
+    FolderWithEntries,
+    /// The room in a volume.
+    VolumeSpace,
     /// A file or folder of the host.
     HostPath,
     /// The configuration.
@@ -146,6 +152,7 @@ impl Error {
             Self::NoDataFolder => Subject::Settings,
             Self::Volume(error) if error.is_of_database() => Subject::Database,
             Self::Volume(VolumeError::Source(_)) => Subject::HostPath,
+            Self::Volume(VolumeError::Change { source, .. }) => of_change(source),
             Self::Volume(_) | Self::InvalidRequest { .. } | Self::Unsupported { .. } => {
                 Subject::Volume
             }
@@ -219,6 +226,19 @@ fn is_of_parent(error: &ImageError) -> bool {
             | ImageErrorKind::ParentLoop
             | ImageErrorKind::Differencing
     )
+}
+
+fn of_change(error: &ChangeError) -> Subject {
+    match error.kind() {
+        _ if matches!(error, ChangeError::NotEmpty { .. }) => Subject::FolderWithEntries,
+        ChangeErrorKind::Unclean => Subject::UncleanVolume,
+        ChangeErrorKind::NoSpace => Subject::VolumeSpace,
+        ChangeErrorKind::Source => Subject::HostPath,
+        ChangeErrorKind::NotFound
+        | ChangeErrorKind::AlreadyExists
+        | ChangeErrorKind::InvalidArgument => Subject::PathInVolume,
+        _ => Subject::Volume,
+    }
 }
 
 fn of_image(error: &ImageError) -> ErrorKind {

@@ -6,11 +6,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use blockio::{FileAccess, FileStorage, Storage};
+use blockio::{Disk, FileAccess, FileStorage, Storage};
 use vdisk::{
-    Access, CheckReport, DenyAll, ImageDisk, ImageError, ImageFormat, ImageInfo, LinkedImage,
-    ParentGate,
+    Access, CheckReport, DenyAll, ImageError, ImageFormat, ImageInfo, LinkedImage, ParentGate,
 };
+use volume::VolumeError;
 
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -172,17 +172,33 @@ impl Engine {
         })
     }
 
-    /// Opens the disk in an image for reading.
+    /// Opens the disk in an image for reading. A change that a crash cut short is seen as complete.
     pub(crate) fn open_disk(
         &self,
         image: &ImageReference,
         format: Option<ImageFormat>,
-    ) -> Result<Box<dyn ImageDisk>> {
+    ) -> Result<Box<dyn Disk>> {
         let storage = self.open_storage(image)?;
         let format = self.format_of(image, format)?;
-        self.gate(image)
+        let disk = self
+            .gate(image)
             .and_then(|gate| vdisk::open_chain(storage, format, Access::ReadOnly, &*gate))
-            .map_err(Error::image("open", image.to_string()))
+            .map_err(Error::image("open", image.to_string()))?;
+        // Looked for with the lock held: nobody begins or completes a change meanwhile.
+        let pending = match image {
+            ImageReference::File(path) => volume::pending_image_change(path)?,
+            ImageReference::Volume(name) => self.pending_change(name)?,
+        };
+        let Some(change) = pending else {
+            return Ok(disk);
+        };
+        let view = change
+            .complete_view(disk)
+            .map_err(|source| VolumeError::Change {
+                name: image.to_string(),
+                source,
+            })?;
+        Ok(Box::new(view))
     }
 
     fn open_storage(&self, image: &ImageReference) -> Result<Box<dyn Storage>> {

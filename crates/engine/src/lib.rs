@@ -5,6 +5,7 @@
 //!     |
 //!   Engine                        wiring.rs: what is put together
 //!     |-- volumes.rs              create, list, inspect, remove, prune
+//!     |-- change.rs               cp into, rm, mkdir, mv, attrib, acl, label of a disk at rest
 //!     |-- place.rs, copy_out.rs   ls, cat, tree, cp: looking into a disk at rest
 //!     |-- access.rs               acl: who may do what in a disk at rest; files of rules
 //!     |-- export.rs               export: such a disk as a tar archive
@@ -22,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod change;
 mod child;
 mod config;
 mod convert;
@@ -41,6 +43,7 @@ mod wiring;
 
 pub use access::Access;
 pub use blockio::{ByteCount, ByteOffset, SectorSize};
+pub use change::{CopiedIn, CopyIn};
 pub use child::CreateChild;
 pub use config::Config;
 pub use convert::{ConvertImage, ConvertedImage};
@@ -59,9 +62,10 @@ pub use vdisk::{
 pub use volume::export::ExportReport;
 pub use volume::tar_tree::Compression;
 pub use volume::{
-    BuildReport, CasePolicy, CreateOutcome, DosNames, FileSystemKind, FindingSeverity, ImageUse,
-    NamePolicy, Notice, PartitionLayout, PruneOutcome, RebuildReport, TarInput, VolumeDetails,
-    VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
+    Attributes, BuildReport, CasePolicy, CreateOutcome, DosNames, FileSystemKind, FindingSeverity,
+    ImageUse, NamePolicy, Notice, PartitionLayout, PruneOutcome, RebuildReport, Removed, TarInput,
+    VolumeDetails, VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size,
+    parse_size,
 };
 pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

@@ -152,6 +152,11 @@ impl Engine {
         Ok(self.store()?.get(&volume_name(name)?)?.spec.format())
     }
 
+    /// The change of a volume that a crash cut short.
+    pub(crate) fn pending_change(&self, name: &str) -> Result<Option<volume::ChangeSet>> {
+        Ok(self.store()?.pending_change(&volume_name(name)?)?)
+    }
+
     /// The image of a volume, to be read.
     pub(crate) fn open_volume_storage(&self, name: &str) -> Result<Box<dyn Storage>> {
         let storage = self.store()?.open_image_file(&volume_name(name)?)?;
@@ -231,7 +236,7 @@ fn source(from: &VolumeSource, format: Option<SourceFormat>) -> Result<FillFrom>
     })
 }
 
-fn volume_name(name: &str) -> Result<VolumeName> {
+pub(crate) fn volume_name(name: &str) -> Result<VolumeName> {
     Ok(VolumeName::parse(name).map_err(VolumeError::from)?)
 }
 

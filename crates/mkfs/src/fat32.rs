@@ -13,6 +13,7 @@
 
 mod alias;
 mod build;
+mod change;
 mod entry;
 mod format;
 pub mod fsck;
@@ -35,6 +36,8 @@ use crate::tree::{NtTime, TreeSource};
 use format::{BootSector, FsInfo};
 use geometry::Geometry;
 use label::Label;
+
+pub(crate) use change::Fat32Change;
 
 /// The largest file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 0xFFFF_FFFF;

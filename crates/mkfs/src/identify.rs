@@ -1,6 +1,6 @@
 //! Which file system a disk or partition holds, told by its first sectors alone.
 
-use blockio::{ByteOffset, Disk};
+use blockio::{ByteOffset, ByteRange, Disk};
 
 use crate::error::MkfsError;
 
@@ -55,6 +55,17 @@ pub fn identify(disk: &dyn Disk) -> Result<FileSystem, MkfsError> {
     let len = disk.size().get().min(HEAD_BYTES);
     let mut head = vec![0; usize::try_from(len).unwrap_or(0)];
     disk.read_at(&mut head, ByteOffset(0))?;
+    Ok(of_head(&head))
+}
+
+/// What stands in a part of `disk`.
+///
+/// # Errors
+/// Where the disk cannot be read.
+pub(crate) fn identify_range(disk: &dyn Disk, range: ByteRange) -> Result<FileSystem, MkfsError> {
+    let len = range.len().get().min(HEAD_BYTES);
+    let mut head = vec![0; usize::try_from(len).unwrap_or(0)];
+    disk.read_at(&mut head, range.start())?;
     Ok(of_head(&head))
 }
 

@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod change;
 mod error;
 pub mod fat32;
 mod findings;

@@ -3,6 +3,7 @@
 use std::io;
 
 use blockio::{IoError, IoErrorKind};
+use mkfs::change::{ChangeError, ChangeErrorKind};
 use mkfs::security::RuleError;
 use mkfs::{MkfsError, MkfsErrorKind, TreeError, TreeErrorKind};
 use vdisk::{ImageError, ImageErrorKind};
@@ -172,6 +173,15 @@ pub enum VolumeError {
         #[source]
         source: MkfsError,
     },
+    /// What is in a volume could not be changed.
+    #[error("changing \"{name}\"")]
+    Change {
+        /// The volume or image.
+        name: String,
+        /// What the writer said.
+        #[source]
+        source: ChangeError,
+    },
     /// The source tree could not be read.
     #[error("reading the source tree")]
     Source(#[source] TreeError),
@@ -210,6 +220,7 @@ impl VolumeError {
             Self::Image { source, .. } => image_kind(source),
             Self::Mkfs { source, .. } => mkfs_kind(source),
             Self::Source(error) => source_kind(error),
+            Self::Change { source, .. } => change_kind(source.kind()),
             Self::Interrupted => VolumeErrorKind::Interrupted,
             Self::Disk(error) => io_kind(error),
         }
@@ -304,6 +315,20 @@ fn mkfs_kind(error: &MkfsError) -> VolumeErrorKind {
         MkfsErrorKind::NotFound => VolumeErrorKind::NotFound,
         MkfsErrorKind::Unsupported => VolumeErrorKind::Unsupported,
         MkfsErrorKind::Interrupted => VolumeErrorKind::Interrupted,
+        _ => VolumeErrorKind::Io,
+    }
+}
+
+fn change_kind(kind: ChangeErrorKind) -> VolumeErrorKind {
+    match kind {
+        ChangeErrorKind::InvalidArgument => VolumeErrorKind::InvalidArgument,
+        ChangeErrorKind::NotFound => VolumeErrorKind::NotFound,
+        ChangeErrorKind::AlreadyExists => VolumeErrorKind::AlreadyExists,
+        // Nothing is known to be broken, but until it is mounted or checked nothing may be written.
+        ChangeErrorKind::Damaged | ChangeErrorKind::Unclean => VolumeErrorKind::Damaged,
+        ChangeErrorKind::Unsupported => VolumeErrorKind::Unsupported,
+        ChangeErrorKind::NoSpace => VolumeErrorKind::NoSpace,
+        ChangeErrorKind::Interrupted => VolumeErrorKind::Interrupted,
         _ => VolumeErrorKind::Io,
     }
 }

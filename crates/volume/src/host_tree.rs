@@ -12,6 +12,7 @@ mod platform;
 #[cfg(windows)]
 #[path = "host_tree/windows.rs"]
 mod platform;
+mod single;
 mod walk;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -27,6 +28,7 @@ use mkfs::{
     Attributes, EntryKind, FileContent, NodeId, NodeName, NtTime, Times, TreeEntry, TreeError,
     TreeErrorKind, TreeSource, TreeTotals,
 };
+pub use single::HostFile;
 use walk::{Found, Walk};
 
 /// How a directory is read.

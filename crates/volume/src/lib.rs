@@ -39,14 +39,19 @@ pub mod volume_tree;
 pub use error::{Result, VolumeError, VolumeErrorKind};
 pub use filter::{Filter, FilterError};
 pub use labels::{LabelError, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS};
+pub use lifecycle::change::{ChangeWork, change_image, pending_image_change};
 pub use lifecycle::{
     CreateOutcome, CreateRequest, FillFrom, ImageUse, PruneOutcome, TarInput, VolumeDetails,
 };
+pub use mkfs::change::{
+    ChangeError, ChangeErrorKind, ChangeOptions, ChangeSet, ChangedDisk, FoundKind, PathNames,
+    Removed, VolumeChange,
+};
 pub use mkfs::ntfs::DosNames;
-pub use mkfs::security::{AccessRules, Sid};
+pub use mkfs::security::{AccessRules, SddlErrorKind, Sid};
 pub use mkfs::{
-    BuildReport, CasePolicy, FindingSeverity, NamePolicy, SecurityDescriptor, VolumeFinding,
-    VolumeReport,
+    Attributes, BuildReport, CasePolicy, FindingSeverity, NamePolicy, NodeName, NtTime,
+    SecurityDescriptor, TreeError, VolumeFinding, VolumeReport,
 };
 pub use name::{MAX_NAME_LENGTH, NameError, NameProblem, VolumeName, fuzz_name};
 pub use progress::{OnProgress, Progress, Stage, ignore_progress};

@@ -2,6 +2,7 @@
 //! comes back.
 
 pub(crate) mod acl;
+pub(crate) mod attrib;
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -13,8 +14,11 @@ pub(crate) mod export;
 pub(crate) mod fsck;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod label;
 pub(crate) mod ls;
 pub(crate) mod man;
+pub(crate) mod mkdir;
+pub(crate) mod mv;
 pub(crate) mod prune;
 pub(crate) mod rm;
 pub(crate) mod tree;
@@ -62,6 +66,10 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Rm(arguments) => arguments.run(context),
         Verb::Prune(arguments) => arguments.run(context),
         Verb::Cp(arguments) => arguments.run(context),
+        Verb::Mkdir(arguments) => arguments.run(context),
+        Verb::Mv(arguments) => arguments.run(context),
+        Verb::Attrib(arguments) => arguments.run(context),
+        Verb::Label(arguments) => arguments.run(context),
         Verb::Cat(arguments) => arguments.run(context),
         Verb::Tree(arguments) => arguments.run(context),
         Verb::Acl(arguments) => arguments.run(context),

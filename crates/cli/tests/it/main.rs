@@ -5,6 +5,7 @@
 
 mod browse;
 mod chains;
+mod changes;
 mod help;
 mod images;
 mod notices;

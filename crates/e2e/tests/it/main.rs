@@ -13,6 +13,7 @@
 mod access;
 mod browse;
 mod chains;
+mod change;
 mod command;
 mod corpus;
 mod fat32;

@@ -8,8 +8,12 @@ use crate::{tools, tree};
 
 /// The only partition of a volume, as a file of its own (holes kept).
 pub(crate) fn partition(cvol: &Cvol, name: &str) -> PathBuf {
+    partition_of(cvol, &cvol.image(name), name)
+}
+
+/// The only partition of an image, as a file called after `name`.
+pub(crate) fn partition_of(cvol: &Cvol, image: &Path, name: &str) -> PathBuf {
     let raw = cvol.work().join(format!("{name}.raw"));
-    let image = cvol.image(name);
     cvol.ok(&[
         "convert",
         image.to_str().unwrap(),

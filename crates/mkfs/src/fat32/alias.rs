@@ -110,7 +110,19 @@ impl Aliases {
         names.map(|name| aliases.alias(name)).collect()
     }
 
-    fn alias(&mut self, name: &[u16]) -> Option<ShortName> {
+    /// Knows an alias that is in use.
+    pub(super) fn take(&mut self, alias: ShortName) {
+        self.taken.insert(alias);
+    }
+
+    /// An alias is in use no more.
+    pub(super) fn release(&mut self, alias: ShortName) {
+        self.taken.remove(&alias);
+        self.next.clear();
+    }
+
+    /// The alias of one more name.
+    pub(super) fn alias(&mut self, name: &[u16]) -> Option<ShortName> {
         let basis = basis(name);
         if !basis.is_lossy {
             return Some(basis.name);

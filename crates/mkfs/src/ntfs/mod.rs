@@ -22,6 +22,7 @@ mod attribute;
 mod bitmap;
 mod boot;
 mod build;
+mod change;
 mod definitions;
 mod directory;
 mod dos_name;
@@ -60,6 +61,7 @@ use crate::error::MkfsError;
 use crate::report::BuildReport;
 use crate::tree::TreeSource;
 
+pub(crate) use change::NtfsChange;
 pub use options::{DosNames, NtfsOptions};
 
 /// Formats `disk` (a partition, or all of a disk) and fills the volume from `tree`. The disk must

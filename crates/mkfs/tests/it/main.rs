@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod change;
+mod change_model;
 mod damage;
 mod fat32_damage;
 mod fat32_fsck;
@@ -10,3 +12,5 @@ mod ntfs_builds;
 mod ntfs_fsck;
 mod ntfs_reader;
 mod ntfs_whole;
+mod random;
+mod storage_disk;

@@ -1,6 +1,6 @@
 //! The walk: depth first, each directory's names in order, beneath one open handle.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::sync::Arc;
 
@@ -61,6 +61,24 @@ impl Walk {
                 names,
             }],
         })
+    }
+
+    /// A walk over one name of a directory.
+    pub(super) fn of_one(root: Arc<Dir>, id: NodeId, os_name: &OsStr) -> Self {
+        let (units, is_mapped) = name::units_of(os_name);
+        let listed = Listed {
+            units,
+            is_mapped,
+            os_name: os_name.to_owned(),
+        };
+        Self {
+            levels: vec![Level {
+                directory: root,
+                id,
+                prefix: String::new(),
+                names: vec![listed].into_iter(),
+            }],
+        }
     }
 
     /// The next thing found; directories are entered where [`Walk::enter`] is called.

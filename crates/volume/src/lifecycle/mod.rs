@@ -1,6 +1,7 @@
 //! What can be done with volumes: one verb a file, each a method of [`crate::Store`].
 
 mod access;
+pub(crate) mod change;
 mod create;
 mod fill;
 mod inspect;

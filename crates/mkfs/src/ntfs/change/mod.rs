@@ -1,0 +1,199 @@
+//! Changing an NTFS volume at rest.
+//!
+//! ```text
+//!   add, remove, attributes     what is asked for, in terms of files and names
+//!        |
+//!   names, content, secure      keys of directories, data in clusters, descriptors by number
+//!        |
+//!   index, node                 B-trees: insert with splits, remove with replacement
+//!        |
+//!   volume, place, table        files in memory; their records; the master file table
+//!        |
+//!   space, record, layout       clusters, and bytes taken apart
+//!        |
+//!   change::Overlay             nothing reaches the disk but data in free clusters
+//! ```
+//! Structures that are not touched stay as they are, byte for byte. What is not known here (a volume
+//! not cleanly unmounted, quotas in force, compressed or encrypted files that would be written) is
+//! refused before anything is changed.
+
+mod add;
+mod attributes;
+mod blocks;
+mod bytes;
+mod check;
+mod content;
+mod index;
+mod layout;
+mod names;
+mod node;
+mod place;
+mod record;
+mod remove;
+mod secure;
+mod space;
+mod table;
+mod volume;
+
+use crate::change::{
+    ChangeError, ChangeOptions, ChangeSet, Meter, Overlay, PathNames, Removed, State,
+};
+use crate::report::BuildReport;
+use crate::security::SecurityDescriptor;
+use crate::tree::{Attributes, TreeSource};
+use names::ROOT;
+use table::MFT;
+use volume::Volume;
+
+/// A volume that is being changed.
+pub(crate) struct NtfsChange<'d> {
+    volume: Volume<'d>,
+    options: ChangeOptions,
+}
+
+impl<'d> NtfsChange<'d> {
+    /// The volume on a partition, if it may be changed.
+    pub(crate) fn open(
+        disk: Overlay<'d>,
+        options: ChangeOptions,
+        state: State,
+    ) -> Result<Self, ChangeError> {
+        let mut volume = Volume::load(disk, options.now)?;
+        if state == State::Clean {
+            volume.refuse_unclean()?;
+            volume.refuse_quotas()?;
+        }
+        Ok(Self { volume, options })
+    }
+
+    /// What a path leads to; whether it is a directory.
+    pub(crate) fn find(&mut self, path: &PathNames) -> Result<Option<bool>, ChangeError> {
+        match self.volume.resolve(path) {
+            Ok(None) => Ok(Some(true)),
+            Ok(Some(found)) => Ok(Some(self.volume.loaded(found.record)?.is_directory())),
+            Err(ChangeError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn add_tree(
+        &mut self,
+        directory: &PathNames,
+        source: &mut dyn TreeSource,
+        meter: &mut Meter<'_>,
+    ) -> Result<BuildReport, ChangeError> {
+        self.volume
+            .add_tree(directory, source, self.options.name_policy, meter)
+    }
+
+    pub(crate) fn make_directory(
+        &mut self,
+        path: &PathNames,
+        parents: bool,
+    ) -> Result<(), ChangeError> {
+        let mut at = ROOT;
+        let count = path.names().len();
+        for (depth, name) in path.names().iter().enumerate() {
+            let is_last = depth + 1 == count;
+            let below = path.first(depth + 1);
+            match self.volume.lookup(at, name)? {
+                None if is_last || parents => {
+                    path.check_new(depth, &|unit| self.volume.upcased(unit))?;
+                    at = self.volume.make_directory(at, name)?;
+                }
+                None => {
+                    return Err(ChangeError::NotFound {
+                        path: below.to_string(),
+                    });
+                }
+                Some(_) if is_last && !parents => {
+                    return Err(ChangeError::Exists {
+                        path: below.to_string(),
+                    });
+                }
+                Some(_) => at = self.volume.resolve_directory(&below)?,
+            }
+        }
+        if count == 0 && !parents {
+            return Err(ChangeError::Exists {
+                path: path.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(
+        &mut self,
+        path: &PathNames,
+        recursive: bool,
+    ) -> Result<Removed, ChangeError> {
+        self.volume.remove(path, recursive)
+    }
+
+    pub(crate) fn rename(
+        &mut self,
+        from: &PathNames,
+        to: &PathNames,
+        replace: bool,
+    ) -> Result<(), ChangeError> {
+        let (parent, name) = to.split_last().ok_or_else(|| ChangeError::Exists {
+            path: to.to_string(),
+        })?;
+        let directory = self.volume.resolve_directory(&parent)?;
+        to.check_new(parent.names().len(), &|unit| self.volume.upcased(unit))?;
+        self.volume.rename(from, directory, name, replace)
+    }
+
+    pub(crate) fn set_attributes(
+        &mut self,
+        path: &PathNames,
+        set: Attributes,
+        clear: Attributes,
+    ) -> Result<(), ChangeError> {
+        self.volume.set_attributes(path, set, clear)
+    }
+
+    pub(crate) fn set_security(
+        &mut self,
+        path: &PathNames,
+        descriptor: &SecurityDescriptor,
+    ) -> Result<(), ChangeError> {
+        self.volume.set_security(path, descriptor)
+    }
+
+    pub(crate) fn label(&mut self) -> Result<String, ChangeError> {
+        self.volume.label()
+    }
+
+    pub(crate) fn set_label(&mut self, label: &str) -> Result<(), ChangeError> {
+        self.volume.set_label(label)
+    }
+
+    /// Stores all that was changed.
+    pub(crate) fn finish(mut self) -> Result<ChangeSet, ChangeError> {
+        let volume = &mut self.volume;
+        // What leaves its record takes other space, which directories show.
+        for record in volume.loaded_files(|file| file.is_dirty && file.number != MFT) {
+            volume.make_room(record)?;
+        }
+        for record in volume.loaded_files(|file| file.is_listing_stale) {
+            // System files are listed as Windows left them, which does not keep that up either.
+            if record >= 24 || record == ROOT {
+                volume.refresh_listing(record)?;
+            }
+        }
+        // Storing a file may take records, which makes the table dirty; so the table comes last.
+        for record in volume.loaded_files(|file| file.is_dirty && file.number != MFT) {
+            volume.store(record)?;
+        }
+        if !volume
+            .loaded_files(|file| file.is_dirty && file.number == MFT)
+            .is_empty()
+        {
+            volume.store(MFT)?;
+        }
+        volume.space.store(&mut volume.disk)?;
+        let guards = volume.guards()?;
+        self.volume.disk.into_change_set(guards)
+    }
+}

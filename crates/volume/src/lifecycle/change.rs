@@ -1,0 +1,247 @@
+//! Changing what is in a volume, or in an image that belongs to no store: under the lock of the
+//! image, all of it or nothing.
+//!
+//! ```text
+//!   image locked                  nobody else reads or writes it
+//!   journal of a dead process     completed
+//!   change made                   in memory; file data in free clusters
+//!   journal beside the image      durable, and its name too: the change has happened
+//!   written to the image          durable
+//!   journal removed               durable
+//! ```
+//! Who only reads completes nothing: they see the image through what the journal holds.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use blockio::{FileAccess, FileStorage, Storage};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use mkfs::change::{ChangeError, ChangeOptions, ChangeSet, Recovery, VolumeChange, recover};
+use vdisk::{Access, ImageFormat};
+
+use super::open::lock_image;
+use crate::error::{Result, VolumeError};
+use crate::name::VolumeName;
+use crate::platform;
+use crate::store::Store;
+use crate::store::folder;
+
+/// What the name of a journal has more than that of its image.
+pub(crate) const JOURNAL_SUFFIX: &str = ".change";
+
+/// What is done with a volume that is open for changes.
+pub type ChangeWork<'w, T> =
+    &'w mut dyn FnMut(&mut VolumeChange<'_>) -> std::result::Result<T, ChangeError>;
+
+/// The journal of an image: a file beside it, opened beneath the handle of their folder.
+struct Journal {
+    folder: Dir,
+    name: String,
+}
+
+impl Journal {
+    fn host(&self, doing: &'static str) -> impl FnOnce(io::Error) -> VolumeError + use<> {
+        let name = self.name.clone();
+        move |error| VolumeError::host(doing, name, error)
+    }
+
+    fn open(&self, access: FileAccess) -> Result<Option<FileStorage>> {
+        match folder::open_image(&self.folder, &self.name, access) {
+            Ok(storage) => Ok(Some(storage)),
+            Err(folder::ImageOpenError::Missing) => Ok(None),
+            Err(folder::ImageOpenError::InUse(source)) => Err(VolumeError::InUse {
+                name: self.name.clone(),
+                source,
+            }),
+            Err(folder::ImageOpenError::Host(error)) => Err(self.host("opening")(error)),
+            Err(folder::ImageOpenError::Disk(error)) => Err(error.into()),
+            Err(folder::ImageOpenError::Link) => Err(VolumeError::damaged(
+                self.name.clone(),
+                "not a file but a link or a folder",
+            )),
+            Err(folder::ImageOpenError::Folder(error)) => Err(error),
+        }
+    }
+
+    /// The change that it holds, if any.
+    fn pending(&self) -> Result<Option<ChangeSet>> {
+        let Some(storage) = self.open(FileAccess::ReadOnly)? else {
+            return Ok(None);
+        };
+        ChangeSet::read(&storage).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, source: ChangeError) -> VolumeError {
+        let name = self.name.trim_end_matches(JOURNAL_SUFFIX).to_owned();
+        VolumeError::Change { name, source }
+    }
+
+    /// An empty journal whose name is durable.
+    fn create(&self) -> Result<FileStorage> {
+        let storage = folder::create_image(&self.folder, &self.name)?;
+        // A journal that nobody finds after a crash would be none.
+        platform::sync_folder(&self.folder).map_err(self.host("making durable"))?;
+        Ok(storage)
+    }
+
+    fn remove(&self) -> Result<()> {
+        match folder::retry(|| self.folder.remove_file(&self.name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            result => result.map_err(self.host("removing"))?,
+        }
+        platform::sync_folder(&self.folder).map_err(self.host("making durable"))
+    }
+}
+
+/// Changes the disk in an image that is locked already.
+fn change_locked<T>(
+    storage: Box<dyn Storage>,
+    format: Option<ImageFormat>,
+    journal: &Journal,
+    name: &str,
+    options: ChangeOptions,
+    work: ChangeWork<'_, T>,
+) -> Result<T> {
+    let of_image = |source| VolumeError::Image {
+        name: name.to_owned(),
+        source,
+    };
+    let of_change = |source| VolumeError::Change {
+        name: name.to_owned(),
+        source,
+    };
+    let disk = vdisk::open(storage, format, Access::ReadWrite).map_err(of_image)?;
+    if let Some(left) = journal.open(FileAccess::ReadWrite)? {
+        if recover(&*disk, &left).map_err(of_change)? == Recovery::Completed {
+            tracing::info!(image = name, "completed a change that was cut short");
+        }
+        drop(left);
+        journal.remove()?;
+    }
+    let mut volume = VolumeChange::open(&*disk, options).map_err(of_change)?;
+    let result = work(&mut volume).map_err(of_change)?;
+    let change = volume.finish().map_err(of_change)?;
+    if !change.is_empty() {
+        let storage = journal.create()?;
+        let committed = change.commit(&*disk, &storage);
+        drop(storage);
+        match committed {
+            // The journal is what the next command goes on with.
+            Err(error @ ChangeError::Recorded(_)) => return Err(of_change(error)),
+            committed => {
+                journal.remove()?;
+                committed.map_err(of_change)?;
+            }
+        }
+    }
+    disk.close().map_err(of_image)?;
+    Ok(result)
+}
+
+impl Store {
+    /// Changes what is in a volume that nobody uses: all of it, or nothing.
+    ///
+    /// # Errors
+    /// `NotFound` (the volume, or a path in it), `InUse`, `AlreadyExists`, `InvalidArgument`,
+    /// `NoSpace`, `Unsupported`, `Damaged` (also where the volume was not unmounted cleanly),
+    /// `Interrupted`, `Io`.
+    pub fn change<T>(
+        &self,
+        name: &VolumeName,
+        options: ChangeOptions,
+        work: ChangeWork<'_, T>,
+    ) -> Result<T> {
+        let record = self.ready(name)?;
+        let storage = lock_image(self.folders(), &record, Access::ReadWrite)?;
+        // See `open_disk`: with the lock held, a row that is still ready stays so.
+        if self.ready(name)?.id != record.id {
+            return Err(crate::store::not_found(name));
+        }
+        let journal = self.journal(&record)?;
+        let format = Some(record.spec.format());
+        change_locked(
+            Box::new(storage),
+            format,
+            &journal,
+            record.name.as_str(),
+            options,
+            work,
+        )
+    }
+
+    /// The change of a volume that a crash cut short, for those who read.
+    ///
+    /// # Errors
+    /// `NotFound`, `Damaged`, `Io`.
+    pub fn pending_change(&self, name: &VolumeName) -> Result<Option<ChangeSet>> {
+        self.journal(&self.ready(name)?)?.pending()
+    }
+
+    fn journal(&self, record: &crate::record::VolumeRecord) -> Result<Journal> {
+        let folder = self.folders().open_volume_folder(record.id)?;
+        let missing = || VolumeError::damaged(format!("volumes/{}", record.id), "it is missing");
+        Ok(Journal {
+            folder: folder.ok_or_else(missing)?,
+            name: format!("{}{JOURNAL_SUFFIX}", record.image_file_name()),
+        })
+    }
+}
+
+/// The journal of an image that belongs to no store.
+fn journal_of(image: &Path) -> Result<Journal> {
+    let shown = image.display().to_string();
+    // A link to an image has its journal where the image is, whatever it is called by.
+    let image = image
+        .canonicalize()
+        .map_err(|e| VolumeError::host("finding", shown.clone(), e))?;
+    let (Some(folder), Some(name)) = (image.parent(), image.file_name()) else {
+        return Err(VolumeError::Request("the path names no image file"));
+    };
+    let name = name
+        .to_str()
+        .ok_or(VolumeError::Request("the name of the image is not Unicode"))?;
+    let folder = Dir::open_ambient_dir(folder, ambient_authority())
+        .map_err(|error| VolumeError::host("opening the folder of", shown, error))?;
+    Ok(Journal {
+        folder,
+        name: format!("{name}{JOURNAL_SUFFIX}"),
+    })
+}
+
+/// Where the journal of an image stands, by its full path.
+fn journal_path(image: PathBuf) -> Option<PathBuf> {
+    let name = image.file_name()?.to_str()?;
+    Some(image.with_file_name(format!("{name}{JOURNAL_SUFFIX}")))
+}
+
+/// Changes what is in an image that nobody uses: all of it, or nothing.
+///
+/// # Errors
+/// As for [`Store::change`].
+pub fn change_image<T>(
+    image: &Path,
+    format: Option<ImageFormat>,
+    options: ChangeOptions,
+    work: ChangeWork<'_, T>,
+) -> Result<T> {
+    let journal = journal_of(image)?;
+    let name = image.display().to_string();
+    let storage = FileStorage::open(image, FileAccess::ReadWrite)?;
+    change_locked(Box::new(storage), format, &journal, &name, options, work)
+}
+
+/// The change of an image that a crash cut short, for those who read.
+///
+/// # Errors
+/// `Damaged`, `Io`.
+pub fn pending_image_change(image: &Path) -> Result<Option<ChangeSet>> {
+    // Reading an image asks nothing of its folder unless there is something in it to be read.
+    let Some(journal) = image.canonicalize().ok().and_then(journal_path) else {
+        return Ok(None);
+    };
+    match journal.symlink_metadata() {
+        Ok(_) => journal_of(image)?.pending(),
+        Err(_) => Ok(None),
+    }
+}
