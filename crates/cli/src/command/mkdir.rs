@@ -20,15 +20,15 @@ pub(crate) struct Arguments {
     places: Vec<String>,
 
     /// Make the directories above too, and do not fail for one that is there
-    #[arg(short, long)]
-    parents: bool,
+    #[arg(short = 'p', long = "parents")]
+    make_parents: bool,
 }
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         for place in &self.places {
             let place = reference::required_place(place)?;
-            context.engine.make_directory(&place, self.parents)?;
+            context.engine.make_directory(&place, self.make_parents)?;
         }
         if context.output.form() == Form::Json {
             let document = serde_json::json!({ "made": self.places });
