@@ -23,7 +23,8 @@ found. An input that brings a target down is left in fuzz/artifacts.
   --input FILE   run the target once, on this input
   --keep         afterwards add small inputs that reach new code to the committed corpus
 
-Targets: vhdx_open, vhdx_changes, vhdx_child, vhd_open, gpt, option_string, names, sddl, tar_import.
+Targets: ntfs_fsck, vhdx_open, vhdx_changes, vhdx_child, vhd_open, gpt, option_string, names, sddl,
+tar_import.
 ";
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
@@ -48,7 +49,11 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
+    Target {
+        name: "ntfs_fsck",
+        longest: 1024,
+    },
     Target {
         name: "vhdx_open",
         longest: 4096,

@@ -164,14 +164,17 @@ fn a_prune_with_nothing_to_do_asks_nobody() {
 }
 
 #[test]
-fn a_directory_that_is_missing_ends_with_3_and_leaves_nothing() {
+fn a_source_that_is_missing_or_no_archive_leaves_nothing() {
     let scratch = Scratch::new();
     let run = scratch.run(&["create", "data", "--size", "64M", "--from", "missing"]);
     assert_eq!(run.code, 3, "{}", run.stderr);
     assert_eq!(scratch.ok(&["ls", "-q"]).stdout, "");
     scratch.write("file", b"x");
+    // A file is taken for a tar archive; this one ends before its first header does.
     let run = scratch.run(&["create", "data", "--size", "64M", "--from", "file"]);
-    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(run.stderr.contains("file: the archive ends early"));
+    assert_eq!(scratch.ok(&["ls", "-q"]).stdout, "");
 }
 
 #[test]
