@@ -208,15 +208,19 @@ pub(crate) fn names(child: &Path, parent: &Path) -> io::Result<vdisk::ParentName
         Some(folder) if !folder.as_os_str().is_empty() => fs::canonicalize(folder)?,
         _ => fs::canonicalize(".")?,
     };
-    let absolute = cfg!(windows).then(|| {
-        let text = parent.to_string_lossy();
-        // As Windows writes it: without the prefix of canonical paths.
+    let text = parent.to_string_lossy();
+    // As Windows writes it: without the prefix of canonical paths. A path of Unix has no drive; spelled
+    // with backslashes it is still what readers expect that take their name of the parent from here
+    // alone (libvhdi), and that we look for by its last part.
+    let absolute = if cfg!(windows) {
         text.strip_prefix(r"\\?\").unwrap_or(&text).to_owned()
-    });
+    } else {
+        text.replace('/', "\\")
+    };
     Ok(vdisk::ParentNames {
         relative: relative(&folder, &parent),
         volume: None,
-        absolute,
+        absolute: Some(absolute),
     })
 }
 

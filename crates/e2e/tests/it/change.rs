@@ -162,8 +162,8 @@ fn fat32_volumes_that_were_changed_pass_fsck_and_mtools() {
         "80M",
         "--fs",
         "fat32",
-        "--partition",
-        "none",
+        "--layout",
+        "disk",
     ]);
     let ours = cvol.work().join("ours.raw");
     for (place, image) in [("ours", &ours), (theirs.to_str().unwrap(), &theirs)] {
