@@ -423,28 +423,41 @@ fn dump(disk: &MemoryDisk, kind: Kind, seed: u64) {
     }
 }
 
+/// Histories are tried by as many threads as the machine runs at once.
 fn try_histories(kind: Kind, count: u64) {
-    for seed in 0..count {
-        let disk = new_volume(kind, seed);
-        let mut random = Random::new(seed);
-        let mut model = Model::new();
-        for number in 0..24 {
-            let step = step(&model, &mut random);
-            match changed(&disk, &step, seed * 100 + number) {
-                Ok(change) => {
-                    change.commit(&disk, &MemoryStorage::default()).unwrap();
-                    model = after(&model, &step)
-                        .unwrap_or_else(|| panic!("history {seed}: {step:?} was not refused"));
-                }
-                Err(error) => {
-                    let is_expected = is_expected(kind, &model, &step, &error);
-                    assert!(is_expected, "history {seed}: {step:?}: {error}");
-                }
-            }
-            check(kind, &disk, &model, &(seed, number, &step));
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            scope.spawn(move || {
+                let first = u64::try_from(first).unwrap();
+                (first..count)
+                    .step_by(threads)
+                    .for_each(|seed| try_history(kind, seed));
+            });
         }
-        dump(&disk, kind, seed);
+    });
+}
+
+fn try_history(kind: Kind, seed: u64) {
+    let disk = new_volume(kind, seed);
+    let mut random = Random::new(seed);
+    let mut model = Model::new();
+    for number in 0..24 {
+        let step = step(&model, &mut random);
+        match changed(&disk, &step, seed * 100 + number) {
+            Ok(change) => {
+                change.commit(&disk, &MemoryStorage::default()).unwrap();
+                model = after(&model, &step)
+                    .unwrap_or_else(|| panic!("history {seed}: {step:?} was not refused"));
+            }
+            Err(error) => {
+                let is_expected = is_expected(kind, &model, &step, &error);
+                assert!(is_expected, "history {seed}: {step:?}: {error}");
+            }
+        }
+        check(kind, &disk, &model, &(seed, number, &step));
     }
+    dump(&disk, kind, seed);
 }
 
 #[test]
