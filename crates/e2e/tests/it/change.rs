@@ -156,14 +156,7 @@ fn fat32_volumes_that_were_changed_pass_fsck_and_mtools() {
         .unwrap();
     tools::run("mkfs.fat", &[&"-F", &"32", &theirs]);
     cvol.ok(&[
-        "create",
-        "ours",
-        "--size",
-        "80M",
-        "--fs",
-        "fat32",
-        "--layout",
-        "disk",
+        "create", "ours", "--size", "80M", "--fs", "fat32", "--layout", "disk",
     ]);
     let ours = cvol.work().join("ours.raw");
     for (place, image) in [("ours", &ours), (theirs.to_str().unwrap(), &theirs)] {
