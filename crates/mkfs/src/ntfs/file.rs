@@ -16,7 +16,7 @@ use super::naming::StoredName;
 use super::narrow::{to_u16, to_usize, wide};
 use super::record::{Record, RecordHead};
 use super::reparse::ReparsePoint;
-use super::runs::{Run, push_joined};
+use super::runs::with_holes;
 use super::secure::SecurityId;
 use super::spread::{Part, Spread, When};
 use super::stream::{CopyError, StreamBuilder};
@@ -433,25 +433,4 @@ fn cluster_areas(islands: &[ByteRange], cluster: u64) -> Vec<std::ops::Range<u64
         }
     }
     areas
-}
-
-/// The run list of a file whose areas lie one after another in `taken`.
-fn with_holes(taken: &[Run], areas: &[std::ops::Range<u64>], total: u64) -> Vec<Run> {
-    let mut runs = Vec::with_capacity(2 * areas.len());
-    let mut taken = taken.iter().copied();
-    let mut current = taken.next();
-    let mut position = 0;
-    for area in areas {
-        push_joined(&mut runs, Run::hole(area.start - position));
-        let mut wanted = area.end - area.start;
-        while let (Some(run), true) = (current, wanted > 0) {
-            let (piece, rest) = run.split(wanted);
-            wanted -= piece.length;
-            push_joined(&mut runs, piece);
-            current = rest.or_else(|| taken.next());
-        }
-        position = area.end;
-    }
-    push_joined(&mut runs, Run::hole(total - position));
-    runs
 }

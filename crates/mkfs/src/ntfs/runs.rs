@@ -4,6 +4,8 @@
 //! distance from the start of the last run that was no hole; a hole has no start. A zero byte ends
 //! the list.
 
+use std::ops::Range;
+
 /// The number of a cluster of the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lcn(pub u64);
@@ -113,6 +115,27 @@ fn significant(bytes: &[u8; 8]) -> &[u8] {
         len -= 1;
     }
     &bytes[..len]
+}
+
+/// The run list of a file whose areas lie one after another in `taken`.
+pub(super) fn with_holes(taken: &[Run], areas: &[Range<u64>], total: u64) -> Vec<Run> {
+    let mut runs = Vec::with_capacity(2 * areas.len());
+    let mut taken = taken.iter().copied();
+    let mut current = taken.next();
+    let mut position = 0;
+    for area in areas {
+        push_joined(&mut runs, Run::hole(area.start - position));
+        let mut wanted = area.end - area.start;
+        while let (Some(run), true) = (current, wanted > 0) {
+            let (piece, rest) = run.split(wanted);
+            wanted -= piece.length;
+            push_joined(&mut runs, piece);
+            current = rest.or_else(|| taken.next());
+        }
+        position = area.end;
+    }
+    push_joined(&mut runs, Run::hole(total - position));
+    runs
 }
 
 #[cfg(test)]

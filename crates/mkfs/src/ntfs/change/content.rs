@@ -9,7 +9,7 @@ use super::bytes::{narrow, wide};
 use super::record::{Attribute, Stream, Value, kind};
 use super::volume::Volume;
 use crate::change::{ChangeError, Meter};
-use crate::ntfs::runs::{Run, push_joined, total};
+use crate::ntfs::runs::{total, with_holes};
 use crate::tree::{FileContent, TreeError, TreeErrorKind};
 
 /// Bytes written at once.
@@ -162,25 +162,4 @@ fn cluster_areas(islands: &[ByteRange], cluster: u64) -> Vec<Range<u64>> {
         }
     }
     areas
-}
-
-/// The runs of a file whose areas lie one after another in `taken`.
-fn with_holes(taken: &[Run], areas: &[Range<u64>], clusters: u64) -> Vec<Run> {
-    let mut runs = Vec::with_capacity(2 * areas.len() + 1);
-    let mut pieces = taken.iter().copied();
-    let mut current = pieces.next();
-    let mut position = 0;
-    for area in areas {
-        push_joined(&mut runs, Run::hole(area.start - position));
-        let mut wanted = area.end - area.start;
-        while let (Some(run), true) = (current, wanted > 0) {
-            let (piece, rest) = run.split(wanted);
-            wanted -= piece.length;
-            push_joined(&mut runs, piece);
-            current = rest.or_else(|| pieces.next());
-        }
-        position = area.end;
-    }
-    push_joined(&mut runs, Run::hole(clusters - position));
-    runs
 }
