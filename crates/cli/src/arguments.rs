@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
     acl, attrib, cat, check, completions, convert, cp, create, diff_create, export, fsck, info,
-    inspect, label, ls, man, mkdir, mv, prune, rm, tree,
+    inspect, label, ls, man, mkdir, mv, prune, rm, serve, tree,
 };
 use crate::exit;
 
@@ -123,6 +123,7 @@ pub(crate) enum Verb {
     Info(info::Arguments),
     Convert(convert::Arguments),
     DiffCreate(diff_create::Arguments),
+    Serve(serve::Arguments),
     Completions(completions::Arguments),
     #[command(hide = true)]
     Man(man::Arguments),

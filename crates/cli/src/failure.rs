@@ -171,6 +171,9 @@ fn hint_for(error: &engine::Error) -> Option<String> {
             "choose another name, or remove that volume with `cvol rm`"
         }
         (ErrorKind::AlreadyExists, _) => "use `--force` to replace it, or choose another name",
+        (_, Subject::Endpoint) => {
+            "choose another place with `--socket PATH` or `--port PORT` (0 for a free port)"
+        }
         (ErrorKind::InUse, _) => "wait until the other program has let go of it, then try again",
         (ErrorKind::Damaged, Subject::Database) => {
             "move `state.db` out of the folder of the store: the next command builds it anew from \

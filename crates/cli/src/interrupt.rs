@@ -4,10 +4,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::exit;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// What ends a verb that waits for others instead of asking.
+static ACTION: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
 
 /// Listens for Ctrl-C, and for the request to terminate.
 pub(crate) fn listen() {
@@ -16,7 +19,24 @@ pub(crate) fn listen() {
         if REQUESTED.swap(true, Ordering::SeqCst) {
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
+        if let Some(action) = &*action() {
+            action();
+        }
     });
+}
+
+/// Runs `wanted` once somebody asks to stop, or now if somebody has.
+pub(crate) fn when_requested(wanted: impl Fn() + Send + 'static) {
+    let mut action = action();
+    // With the lock held: a request is either seen here or finds the action.
+    if REQUESTED.load(Ordering::SeqCst) {
+        wanted();
+    }
+    *action = Some(Box::new(wanted));
+}
+
+fn action() -> MutexGuard<'static, Option<Box<dyn Fn() + Send>>> {
+    ACTION.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// `Break` once somebody asked to stop.

@@ -8,9 +8,12 @@ use std::io;
 use std::path::PathBuf;
 
 use blockio::{IoError, IoErrorKind};
+use nbd::{BindError, ServeError};
 use vdisk::{ImageError, ImageErrorKind};
 use volume::browse::BrowseError;
 use volume::{ChangeError, ChangeErrorKind, VolumeError, VolumeErrorKind};
+
+use crate::serve::ServeFailure;
 
 /// What an operation of the engine returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -63,6 +66,8 @@ pub enum Subject {
     HostPath,
     /// The configuration.
     Settings,
+    /// The place where clients connect.
+    Endpoint,
     /// The stream that a result is written to.
     Output,
 }
@@ -123,6 +128,14 @@ pub enum Error {
         /// What is asked for.
         feature: String,
     },
+    /// A disk could not be served, or its last changes not be kept.
+    #[error("cannot serve {name}")]
+    Serve {
+        /// The volume or image as the caller named it.
+        name: String,
+        /// The cause.
+        source: ServeFailure,
+    },
     /// The stream that the result is written to failed.
     #[error("cannot write the result")]
     Output(#[source] io::Error),
@@ -141,6 +154,7 @@ impl Error {
             Self::Browse { source, .. } => of_volume(source.kind()),
             Self::Host { source, .. } | Self::Output(source) => of_host(source),
             Self::TargetExists { .. } => ErrorKind::AlreadyExists,
+            Self::Serve { source, .. } => of_serving(source),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Interrupted => ErrorKind::Interrupted,
         }
@@ -165,6 +179,7 @@ impl Error {
             Self::Browse { .. } => Subject::PathInVolume,
             Self::Host { .. } | Self::TargetExists { .. } | Self::Interrupted => Subject::HostPath,
             Self::Output(_) => Subject::Output,
+            Self::Serve { .. } => Subject::Endpoint,
         }
     }
 
@@ -272,6 +287,20 @@ pub(crate) fn of_io(error: &IoError) -> ErrorKind {
             .source()
             .and_then(|source| source.downcast_ref::<io::Error>())
             .map_or(ErrorKind::Io, of_host),
+        _ => ErrorKind::Io,
+    }
+}
+
+fn of_serving(failure: &ServeFailure) -> ErrorKind {
+    match failure {
+        ServeFailure::Bind(BindError::Taken { .. }) => ErrorKind::InUse,
+        ServeFailure::Bind(BindError::Unsupported) => ErrorKind::Unsupported,
+        ServeFailure::Bind(BindError::NotLoopback { .. }) | ServeFailure::Export(_) => {
+            ErrorKind::InvalidArgument
+        }
+        ServeFailure::Bind(BindError::Host { source, .. })
+        | ServeFailure::Serve(ServeError::Accept(source)) => of_host(source),
+        ServeFailure::Serve(ServeError::Flush(source)) => of_io(source),
         _ => ErrorKind::Io,
     }
 }

@@ -122,7 +122,10 @@ impl Engine {
     }
 
     /// The gate to the parents of an image: of a file, those that lie in its folder or were given.
-    fn gate(&self, image: &ImageReference) -> std::result::Result<Box<dyn ParentGate>, ImageError> {
+    pub(crate) fn gate(
+        &self,
+        image: &ImageReference,
+    ) -> std::result::Result<Box<dyn ParentGate>, ImageError> {
         match image {
             ImageReference::File(path) => {
                 Ok(Box::new(PathGate::new(path, self.config().parents())?))
@@ -211,7 +214,7 @@ impl Engine {
     /// The format to read an image as: what the caller says, else what the store knows of its
     /// volume, else (for a file) `None`, to be probed. A volume is never probed: a guest can write
     /// into a raw disk whatever looks like another format.
-    fn format_of(
+    pub(crate) fn format_of(
         &self,
         image: &ImageReference,
         given: Option<ImageFormat>,

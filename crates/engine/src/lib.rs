@@ -11,9 +11,10 @@
 //!     |-- export.rs               export: such a disk as a tar archive
 //!     |-- image.rs, convert.rs    info, check, convert: image files and the images of volumes
 //!     |-- fsck.rs                 fsck: the file systems in them
+//!     |-- serve.rs                serve: a disk for other programs, over NBD
 //!     |-- child.rs, parents.rs    differencing images, and which files may be their parents
 //!     |
-//!   volume    vdisk    blockio
+//!   volume    nbd    vdisk    blockio
 //! ```
 //!
 //! Errors carry a [`ErrorKind`], from which front ends map exit codes and status codes, and a
@@ -36,6 +37,7 @@ mod parents;
 mod place;
 mod progress;
 mod seed;
+mod serve;
 mod target;
 mod timestamp;
 mod volumes;
@@ -54,6 +56,7 @@ pub use fsck::{CheckedVolume, CheckedVolumes};
 pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
 pub use place::{Entry, EntryDetails, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
+pub use serve::{ServeEndpoint, ServeFailure, ServeImage, ServeStop, ServedImage, ServerEvent};
 pub use timestamp::Timestamp;
 pub use vdisk::{
     CheckReport, Finding, ImageFormat, ImageInfo, ImageKind, ParentInfo, ParentPath, Provisioning,

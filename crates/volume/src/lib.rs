@@ -39,7 +39,9 @@ pub mod volume_tree;
 pub use error::{Result, VolumeError, VolumeErrorKind};
 pub use filter::{Filter, FilterError};
 pub use labels::{LabelError, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS};
-pub use lifecycle::change::{ChangeWork, change_image, pending_image_change};
+pub use lifecycle::change::{
+    ChangeWork, change_image, open_image_for_writing, pending_image_change,
+};
 pub use lifecycle::{
     CreateOutcome, CreateRequest, FillFrom, ImageUse, PruneOutcome, TarInput, VolumeDetails,
 };

@@ -21,6 +21,7 @@ pub(crate) mod mkdir;
 pub(crate) mod mv;
 pub(crate) mod prune;
 pub(crate) mod rm;
+pub(crate) mod serve;
 pub(crate) mod tree;
 mod values;
 
@@ -79,6 +80,7 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Info(arguments) => arguments.run(context),
         Verb::Convert(arguments) => arguments.run(context),
         Verb::DiffCreate(arguments) => arguments.run(context),
+        Verb::Serve(arguments) => arguments.run(context),
         Verb::Completions(arguments) => arguments.run(context),
         Verb::Man(arguments) => arguments.run(context),
     }

@@ -20,6 +20,7 @@ mod fat32;
 mod fsck;
 mod full_disk;
 mod images;
+mod nbd;
 mod ntfs;
 mod ntfs_golden;
 mod ntfs_whole;

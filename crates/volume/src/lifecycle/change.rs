@@ -18,12 +18,13 @@ use blockio::{FileAccess, FileStorage, Storage};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use mkfs::change::{ChangeError, ChangeOptions, ChangeSet, Recovery, VolumeChange, recover};
-use vdisk::{Access, ImageFormat};
+use vdisk::{Access, DenyAll, ImageDisk, ImageFormat, ParentGate};
 
 use super::open::lock_image;
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 use crate::platform;
+use crate::record::VolumeRecord;
 use crate::store::Store;
 use crate::store::folder;
 
@@ -94,6 +95,34 @@ impl Journal {
     }
 }
 
+/// Opens an image that is locked already for writing; a change that was cut short is completed first.
+fn open_locked(
+    storage: Box<dyn Storage>,
+    format: Option<ImageFormat>,
+    gate: &dyn ParentGate,
+    journal: &Journal,
+    name: &str,
+) -> Result<Box<dyn ImageDisk>> {
+    let disk = vdisk::open_chain(storage, format, Access::ReadWrite, gate).map_err(|source| {
+        VolumeError::Image {
+            name: name.to_owned(),
+            source,
+        }
+    })?;
+    if let Some(left) = journal.open(FileAccess::ReadWrite)? {
+        let recovered = recover(&*disk, &left).map_err(|source| VolumeError::Change {
+            name: name.to_owned(),
+            source,
+        })?;
+        if recovered == Recovery::Completed {
+            tracing::info!(image = name, "completed a change that was cut short");
+        }
+        drop(left);
+        journal.remove()?;
+    }
+    Ok(disk)
+}
+
 /// Changes the disk in an image that is locked already.
 fn change_locked<T>(
     storage: Box<dyn Storage>,
@@ -111,14 +140,7 @@ fn change_locked<T>(
         name: name.to_owned(),
         source,
     };
-    let disk = vdisk::open(storage, format, Access::ReadWrite).map_err(of_image)?;
-    if let Some(left) = journal.open(FileAccess::ReadWrite)? {
-        if recover(&*disk, &left).map_err(of_change)? == Recovery::Completed {
-            tracing::info!(image = name, "completed a change that was cut short");
-        }
-        drop(left);
-        journal.remove()?;
-    }
+    let disk = open_locked(storage, format, &DenyAll, journal, name)?;
     let mut volume = VolumeChange::open(&*disk, options).map_err(of_change)?;
     let result = work(&mut volume).map_err(of_change)?;
     let change = volume.finish().map_err(of_change)?;
@@ -152,13 +174,7 @@ impl Store {
         options: ChangeOptions,
         work: ChangeWork<'_, T>,
     ) -> Result<T> {
-        let record = self.ready(name)?;
-        let storage = lock_image(self.folders(), &record, Access::ReadWrite)?;
-        // See `open_disk`: with the lock held, a row that is still ready stays so.
-        if self.ready(name)?.id != record.id {
-            return Err(crate::store::not_found(name));
-        }
-        let journal = self.journal(&record)?;
+        let (record, storage, journal) = self.lock_for_writing(name)?;
         let format = Some(record.spec.format());
         change_locked(
             Box::new(storage),
@@ -170,6 +186,30 @@ impl Store {
         )
     }
 
+    /// Opens the disk of a volume that nobody uses for reading and writing, for as long as the caller
+    /// keeps it. A change that a crash cut short is completed first.
+    ///
+    /// # Errors
+    /// `NotFound`, `InUse`, `Damaged`, `NoSpace`, `Io`.
+    pub fn open_for_writing(&self, name: &VolumeName) -> Result<Box<dyn ImageDisk>> {
+        let (record, storage, journal) = self.lock_for_writing(name)?;
+        let format = Some(record.spec.format());
+        let name = record.name.as_str();
+        open_locked(Box::new(storage), format, &DenyAll, &journal, name)
+    }
+
+    /// Locks the image of a volume against everybody else.
+    fn lock_for_writing(&self, name: &VolumeName) -> Result<(VolumeRecord, FileStorage, Journal)> {
+        let record = self.ready(name)?;
+        let storage = lock_image(self.folders(), &record, Access::ReadWrite)?;
+        // See `open_disk`: with the lock held, a row that is still ready stays so.
+        if self.ready(name)?.id != record.id {
+            return Err(crate::store::not_found(name));
+        }
+        let journal = self.journal(&record)?;
+        Ok((record, storage, journal))
+    }
+
     /// The change of a volume that a crash cut short, for those who read.
     ///
     /// # Errors
@@ -178,7 +218,7 @@ impl Store {
         self.journal(&self.ready(name)?)?.pending()
     }
 
-    fn journal(&self, record: &crate::record::VolumeRecord) -> Result<Journal> {
+    fn journal(&self, record: &VolumeRecord) -> Result<Journal> {
         let folder = self.folders().open_volume_folder(record.id)?;
         let missing = || VolumeError::damaged(format!("volumes/{}", record.id), "it is missing");
         Ok(Journal {
@@ -229,6 +269,22 @@ pub fn change_image<T>(
     let name = image.display().to_string();
     let storage = FileStorage::open(image, FileAccess::ReadWrite)?;
     change_locked(Box::new(storage), format, &journal, &name, options, work)
+}
+
+/// Opens the disk in an image that nobody uses for reading and writing, with its parents, which `gate`
+/// finds. A change that a crash cut short is completed first.
+///
+/// # Errors
+/// As for [`Store::open_for_writing`]; for the parents, those of [`vdisk::open_chain`].
+pub fn open_image_for_writing(
+    image: &Path,
+    format: Option<ImageFormat>,
+    gate: &dyn ParentGate,
+) -> Result<Box<dyn ImageDisk>> {
+    let journal = journal_of(image)?;
+    let name = image.display().to_string();
+    let storage = FileStorage::open(image, FileAccess::ReadWrite)?;
+    open_locked(Box::new(storage), format, gate, &journal, &name)
 }
 
 /// The change of an image that a crash cut short, for those who read.

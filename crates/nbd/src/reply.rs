@@ -1,0 +1,167 @@
+//! Replies, laid out in one piece of memory and sent together.
+
+use std::ops::Range;
+
+use zerocopy::IntoBytes;
+
+use crate::format::{
+    ChunkHeader, ErrorPayload, HolePayload, REPLY_FLAG_DONE, SIMPLE_REPLY_MAGIC,
+    STRUCTURED_REPLY_MAGIC, SimpleReply, chunk,
+};
+
+/// Memory that is kept from one sending to the next, in bytes.
+const KEPT: usize = 1024 * 1024;
+
+/// Replies that wait to be sent.
+#[derive(Default)]
+pub(crate) struct Replies {
+    /// As long as it ever had to be: what stands behind `used` is of earlier replies, and not
+    /// filled with zeros before it is used again.
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+/// Whether a chunk is the last of its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// More follow.
+    Inner,
+    /// The reply ends with it.
+    Last,
+}
+
+impl Replies {
+    /// Forgets all replies; memory for large ones is given back.
+    pub(crate) fn clear(&mut self) {
+        self.used = 0;
+        if self.bytes.len() > KEPT {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// What is to be sent.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    /// A place to come back to by [`Replies::rewind`].
+    pub(crate) fn mark(&self) -> usize {
+        self.used
+    }
+
+    /// Takes back all that was added since `mark`.
+    pub(crate) fn rewind(&mut self, mark: usize) {
+        self.used = self.used.min(mark);
+    }
+
+    /// A simple reply; where `error` is 0 and something was read, its bytes have to follow.
+    pub(crate) fn simple(&mut self, cookie: u64, error: u32) {
+        let reply = SimpleReply {
+            magic: SIMPLE_REPLY_MAGIC.into(),
+            error: error.into(),
+            cookie: cookie.into(),
+        };
+        self.push(reply.as_bytes());
+    }
+
+    /// Room for `length` bytes, to be filled by the caller: they hold anything.
+    pub(crate) fn room(&mut self, length: usize) -> &mut [u8] {
+        let range = self.extend(length);
+        &mut self.bytes[range]
+    }
+
+    /// The head of a chunk that holds `length` bytes read at `offset`; they have to follow.
+    pub(crate) fn data_chunk(&mut self, cookie: u64, position: Position, offset: u64, length: u32) {
+        let place = offset.to_be_bytes();
+        // No overflow: requests are bounded to far less than 32 bits.
+        self.chunk(
+            cookie,
+            position,
+            chunk::OFFSET_DATA,
+            length.saturating_add(8),
+        );
+        self.push(&place);
+    }
+
+    /// A chunk that says a range reads as zeros.
+    pub(crate) fn hole_chunk(&mut self, cookie: u64, position: Position, offset: u64, length: u32) {
+        let payload = HolePayload {
+            offset: offset.into(),
+            length: length.into(),
+        };
+        self.chunk(
+            cookie,
+            position,
+            chunk::OFFSET_HOLE,
+            length_of(payload.as_bytes()),
+        );
+        self.push(payload.as_bytes());
+    }
+
+    /// The head of a chunk of block status; `length` bytes have to follow.
+    pub(crate) fn status_chunk(&mut self, cookie: u64, length: u32) {
+        self.chunk(cookie, Position::Last, chunk::BLOCK_STATUS, length);
+    }
+
+    /// A whole reply without content, for a request that read nothing.
+    pub(crate) fn nothing_chunk(&mut self, cookie: u64) {
+        const NONE: u16 = 0;
+        self.chunk(cookie, Position::Last, NONE, 0);
+    }
+
+    /// The last chunk of a reply that failed, with a message for people.
+    pub(crate) fn error_chunk(&mut self, cookie: u64, error: u32, message: &str) {
+        let message = cut(message, 512);
+        let payload = ErrorPayload {
+            error: error.into(),
+            message_length: u16::try_from(message.len()).unwrap_or(0).into(),
+        };
+        let length = length_of(payload.as_bytes()).saturating_add(length_of(message));
+        self.chunk(cookie, Position::Last, chunk::ERROR, length);
+        self.push(payload.as_bytes());
+        self.push(message);
+    }
+
+    /// Adds bytes as they are.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
+    }
+
+    fn chunk(&mut self, cookie: u64, position: Position, kind: u16, length: u32) {
+        let flags = match position {
+            Position::Inner => 0,
+            Position::Last => REPLY_FLAG_DONE,
+        };
+        let header = ChunkHeader {
+            magic: STRUCTURED_REPLY_MAGIC.into(),
+            flags: flags.into(),
+            kind: kind.into(),
+            cookie: cookie.into(),
+            length: length.into(),
+        };
+        self.push(header.as_bytes());
+    }
+
+    fn extend(&mut self, length: usize) -> Range<usize> {
+        let range = self.used..self.used + length;
+        if self.bytes.len() < range.end {
+            self.bytes.resize(range.end, 0);
+        }
+        self.used = range.end;
+        range
+    }
+}
+
+/// Bytes of something short.
+fn length_of(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+/// The first `limit` bytes of a text at most, whole characters.
+fn cut(text: &str, limit: usize) -> &[u8] {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text.as_bytes()[..end]
+}
