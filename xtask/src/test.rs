@@ -38,7 +38,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     let mut command = process::cargo();
     command
         .arg("test")
-        .env("CVOL_NTFSCK", setup::ntfsck::program());
+        .env("CVOL_NTFSCK", setup::ntfsck::program())
+        .env("CVOL_GUEST", setup::guest::folder())
+        .env("CVOL_DISSECT", setup::dissect::python());
     if std::env::var_os(CRASH_STATES).is_none() {
         command.env(CRASH_STATES, "100000");
     }
@@ -67,9 +69,9 @@ fn prepare(skip_missing: bool) -> Outcome {
     setup::require(&[Group::Build])?;
     if !skip_missing {
         setup::require(&[Group::Test])?;
-        // It is not packaged for every system; where it is lacking its tests are skipped by name,
-        // but not in CI.
-        return match setup::ntfsck::prepare() {
+        // They are not to be had on every system; where one is lacking its tests are skipped by
+        // name, but not in CI.
+        return match setup::prepare_judges() {
             Err(failure) if !process::in_ci() => {
                 println!("test: {failure}");
                 Ok(())

@@ -61,3 +61,17 @@ pub(crate) fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Outcome {
     }
     std::fs::write(path, bytes).map_err(|error| Failure::io("writing", path, &error))
 }
+
+/// Lets a file be run.
+#[cfg(unix)]
+pub(crate) fn make_executable(program: &Path) -> Outcome {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755))
+        .map_err(|error| Failure::io("making executable", program, &error))
+}
+
+/// Lets a file be run, which needs nothing here.
+#[cfg(not(unix))]
+pub(crate) fn make_executable(_program: &Path) -> Outcome {
+    Ok(())
+}

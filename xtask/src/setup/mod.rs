@@ -5,6 +5,8 @@
 //! run this one first.
 
 mod apt;
+pub(crate) mod dissect;
+pub(crate) mod guest;
 pub(crate) mod ntfsck;
 pub(crate) mod suite;
 mod tools;
@@ -20,7 +22,9 @@ usage: cargo xtask setup [GROUP]...
 
 Sees to it that the programs of others that cvol is built, tested and shown with are there: as root
 on Debian or Ubuntu it installs what is missing; otherwise it says what to install and fails. The
-other verbs do this by themselves for what they need.
+other verbs do this by themselves for what they need. With the group test it also fetches judges that
+are not installed but kept in the target folder: ntfsck, dissect.ntfs, and a kernel to boot in a
+virtual machine.
 
 Groups: build, demo, test, windows, wine, bench, fuzz. Without one: all of them.
 ";
@@ -37,10 +41,30 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
         groups.extend(Group::ALL.map(|(_, group)| group));
     }
     require(&groups)?;
+    if groups.contains(&Group::Test) {
+        prepare_judges()?;
+    }
     for tool in needed(&groups) {
         println!("{:<24} {}", tool.program, tool.packages.join(" "));
     }
     Ok(())
+}
+
+/// Fetches the judges that no package of the system is, into the target folder. All are tried; what
+/// went wrong is told together.
+pub(crate) fn prepare_judges() -> Outcome {
+    if cfg!(windows) {
+        return Ok(());
+    }
+    let outcomes = [ntfsck::prepare(), guest::prepare(), dissect::prepare()];
+    let failures: Vec<String> = outcomes
+        .into_iter()
+        .filter_map(|outcome| outcome.err().map(|failure| failure.to_string()))
+        .collect();
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(failures.join("\n")))
 }
 
 fn needed(groups: &[Group]) -> impl Iterator<Item = &'static Tool> {

@@ -52,18 +52,5 @@ fn fetch(suite_name: &str) -> Outcome {
         exec \"$root/lib64/ld-linux-x86-64.so.2\" \\\n  \
         --library-path \"$root/lib/x86_64-linux-gnu\" \"$root/sbin/ntfsck\" \"$@\"\n";
     workspace::write(&program(), script)?;
-    make_executable()
-}
-
-#[cfg(unix)]
-fn make_executable() -> Outcome {
-    use std::os::unix::fs::PermissionsExt as _;
-    let program = program();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))
-        .map_err(|error| Failure::io("making executable", &program, &error))
-}
-
-#[cfg(not(unix))]
-fn make_executable() -> Outcome {
-    Ok(())
+    workspace::make_executable(&program())
 }

@@ -93,6 +93,13 @@ impl Suite {
         Ok(listed.lines().filter_map(version).collect())
     }
 
+    /// The packages that a package of the suite depends on.
+    pub(crate) fn dependencies(&self, package: &str) -> Result<Vec<String>, Failure> {
+        let listed = process::capture(self.command("apt-cache").args(["depends", package]))?;
+        let name = |line: &str| line.trim().strip_prefix("Depends: ").map(str::to_owned);
+        Ok(listed.lines().filter_map(name).collect())
+    }
+
     /// Downloads a package (`NAME` or `NAME=VERSION`) and returns its file.
     pub(crate) fn download(&self, package: &str) -> Result<PathBuf, Failure> {
         process::run(self.command("apt-get").args(["-q", "download", package]))?;

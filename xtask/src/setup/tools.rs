@@ -85,6 +85,9 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("zstd", &["zstd"], &[Test]),
     tool("xz", &["xz-utils"], &[Test]),
     tool("python3", &["python3"], &[Test]),
+    tool("qemu-system-x86_64", &["qemu-system-x86"], &[Test]),
+    tool("depmod", &["kmod"], &[Test]),
+    tool("venv of python3", &["python3-venv"], &[Test]),
     tool("strace", &["strace"], &[Test, Bench]),
     tool("c++", &["g++"], &[Fuzz]),
     tool(
@@ -100,6 +103,7 @@ impl Tool {
     pub(crate) fn is_here(&self) -> bool {
         match self.program {
             "wine64" => crate::windows::wine_is_here(),
+            "venv of python3" => super::dissect::venv_is_here(),
             program => crate::process::find(program).is_some(),
         }
     }

@@ -215,7 +215,7 @@ fn a_windows_layer_becomes_the_volume_that_its_records_tell_of() {
     let cvol = Cvol::new();
     let archive = cvol.work().join("layer.tar");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/windows_layer.py");
-    tools::run("python3", &[&script, &archive]);
+    tools::run("python3", &[&"-B", &script, &archive]);
     let from = archive.to_str().unwrap();
     let output = cvol.output(&["create", "vol", "--size", "200M", "--from", from]);
     let notes = String::from_utf8_lossy(&output.stderr);

@@ -24,22 +24,42 @@ pub(crate) fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
 
+/// Something that `cargo xtask setup` makes in the target folder, or where a variable says it is.
+pub(crate) fn made_by_setup(variable: &str, place: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(
+        || {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../target")
+                .join(place)
+        },
+        PathBuf::from,
+    )
+}
+
+/// Says that something is not here: a failure in CI.
+pub(crate) fn absent(what: &str) {
+    assert!(!in_ci(), "no {what}: run `cargo xtask setup`");
+    eprintln!("skipped: no {what}: run `cargo xtask setup`");
+}
+
 /// The NTFS checker of ntfsprogs-plus, which cannot be installed beside ntfs-3g: `CVOL_NTFSCK`, or
 /// where `cargo xtask setup` puts it. `None` where it is absent (a failure in CI).
 pub(crate) fn ntfsck() -> Option<PathBuf> {
-    let program = std::env::var_os("CVOL_NTFSCK").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/ntfsck/ntfsck"),
-        PathBuf::from,
-    );
+    program_of_setup("CVOL_NTFSCK", "ntfsck/ntfsck")
+}
+
+/// The Python that has `dissect.ntfs`: `CVOL_DISSECT`, or where `cargo xtask setup` puts it. `None`
+/// where it is absent (a failure in CI).
+pub(crate) fn dissect() -> Option<PathBuf> {
+    program_of_setup("CVOL_DISSECT", "dissect/bin/python")
+}
+
+fn program_of_setup(variable: &str, place: &str) -> Option<PathBuf> {
+    let program = made_by_setup(variable, place);
     if program.is_file() {
         return Some(program);
     }
-    assert!(
-        !in_ci(),
-        "no ntfsck at {}: run `cargo xtask setup`",
-        program.display()
-    );
-    eprintln!("skipped: no ntfsck at {}", program.display());
+    absent(&program.display().to_string());
     None
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::random::Random;
+use crate::tools;
 
 fn set_time(path: &Path, seconds: u64, nanos: u32) {
     let time = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
@@ -49,10 +50,11 @@ pub(crate) fn change_one_byte_keeping_time(path: &Path) {
 }
 
 /// Sizes at which a file changes its form on NTFS.
-const SIZES: [usize; 30] = [
-    0, 1, 500, 699, 700, 701, 702, 703, 704, 705, 706, 707, 708, 709, 710, 711, 712, 716, 720,
-    1023, 1024, 1025, 4095, 4096, 4097, 65535, 65536, 65537, 1_000_000, 3_000_001,
+const SIZES: [usize; 13] = [
+    0, 1, 500, 1023, 1024, 1025, 4095, 4096, 4097, 65535, 65536, 65537, 3_000_001,
 ];
+/// Where content moves out of the record.
+const RESIDENT: std::ops::RangeInclusive<usize> = 699..=720;
 
 /// The tree of corner cases that NTFS holds as it is.
 pub(crate) fn corner_cases(root: &Path) {
@@ -68,7 +70,7 @@ pub(crate) fn corner_cases(root: &Path) {
     fs::write(deep.join("bottom"), "bottom").unwrap();
     let many = root.join("many");
     fs::create_dir(&many).unwrap();
-    for number in 0..20_000 {
+    for number in 0..5000 {
         fs::write(many.join(format!("entry-{number:07}")), "").unwrap();
     }
 }
@@ -77,7 +79,7 @@ fn sizes_and_names(root: &Path) {
     let sizes = root.join("sizes");
     fs::create_dir_all(&sizes).unwrap();
     let mut random = Random(11);
-    for size in SIZES {
+    for size in SIZES.into_iter().chain(RESIDENT) {
         fs::write(sizes.join(format!("{size}")), random.bytes(size)).unwrap();
     }
     let names = root.join("names");
@@ -95,9 +97,13 @@ fn sizes_and_names(root: &Path) {
         "שלום",
         "مرحبا",
         "ΑΒΓ",
+        // Pairs of one letter to Unicode, of two to the table of NTFS.
         "µ",
+        "Μ",
         "ſ",
+        "S",
         "ϐ",
+        "Β",
         "$MFT",
         "name with  two spaces",
         "ends~1",
@@ -143,6 +149,55 @@ fn links(root: &Path) {
         ("name with spaces and ünïcödé", "unicode"),
     ] {
         symlink(target, links.join(name)).unwrap();
+    }
+    fs::write(links.join("of many names"), "x".repeat(5000)).unwrap();
+    for number in 0..299 {
+        let name = links.join(format!("folder/one name of many, number {number}"));
+        fs::hard_link(links.join("of many names"), name).unwrap();
+    }
+}
+
+/// Names that NTFS cannot hold as they are: builders rename them and say so.
+pub(crate) fn names_by_policy(root: &Path) {
+    let names = root.join("by policy");
+    fs::create_dir_all(&names).unwrap();
+    for name in [
+        "less<",
+        "greater>",
+        "colon:",
+        "quote\"",
+        "backslash\\",
+        "bar|",
+        "question?",
+        "star*",
+        "bell\u{7}",
+        "tab\t",
+        "unit\u{1f}",
+        "trailing dot.",
+        "trailing space ",
+        "case",
+        "CASE",
+        "Case",
+        "... ",
+    ] {
+        fs::write(names.join(name), name).unwrap();
+    }
+    let folder = names.join("folder: with < children");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("child?"), "child").unwrap();
+}
+
+/// Streams of a file and of a folder, as extended attributes.
+pub(crate) fn streams(root: &Path) {
+    let folder = root.join("streams");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("file"), "data".repeat(200)).unwrap();
+    for number in 0..12 {
+        let value = "s".repeat(number * 20);
+        for path in [folder.join("file"), folder.clone()] {
+            let name = format!("user.stream {number}");
+            tools::run("setfattr", &[&"-n", &name, &"-v", &value, &path]);
+        }
     }
 }
 

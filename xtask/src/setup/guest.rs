@@ -1,0 +1,261 @@
+//! What a virtual machine of the tests boots: a kernel that has the file systems to judge ours, and
+//! a small system in memory that runs one job and ends.
+//!
+//! Both come from Debian's packages, unpacked beside the system and never installed: the kernel of a
+//! suite that still has `ntfs3` (6.12; those before lack features, those behind dropped it), its
+//! modules, and a busybox without libraries. The end-to-end tests find the pieces in
+//! `target/guest`: `vmlinuz`, `initramfs.cpio`, and `busybox` for running the same scripts outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::suite::{self, Suite};
+use crate::failure::{Failure, Outcome};
+use crate::{process, workspace};
+
+/// Suites of Debian whose kernel has `ntfs3`.
+const SUITES: [&str; 2] = ["trixie", "bookworm-backports"];
+
+/// The package that depends on the kernel of the suite.
+const KERNEL: &str = "linux-image-amd64";
+
+/// Modules that jobs may load; those that they need come with them. Built into the kernel are the
+/// PCI bus, the console of virtio, FUSE and virtiofs.
+const MODULES: [&str; 24] = [
+    // How jobs come in.
+    "qemu_fw_cfg",
+    // Disks.
+    "virtio_blk",
+    "virtio_scsi",
+    "sd_mod",
+    "sr_mod",
+    // File systems, with the character sets of names.
+    "ntfs3",
+    "vfat",
+    "exfat",
+    "ext4",
+    "isofs",
+    "nls_utf8",
+    "nls_ascii",
+    "nls_cp437",
+    "nls_iso8859_1",
+    "crc32c_generic",
+    // Shares.
+    "9p",
+    "9pnet_virtio",
+    "9pnet_fd",
+    "cifs",
+    // Ways to talk.
+    "vsock",
+    "vmw_vsock_virtio_transport",
+    "virtio_net",
+    "af_packet",
+    "virtio_rng",
+];
+
+/// Counts changes of what the pieces are made of: pieces of another number are made anew.
+const RECIPE: &str = "1";
+
+/// The first process of the guest.
+const INIT: &str = include_str!("guest_init.sh");
+
+/// Where the pieces are.
+pub(crate) fn folder() -> PathBuf {
+    workspace::target().join("guest")
+}
+
+/// Fetches and makes the pieces where they are not here.
+pub(crate) fn prepare() -> Outcome {
+    let done = folder().join("recipe");
+    if workspace::read_text(&done).is_ok_and(|text| text == RECIPE) {
+        return Ok(());
+    }
+    workspace::empty_scratch("guest")?;
+    let mut last = Failure::new("no suite has a kernel");
+    for name in SUITES {
+        match make(name) {
+            Ok(()) => return workspace::write(&done, RECIPE),
+            Err(failure) => last = failure,
+        }
+    }
+    Err(Failure::new(format!(
+        "the kernel of the tests cannot be had: {last}"
+    )))
+}
+
+fn make(suite_name: &str) -> Outcome {
+    let packages = unpack(suite_name)?;
+    let (modules, version) = modules_folder(&packages)?;
+    let kernel = packages.join(format!("boot/vmlinuz-{version}"));
+    copy(&kernel, &folder().join("vmlinuz"))?;
+    let busybox = folder().join("busybox");
+    let unpacked = ["usr/bin/busybox", "bin/busybox"].map(|path| packages.join(path));
+    let unpacked = unpacked.iter().find(|path| path.is_file());
+    let unpacked = unpacked.ok_or_else(|| Failure::new("the package has no busybox"))?;
+    copy(unpacked, &busybox)?;
+
+    let root = workspace::empty_scratch("guest/root")?;
+    let inside = root.join("lib/modules").join(&version);
+    for (name, file) in needed(&modules)? {
+        let target = inside.join(format!("kernel/{name}.ko"));
+        decompress(&file, &target)?;
+    }
+    for list in [
+        "modules.builtin",
+        "modules.builtin.modinfo",
+        "modules.order",
+    ] {
+        copy(&modules.join(list), &inside.join(list))?;
+    }
+    process::run(tool("depmod").arg("-b").arg(&root).arg(&version))?;
+    system(&root, &busybox)?;
+    pack(&root, &busybox)?;
+    // All else was a step on the way.
+    workspace::remove_tree(&root)?;
+    workspace::remove_tree(&folder().join("packages"))
+}
+
+/// Downloads the packages of a suite and unpacks them into one folder.
+fn unpack(suite_name: &str) -> Result<PathBuf, Failure> {
+    let folder = workspace::empty_scratch("guest/packages")?;
+    let apt = Suite::configure(&folder, suite_name)?;
+    apt.update()?;
+    let kernels = apt.dependencies(KERNEL)?;
+    let kernel = kernels
+        .iter()
+        .find(|name| name.starts_with("linux-image-6.12."))
+        .ok_or_else(|| Failure::new(format!("{suite_name} has no kernel 6.12")))?;
+    let root = folder.join("root");
+    for package in [kernel, "busybox-static"] {
+        if apt.versions(package)?.is_empty() {
+            // The suite only adds to the machine's own.
+            let stable = Suite::configure(&folder, "stable")?;
+            stable.update()?;
+            suite::unpack(&stable.download(package)?, &root)?;
+        } else {
+            suite::unpack(&apt.download(package)?, &root)?;
+        }
+    }
+    Ok(root)
+}
+
+/// The folder of the modules, and the version of the kernel, which is its name.
+fn modules_folder(packages: &Path) -> Result<(PathBuf, String), Failure> {
+    let folders = ["usr/lib/modules", "lib/modules"].map(|path| packages.join(path));
+    let entries = folders.iter().filter_map(|path| path.read_dir().ok());
+    let found = entries.flatten().flatten().next();
+    let found = found.ok_or_else(|| Failure::new("the package of the kernel has no modules"))?;
+    let version = found.file_name().to_string_lossy().into_owned();
+    Ok((found.path(), version))
+}
+
+/// The modules wanted and all that they need: name and file.
+fn needed(modules: &Path) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let mut files = BTreeMap::new();
+    collect(&modules.join("kernel"), &mut files)?;
+    let mut wanted: Vec<String> = MODULES.map(str::to_owned).to_vec();
+    let mut seen = BTreeSet::new();
+    let mut needed = BTreeMap::new();
+    while let Some(name) = wanted.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        // What has no file is built in.
+        let Some(file) = files.get(&name) else {
+            continue;
+        };
+        let mut command = tool("modinfo");
+        command.args(["-F", "depends"]).arg(file);
+        let depends = process::capture(&mut command)?;
+        let names = depends.trim().split(',').filter(|name| !name.is_empty());
+        wanted.extend(names.map(|name| name.replace('-', "_")));
+        needed.insert(name, file.clone());
+    }
+    if needed.contains_key("ntfs3") {
+        return Ok(needed);
+    }
+    Err(Failure::new("the kernel has no ntfs3"))
+}
+
+/// Every module below a folder by its name, which has no `-`.
+fn collect(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Outcome {
+    let entries =
+        std::fs::read_dir(folder).map_err(|error| Failure::io("listing", folder, &error))?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+            continue;
+        }
+        let file = entry.file_name().to_string_lossy().into_owned();
+        if let Some((name, _)) = file.split_once(".ko") {
+            files.insert(name.replace('-', "_"), path);
+        }
+    }
+    Ok(())
+}
+
+/// Writes a module as it is loaded fastest: plain.
+fn decompress(module: &Path, target: &Path) -> Outcome {
+    if module.extension().is_some_and(|end| end == "ko") {
+        return copy(module, target);
+    }
+    let output = process::output(Command::new("xz").arg("-dc").arg(module))?;
+    if !output.status.success() {
+        return Err(Failure::new(format!(
+            "{} is not packed by xz",
+            module.display()
+        )));
+    }
+    workspace::write(target, output.stdout)
+}
+
+/// Lays out the system around the modules: busybox by all its names, and the first process.
+fn system(root: &Path, busybox: &Path) -> Outcome {
+    for name in ["bin", "dev", "proc", "sys", "tmp", "mnt"] {
+        let path = root.join(name);
+        std::fs::create_dir_all(&path).map_err(|error| Failure::io("making", &path, &error))?;
+    }
+    copy(busybox, &root.join("bin/busybox"))?;
+    let names = process::capture(Command::new(busybox).arg("--list"))?;
+    for name in names.lines().filter(|name| *name != "busybox") {
+        link("busybox", &root.join("bin").join(name))?;
+    }
+    workspace::write(&root.join("init"), INIT)?;
+    workspace::make_executable(&root.join("init"))
+}
+
+/// Packs the system as the kernel unpacks it.
+fn pack(root: &Path, busybox: &Path) -> Outcome {
+    let target = folder().join("initramfs.cpio");
+    let file =
+        std::fs::File::create(&target).map_err(|error| Failure::io("making", &target, &error))?;
+    let script = "find . | sort | \"$0\" cpio -o -H newc";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(busybox).current_dir(root);
+    process::run_quietly(command.stdout(file))
+}
+
+/// A program that is not on every user's path.
+fn tool(program: &str) -> Command {
+    Command::new(process::find(program).unwrap_or_else(|| program.into()))
+}
+
+fn copy(from: &Path, to: &Path) -> Outcome {
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent).map_err(|error| Failure::io("making", parent, &error))?;
+    }
+    std::fs::copy(from, to).map_err(|error| Failure::io("copying", from, &error))?;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn link(to: &str, at: &Path) -> Outcome {
+    std::os::unix::fs::symlink(to, at).map_err(|error| Failure::io("linking", at, &error))
+}
+
+#[cfg(not(unix))]
+fn link(_to: &str, at: &Path) -> Outcome {
+    Err(Failure::new(format!("no link {}", at.display())))
+}
