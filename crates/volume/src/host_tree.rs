@@ -1,5 +1,15 @@
 //! A directory of the host as a [`TreeSource`]: what `create --from` reads.
 //!
+//! ```text
+//!   scan      every name looked at once, when the tree is opened: what is there, and how much
+//!     |
+//!   walk      the same again in order, beneath the handles of the directories
+//!     |
+//!   content   a file opened, read, and found unchanged
+//! ```
+//! What appears or vanishes after the scan is not in the tree, or an error; a file that is written
+//! between the scan and its turn is delivered as it is then.
+//!
 //! Invariants: the order is that of the names, so the same directory is delivered the same way on
 //! every host; no link is followed and nothing outside the directory is opened; a file that changes
 //! while it is read is never delivered as if it were whole.
@@ -12,10 +22,11 @@ mod platform;
 #[cfg(windows)]
 #[path = "host_tree/windows.rs"]
 mod platform;
+mod scan;
 mod single;
 mod walk;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Cursor};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +39,7 @@ use mkfs::{
     Attributes, EntryKind, FileContent, NodeId, NodeName, NtTime, Times, TreeEntry, TreeError,
     TreeErrorKind, TreeSource, TreeTotals,
 };
+use scan::{Kind, Look};
 pub use single::HostFile;
 use walk::{Found, Walk};
 
@@ -131,11 +143,10 @@ pub struct HostTree {
     /// Streams of what was delivered last.
     streams: VecDeque<HostStream>,
     root_times: Times,
-    totals: TreeTotals,
 }
 
 impl HostTree {
-    /// Opens a directory (following links up to it) and counts what it holds.
+    /// Opens a directory (following links up to it) and looks at all that it holds.
     ///
     /// # Errors
     /// `Unreadable`, naming the path; what lies below is left to the stream.
@@ -143,46 +154,21 @@ impl HostTree {
         let shown = directory.display().to_string();
         let unreadable = |error: io::Error| TreeError::unreadable(shown.clone(), error);
         let root = Dir::open_ambient_dir(directory, ambient_authority()).map_err(unreadable)?;
-        let metadata = root.dir_metadata().map_err(unreadable)?;
-        let root_times = times_of(&metadata, options).map_err(unreadable)?;
-        let root = Arc::new(root);
-        let mut totals = TreeTotals::default();
-        let mut linked = HashSet::new();
-        let mut count = Walk::new(Arc::clone(&root), NodeId::ROOT).map_err(unreadable)?;
-        loop {
-            match count.next() {
-                Ok(Some(found)) => {
-                    if platform::identity(&found.metadata).is_some_and(|file| !linked.insert(file))
-                    {
-                        continue;
-                    }
-                    totals.entries = totals.entries.saturating_add(1);
-                    if found.metadata.is_dir() {
-                        // What cannot be entered is reported by the stream.
-                        drop(count.enter(&found, NodeId::ROOT));
-                    } else if found.metadata.is_file() {
-                        let data = platform::allocated_bytes(&found.metadata);
-                        totals.data = ByteCount(totals.data.get().saturating_add(data));
-                    }
-                }
-                Ok(None) => break,
-                Err(_) => {}
-            }
-        }
+        let root_times = root_times(&root, options).map_err(unreadable)?;
         let streams = if options.xattr_streams {
             platform::directory_streams(&root).map_err(unreadable)?
         } else {
             VecDeque::new()
         };
+        let walk = Walk::new(root).map_err(unreadable)?;
         Ok(Self {
-            walk: Walk::new(root, NodeId::ROOT).map_err(unreadable)?,
+            walk,
             options,
             notes: Notes::default(),
             next_id: 1,
             linked: HashMap::new(),
             streams,
             root_times,
-            totals,
         })
     }
 
@@ -197,43 +183,45 @@ impl HostTree {
 
     /// The entry of what was found; `None` where it is left out.
     fn entry(&mut self, found: &Found) -> Result<Option<TreeEntry>, TreeError> {
-        let unreadable = |error| TreeError::unreadable(found.path.clone(), error);
-        let kind = found.metadata.file_type();
+        let seen = found.seen();
+        let unreadable = |error| TreeError::unreadable(self.walk.path(found), error);
         let id = NodeId(self.next_id);
-        let times = times_of(&found.metadata, self.options).map_err(unreadable)?;
-        let identity = platform::identity(&found.metadata);
+        let (units, name_is_mapped) = name::units_of(&found.os_name());
+        let name = NodeName::new(units).map_err(|error| {
+            let what = format!("its name {}", error.reason());
+            TreeError::new(TreeErrorKind::Unreadable, self.walk.path(found), what)
+        })?;
+        let identity = found.identity();
         let first_name = identity.and_then(|file| self.linked.get(&file).copied());
-        let kind = if let Some(target) = first_name {
-            EntryKind::HardLink { target }
-        } else if kind.is_dir() {
-            self.walk.enter(found, id)?;
-            EntryKind::Directory
-        } else if kind.is_symlink() {
-            let link = found
-                .directory
-                .read_link_contents(&found.os_name)
-                .map_err(unreadable)?;
-            // Followed beneath the directory alone, so that the answer is the tree's own.
-            let directory = found
-                .directory
-                .metadata(&found.os_name)
-                .is_ok_and(|target| target.is_dir());
-            EntryKind::Symlink {
-                target: name::units_of(link.as_os_str()).0,
-                directory,
+        let mut look = seen.look;
+        let kind = match (seen.kind, first_name) {
+            (_, Some(target)) => EntryKind::HardLink { target },
+            (Kind::Failed, _) => return Err(self.walk.failure(found)),
+            (Kind::Directory, _) => EntryKind::Directory,
+            (Kind::Symlink, _) => link(found).map_err(unreadable)?,
+            (Kind::File, _) => {
+                let forgiving = self.options.keep_going.then_some(&self.notes);
+                let place = content::Place {
+                    directory: found.directory(),
+                    name: &found.os_name(),
+                    path: &|| self.walk.path(found),
+                };
+                let content;
+                (look, content) = content::open(&place, look, seen.may_have_holes, forgiving)?;
+                EntryKind::File(content)
             }
-        } else if kind.is_file() {
-            EntryKind::File(content::open(
-                found,
-                self.options.keep_going,
-                self.notes.clone(),
-            )?)
-        } else {
-            self.notes.add(&found.path, HostNoteReason::SpecialFile);
-            return Ok(None);
+            (Kind::Special, _) => {
+                let path = self.walk.path(found);
+                self.notes.add(&path, HostNoteReason::SpecialFile);
+                return Ok(None);
+            }
         };
-        if found.name_is_mapped {
-            self.notes.add(&found.path, HostNoteReason::NameNotUnicode);
+        if seen.kind == Kind::Directory {
+            self.walk.enter(found, id)?;
+        }
+        if name_is_mapped {
+            let path = self.walk.path(found);
+            self.notes.add(&path, HostNoteReason::NameNotUnicode);
         }
         if let (Some(file), None) = (identity, first_name) {
             self.linked.insert(file, id);
@@ -244,42 +232,34 @@ impl HostTree {
                 Err(error) => self.forgive(error)?,
             }
         }
-        self.count_id(&found.path)?;
+        let path = || self.walk.path(found);
+        self.next_id = next_id(self.next_id, path)?;
         Ok(Some(TreeEntry {
-            parent: found.parent,
+            parent: found.parent(),
             id,
-            name: found.name.clone(),
-            times,
-            attributes: platform::attributes(&found.metadata),
+            name,
+            times: times_of(look, self.options),
+            attributes: seen.attributes,
             security: None,
             kind,
         }))
     }
 
-    fn count_id(&mut self, path: &str) -> Result<(), TreeError> {
-        self.next_id = self.next_id.checked_add(1).ok_or_else(|| {
-            let what = "the tree has more entries than can be numbered";
-            TreeError::new(TreeErrorKind::TooLarge, path, what)
-        })?;
-        Ok(())
-    }
-
     /// The streams of a file or directory; a symbolic link has none.
     fn streams_of(&self, found: &Found) -> Result<VecDeque<HostStream>, TreeError> {
-        let kind = found.metadata.file_type();
-        let mut streams = if kind.is_dir() {
-            found
-                .directory
-                .open_dir_nofollow(&found.os_name)
-                .and_then(|directory| platform::directory_streams(&directory))
-        } else if kind.is_file() {
-            content::open_file(found).and_then(|file| platform::streams(&file))
-        } else {
-            return Ok(VecDeque::new());
+        let (directory, name) = (found.directory(), found.os_name());
+        let mut streams = match found.seen().kind {
+            Kind::Directory => directory
+                .open_dir_nofollow(&name)
+                .and_then(|directory| platform::directory_streams(&directory)),
+            Kind::File => {
+                platform::open_file(directory, &name).and_then(|file| platform::streams(&file))
+            }
+            _ => return Ok(VecDeque::new()),
         }
-        .map_err(|error| TreeError::unreadable(found.path.clone(), error))?;
+        .map_err(|error| TreeError::unreadable(self.walk.path(found), error))?;
         for stream in &mut streams {
-            stream.path = format!("{}:{}", found.path, stream.path);
+            stream.path = format!("{}:{}", self.walk.path(found), stream.path);
         }
         Ok(streams)
     }
@@ -292,7 +272,7 @@ impl HostTree {
                 continue;
             };
             let id = NodeId(self.next_id);
-            self.count_id(&stream.path)?;
+            self.next_id = next_id(self.next_id, || stream.path.clone())?;
             let size = ByteCount(u64::try_from(stream.value.len()).unwrap_or(u64::MAX));
             return Ok(Some(TreeEntry {
                 parent: NodeId::ROOT,
@@ -329,21 +309,14 @@ impl TreeSource for HostTree {
         if let Some(stream) = self.next_stream()? {
             return Ok(Some(stream));
         }
-        loop {
-            let found = match self.walk.next() {
-                Ok(Some(found)) => found,
-                Ok(None) => return Ok(None),
-                Err(error) => {
-                    self.forgive(error)?;
-                    continue;
-                }
-            };
+        while let Some(found) = self.walk.next() {
             match self.entry(&found) {
                 Ok(Some(entry)) => return Ok(Some(entry)),
                 Ok(None) => {}
                 Err(error) => self.forgive(error)?,
             }
         }
+        Ok(None)
     }
 
     fn root_times(&self) -> Option<Times> {
@@ -352,13 +325,40 @@ impl TreeSource for HostTree {
 
     fn totals(&self) -> Option<TreeTotals> {
         // With entries left out less may come than was counted.
-        (!self.options.keep_going).then_some(self.totals)
+        (!self.options.keep_going).then(|| self.walk.totals())
     }
 }
 
+/// The link that was found, and whether it leads to a directory.
+fn link(found: &Found) -> io::Result<EntryKind> {
+    let (directory, name) = (found.directory(), found.os_name());
+    let target = directory.read_link_contents(&name)?;
+    // Followed beneath the directory alone, so that the answer is the tree's own.
+    let leads_to = directory.metadata(&name);
+    Ok(EntryKind::Symlink {
+        target: name::units_of(target.as_os_str()).0,
+        directory: leads_to.is_ok_and(|target| target.is_dir()),
+    })
+}
+
+fn next_id(id: u32, path: impl FnOnce() -> String) -> Result<u32, TreeError> {
+    id.checked_add(1).ok_or_else(|| {
+        let what = "the tree has more entries than can be numbered";
+        TreeError::new(TreeErrorKind::TooLarge, path(), what)
+    })
+}
+
 /// The time of the last change, for all four times.
-fn times_of(metadata: &cap_std::fs::Metadata, options: HostTreeOptions) -> io::Result<Times> {
-    let time = NtTime::from(metadata.modified()?.into_std());
+fn times_of(look: Look, options: HostTreeOptions) -> Times {
+    let (seconds, nanoseconds) = look.modified;
+    let time = NtTime::from_unix(seconds, nanoseconds);
+    let latest = options.latest_time.unwrap_or(time);
+    Times::all(time.min(latest))
+}
+
+/// The times of the directory that a tree begins at.
+fn root_times(root: &Dir, options: HostTreeOptions) -> io::Result<Times> {
+    let time = NtTime::from(root.dir_metadata()?.modified()?.into_std());
     let latest = options.latest_time.unwrap_or(time);
     Ok(Times::all(time.min(latest)))
 }

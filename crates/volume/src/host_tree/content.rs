@@ -1,17 +1,16 @@
 //! The content of a file: holes are found, and changes are noticed.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
-use std::time::SystemTime;
 
 use blockio::{
     ByteCount, ByteOffset, ByteRange, ExtentKind, FileAccess, FileStorage, LockMode, Storage,
 };
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
-use cap_std::fs::OpenOptions;
+use cap_std::fs::Dir;
 use mkfs::{FileContent, TreeError, TreeErrorKind};
 
-use super::walk::Found;
+use super::scan::{Facts, Kind, Look};
 use super::{HostNoteReason, Notes, platform};
 
 /// Files up to this size are read before they are delivered, so that a bad one can be left out.
@@ -19,69 +18,87 @@ const READ_AHEAD_BYTES: u64 = 64 * 1024;
 /// Islands of one file; what lies behind the last is read as data, holes and all.
 const MAX_ISLANDS: usize = 1 << 20;
 
-/// What a file looked like when it was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Look {
-    size: u64,
-    modified: SystemTime,
+/// A file that was seen in a directory.
+pub(super) struct Place<'a> {
+    pub(super) directory: &'a Dir,
+    pub(super) name: &'a OsStr,
+    /// Its path, for messages.
+    pub(super) path: &'a dyn Fn() -> String,
 }
 
-fn look_at(file: &File) -> io::Result<Look> {
-    let metadata = file.metadata()?;
-    Ok(Look {
-        size: metadata.len(),
-        modified: metadata.modified()?,
-    })
-}
-
-/// Opens what was found for reading, without following a link.
-pub(super) fn open_file(found: &Found) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).follow(FollowSymlinks::No);
-    let file = found.directory.open_with(&found.os_name, &options)?;
-    Ok(file.into_std())
-}
-
-/// Opens what was found as a file.
+/// Opens a file that looked like this when it was seen; what it looks like now, and its content.
+/// Failures after the first bytes were delivered go to the notes where there are any.
 pub(super) fn open(
-    found: &Found,
-    keep_going: bool,
-    notes: Notes,
-) -> Result<FileContent, TreeError> {
-    let unreadable = |error| TreeError::unreadable(found.path.clone(), error);
-    // What the walk saw is what must still be there when the last byte was read.
-    let look = Look {
-        size: found.metadata.len(),
-        modified: found.metadata.modified().map_err(unreadable)?.into_std(),
-    };
-    let size = ByteCount(look.size);
-    if look.size == 0 {
+    place: &Place<'_>,
+    seen: Look,
+    may_have_holes: bool,
+    forgiving: Option<&Notes>,
+) -> Result<(Look, FileContent), TreeError> {
+    if seen.size == 0 {
         // All of it is known.
-        return Ok(FileContent::dense(size, Box::new(io::empty())));
+        let content = FileContent::dense(ByteCount(0), Box::new(io::empty()));
+        return Ok((seen, content));
     }
-    let file = open_file(found).map_err(unreadable)?;
-    if look.size > READ_AHEAD_BYTES && look_at(&file).map_err(unreadable)? != look {
-        // Known before any of it is delivered: it can still be left out.
-        return Err(changed(&found.path));
+    let unreadable = |error| TreeError::unreadable((place.path)(), error);
+    let file = platform::open_file(place.directory, place.name).map_err(unreadable)?;
+    if seen.size <= READ_AHEAD_BYTES
+        && !may_have_holes
+        && let Some(content) = small(&file, seen).map_err(unreadable)?
+    {
+        return Ok((seen, content));
     }
-    let (file, islands) = if platform::may_have_holes(&found.metadata) {
-        islands(file, look.size).map_err(|error| unreadable(io::Error::other(error)))?
+    // Much time may have gone by since the file was seen: what it is now is what counts.
+    let facts = platform::facts_of_file(&file).map_err(unreadable)?;
+    if facts.kind != Kind::File {
+        return Err(changed((place.path)()));
+    }
+    Ok((facts.look, whole(place, file, &facts, forgiving)?))
+}
+
+/// A small file without holes in one read; `None` where it is not as it was.
+fn small(file: &File, look: Look) -> io::Result<Option<FileContent>> {
+    let size = usize::try_from(look.size).map_err(io::Error::other)?;
+    let mut bytes = Vec::with_capacity(size);
+    file.take(look.size).read_to_end(&mut bytes)?;
+    if bytes.len() < size || !is_unchanged(file, look)? {
+        return Ok(None);
+    }
+    let reader = Box::new(Cursor::new(bytes));
+    Ok(Some(FileContent::dense(ByteCount(look.size), reader)))
+}
+
+fn is_unchanged(file: &File, look: Look) -> io::Result<bool> {
+    let facts = platform::facts_of_file(file)?;
+    Ok(facts.kind == Kind::File && facts.look == look)
+}
+
+/// The content of a file as it is now.
+fn whole(
+    place: &Place<'_>,
+    file: File,
+    facts: &Facts,
+    forgiving: Option<&Notes>,
+) -> Result<FileContent, TreeError> {
+    let path = (place.path)();
+    let unreadable = |error| TreeError::unreadable(path.clone(), error);
+    let size = ByteCount(facts.look.size);
+    let dense = FileContent::dense(size, Box::new(io::empty())).islands;
+    let (file, islands) = if facts.may_have_holes {
+        islands(file, facts.look.size).map_err(|error| unreadable(io::Error::other(error)))?
     } else {
-        (Source::Plain(file), None)
+        (Source::Plain(file), dense)
     };
     let mut reader = HostReader {
         file,
-        left: islands
-            .clone()
-            .unwrap_or_else(|| FileContent::dense(size, Box::new(io::empty())).islands),
+        left: islands.clone(),
         next: 0,
         done: 0,
-        look,
-        path: found.path.clone(),
-        forgiving: keep_going.then_some(notes),
+        position: None,
+        look: facts.look,
+        path: path.clone(),
+        forgiving: forgiving.cloned(),
         failed: false,
     };
-    let islands = reader.left.clone();
     let content = FileContent {
         size,
         islands,
@@ -96,26 +113,19 @@ pub(super) fn open(
     }
     // Errors end in the caller's hands, who may leave the file out.
     reader.forgiving = None;
+    let from_read = |error| TreeError::from_read(error, || path.clone());
     let mut bytes = vec![0; usize::try_from(data).unwrap_or(0)];
     if bytes.is_empty() {
-        reader
-            .check_unchanged()
-            .map_err(unreadable_or_changed(found))?;
+        reader.check_unchanged().map_err(from_read)?;
     }
-    reader
-        .read_exact(&mut bytes)
-        .map_err(unreadable_or_changed(found))?;
+    reader.read_exact(&mut bytes).map_err(from_read)?;
     Ok(FileContent {
         reader: Box::new(Cursor::new(bytes)),
         ..content
     })
 }
 
-fn unreadable_or_changed(found: &Found) -> impl Fn(io::Error) -> TreeError + '_ {
-    |error| TreeError::from_read(error, || found.path.clone())
-}
-
-fn changed(path: &str) -> TreeError {
+fn changed(path: impl Into<String>) -> TreeError {
     TreeError::new(TreeErrorKind::Changed, path, "changed while it was read")
 }
 
@@ -135,7 +145,7 @@ impl Source {
 }
 
 /// The ranges of a file that hold data.
-fn islands(file: File, size: u64) -> blockio::Result<(Source, Option<Vec<ByteRange>>)> {
+fn islands(file: File, size: u64) -> blockio::Result<(Source, Vec<ByteRange>)> {
     let storage = FileStorage::from_file_with_lock(file, FileAccess::ReadOnly, LockMode::None)?;
     let mut islands: Vec<ByteRange> = Vec::new();
     let mut at = 0;
@@ -162,7 +172,7 @@ fn islands(file: File, size: u64) -> blockio::Result<(Source, Option<Vec<ByteRan
         }
         at = extent.range.end().get();
     }
-    Ok((Source::Sparse(storage), Some(islands)))
+    Ok((Source::Sparse(storage), islands))
 }
 
 /// Yields the islands of a file. The last byte is handed out only after the file was found
@@ -174,6 +184,8 @@ struct HostReader {
     next: usize,
     /// Bytes of it that were read.
     done: u64,
+    /// Where the next read of the file begins, if that is known.
+    position: Option<u64>,
     look: Look,
     path: String,
     /// Where failures are noted; `None` where they are errors.
@@ -183,10 +195,10 @@ struct HostReader {
 
 impl HostReader {
     fn check_unchanged(&self) -> io::Result<()> {
-        if look_at(self.file.file())? == self.look {
+        if is_unchanged(self.file.file(), self.look)? {
             return Ok(());
         }
-        Err(changed(&self.path).into())
+        Err(changed(&*self.path).into())
     }
 
     fn read_island(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -203,15 +215,19 @@ impl HostReader {
             buffer.fill(0);
         } else {
             let mut file = self.file.file();
-            if self.done == 0 {
-                file.seek(SeekFrom::Start(island.start().get()))?;
+            let wanted = island.start().get().saturating_add(self.done);
+            if self.position != Some(wanted) {
+                file.seek(SeekFrom::Start(wanted))?;
             }
+            // Where the read fails, nobody knows where it stands.
+            self.position = None;
             got = file.read(buffer)?;
             if got == 0 && room > 0 {
-                return Err(changed(&self.path).into());
+                return Err(changed(&*self.path).into());
             }
         }
         let got_bytes = u64::try_from(got).unwrap_or(0);
+        self.position = island.start().get().checked_add(self.done + got_bytes);
         let is_last = self.next + 1 == self.left.len() && got_bytes == left;
         if is_last && !self.failed {
             self.check_unchanged()?;

@@ -1,11 +1,10 @@
 //! One file or link of the host as a tree of one entry: what `cp FILE VOLUME:/path` reads.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use mkfs::{NodeId, NodeName, TreeEntry, TreeError, TreeErrorKind, TreeSource};
+use mkfs::{NodeName, TreeEntry, TreeError, TreeErrorKind, TreeSource};
 
 use super::walk::Walk;
 use super::{HostTree, HostTreeOptions, Notes};
@@ -36,10 +35,9 @@ impl HostFile {
             _ => Path::new("."),
         };
         let folder = Dir::open_ambient_dir(folder, ambient_authority()).map_err(unreadable)?;
-        let metadata = folder.dir_metadata().map_err(unreadable)?;
         let options = HostTreeOptions::default();
-        let root_times = super::times_of(&metadata, options).map_err(unreadable)?;
-        let walk = Walk::of_one(Arc::new(folder), NodeId::ROOT, os_name);
+        let root_times = super::root_times(&folder, options).map_err(unreadable)?;
+        let walk = Walk::of_one(folder, os_name);
         let tree = HostTree {
             walk,
             options,
@@ -48,7 +46,6 @@ impl HostFile {
             streams: Default::default(),
             next_id: 1,
             root_times,
-            totals: mkfs::TreeTotals::default(),
         };
         Ok(Self {
             tree,

@@ -259,6 +259,76 @@ mod on_unix {
     }
 
     #[test]
+    fn names_are_in_the_order_of_their_code_units() {
+        let names: [&[u8]; 13] = [
+            b"a",
+            b"ab",
+            b"a\xC3",
+            b"a\xC3\xA4",
+            b"a\xC3b",
+            b"\xF0\x9F\x98\x80",
+            b"\xEE\x80\x80",
+            b"\xEF\xBF\xBD",
+            b"\xEF\x83\xBF",
+            b"\xFF",
+            b"B",
+            b"b",
+            b"-",
+        ];
+        let names = names.map(OsStr::from_bytes);
+        for a in names {
+            for b in names {
+                let units = |name| platform::units_of(name).0;
+                let expected = units(a).cmp(&units(b)).then_with(|| a.cmp(b));
+                assert_eq!(platform::order(a, b), expected, "{a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_is_delivered_as_it_is_when_its_turn_comes() {
+        for size in [5, 300_000] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("f");
+            fs::write(&path, "seen").unwrap();
+            let mut tree = tree(folder.path(), false);
+            fs::write(&path, vec![7; size]).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            let later = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+            file.set_modified(later).unwrap();
+            let entry = tree.next_entry().unwrap().unwrap();
+            assert_eq!(entry.times, Times::all(NtTime::from_unix(1_000_000, 0)));
+            let EntryKind::File(mut content) = entry.kind else {
+                panic!("a file was made");
+            };
+            assert!(read_all(&mut content).unwrap() == vec![7; size]);
+        }
+    }
+
+    #[test]
+    fn what_takes_the_place_of_a_file_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let acts: [fn(&Path); 3] = [
+            |path| symlink("/etc/passwd", path).unwrap(),
+            |path| fs::create_dir(path).unwrap(),
+            |path| {
+                let mode = rustix::fs::Mode::RWXU;
+                let kind = rustix::fs::FileType::Fifo;
+                rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+            },
+        ];
+        for (number, act) in acts.into_iter().enumerate() {
+            let path = folder.path().join(number.to_string());
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("f"), "x").unwrap();
+            let mut tree = tree(&path, false);
+            fs::remove_file(path.join("f")).unwrap();
+            act(&path.join("f"));
+            assert_eq!(tree.next_entry().unwrap_err().path(), "f");
+        }
+    }
+
+    #[test]
     fn a_file_that_vanishes_is_named_or_left_out() {
         for keep_going in [false, true] {
             let folder = tempfile::tempdir().unwrap();

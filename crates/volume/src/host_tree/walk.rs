@@ -1,160 +1,155 @@
-//! The walk: depth first, each directory's names in order, beneath one open handle.
+//! The walk over what the scan saw: depth first, each directory's names in order, beneath one open
+//! handle.
 
-use std::ffi::{OsStr, OsString};
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
 use cap_fs_ext::DirExt;
-use cap_std::fs::{Dir, Metadata};
-use mkfs::{NodeId, NodeName, TreeError, TreeErrorKind};
+use cap_std::fs::Dir;
+use mkfs::{NodeId, TreeError, TreeErrorKind, TreeTotals};
 
-use super::name;
-
-/// Levels that are entered; each keeps a handle open.
-const MAX_DEPTH: usize = 512;
+use super::FileIdentity;
+use super::scan::{Failure, Failures, MAX_DEPTH, Scan, Seen};
 
 /// Something in a directory.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) directory: Arc<Dir>,
-    pub(super) os_name: OsString,
-    pub(super) name: NodeName,
-    pub(super) name_is_mapped: bool,
-    pub(super) parent: NodeId,
-    /// From the root down.
-    pub(super) path: String,
-    /// Of itself, not of what a link points to.
-    pub(super) metadata: Metadata,
+    scan: Arc<Scan>,
+    entry: usize,
+    directory: Arc<Dir>,
+    parent: NodeId,
 }
 
 #[derive(Debug)]
 struct Level {
     directory: Arc<Dir>,
     id: NodeId,
-    /// With `/` at its end; empty for the root.
-    prefix: String,
-    names: std::vec::IntoIter<Listed>,
-}
-
-#[derive(Debug)]
-struct Listed {
-    units: Vec<u16>,
-    is_mapped: bool,
-    os_name: OsString,
+    /// None for the root.
+    entry: Option<usize>,
+    /// The entry after the last one that lies in it.
+    end: usize,
 }
 
 /// Where the walk stands.
 #[derive(Debug)]
 pub(super) struct Walk {
+    scan: Arc<Scan>,
+    failures: Failures,
     levels: Vec<Level>,
+    next: usize,
+}
+
+impl Found {
+    /// What the scan saw.
+    pub(super) fn seen(&self) -> &Seen {
+        self.scan.get(self.entry)
+    }
+
+    /// Its name on the host.
+    pub(super) fn os_name(&self) -> Cow<'_, OsStr> {
+        self.scan.name(self.entry)
+    }
+
+    /// The directory it lies in.
+    pub(super) fn directory(&self) -> &Dir {
+        &self.directory
+    }
+
+    /// The number of that directory.
+    pub(super) fn parent(&self) -> NodeId {
+        self.parent
+    }
+
+    /// Which file it is, where that has more than one name.
+    pub(super) fn identity(&self) -> Option<FileIdentity> {
+        self.scan.identity(self.entry)
+    }
 }
 
 impl Walk {
-    /// A walk below `root`.
-    pub(super) fn new(root: Arc<Dir>, id: NodeId) -> io::Result<Self> {
-        let names = sorted_names(&root)?;
-        Ok(Self {
-            levels: vec![Level {
-                directory: root,
-                id,
-                prefix: String::new(),
-                names,
-            }],
-        })
+    /// A walk over all below `root`, which is scanned now.
+    pub(super) fn new(root: Dir) -> io::Result<Self> {
+        let (scan, failures) = Scan::read(&root)?;
+        Ok(Self::over(root, scan, failures))
     }
 
     /// A walk over one name of a directory.
-    pub(super) fn of_one(root: Arc<Dir>, id: NodeId, os_name: &OsStr) -> Self {
-        let (units, is_mapped) = name::units_of(os_name);
-        let listed = Listed {
-            units,
-            is_mapped,
-            os_name: os_name.to_owned(),
-        };
+    pub(super) fn of_one(root: Dir, name: &OsStr) -> Self {
+        let (scan, failures) = Scan::of_one(&root, name);
+        Self::over(root, scan, failures)
+    }
+
+    fn over(root: Dir, scan: Scan, failures: Failures) -> Self {
         Self {
+            failures,
             levels: vec![Level {
-                directory: root,
-                id,
-                prefix: String::new(),
-                names: vec![listed].into_iter(),
+                directory: Arc::new(root),
+                id: NodeId::ROOT,
+                entry: None,
+                end: scan.len(),
             }],
+            next: 0,
+            scan: Arc::new(scan),
         }
     }
 
-    /// The next thing found; directories are entered where [`Walk::enter`] is called.
-    pub(super) fn next(&mut self) -> Result<Option<Found>, TreeError> {
-        loop {
-            let Some(level) = self.levels.last_mut() else {
-                return Ok(None);
-            };
-            let Some(listed) = level.names.next() else {
-                self.levels.pop();
-                continue;
-            };
-            let path = format!(
-                "{}{}",
-                level.prefix,
-                String::from_utf16_lossy(&listed.units)
-            );
-            let metadata = level
-                .directory
-                .symlink_metadata(&listed.os_name)
-                .map_err(|error| TreeError::unreadable(path.clone(), error))?;
-            let name = NodeName::new(listed.units).map_err(|error| {
-                let what = format!("its name {}", error.reason());
-                TreeError::new(TreeErrorKind::Unreadable, path.clone(), what)
-            })?;
-            return Ok(Some(Found {
-                directory: Arc::clone(&level.directory),
-                os_name: listed.os_name,
-                name,
-                name_is_mapped: listed.is_mapped,
-                parent: level.id,
-                path,
-                metadata,
-            }));
-        }
+    /// How much there is.
+    pub(super) fn totals(&self) -> TreeTotals {
+        self.scan.totals()
     }
 
-    /// Goes on with what lies in a directory that was found, which has the number `id`.
+    /// The next thing found; what lies in a directory comes only where [`Walk::enter`] is called.
+    pub(super) fn next(&mut self) -> Option<Found> {
+        while self.levels.last()?.end <= self.next {
+            self.levels.pop();
+        }
+        let level = self.levels.last()?;
+        let entry = self.next;
+        self.next = self.scan.get(entry).end;
+        Some(Found {
+            scan: Arc::clone(&self.scan),
+            entry,
+            directory: Arc::clone(&level.directory),
+            parent: level.id,
+        })
+    }
+
+    /// Goes on with what lies in the directory that was found last, which has the number `id`.
     pub(super) fn enter(&mut self, found: &Found, id: NodeId) -> Result<(), TreeError> {
-        if self.levels.len() >= MAX_DEPTH {
-            let what = format!("lies more than {MAX_DEPTH} directories deep");
-            return Err(TreeError::new(
-                TreeErrorKind::TooLarge,
-                found.path.clone(),
-                what,
-            ));
-        }
-        let open = || {
-            let directory = found.directory.open_dir_nofollow(&found.os_name)?;
-            let names = sorted_names(&directory)?;
-            io::Result::Ok((directory, names))
-        };
-        let (directory, names) =
-            open().map_err(|error| TreeError::unreadable(found.path.clone(), error))?;
+        let directory = found
+            .directory
+            .open_dir_nofollow(found.os_name())
+            .map_err(|error| TreeError::unreadable(self.path(found), error))?;
         self.levels.push(Level {
             directory: Arc::new(directory),
             id,
-            prefix: format!("{}/", found.path),
-            names,
+            entry: Some(found.entry),
+            end: found.seen().end,
         });
+        self.next = found.entry + 1;
         Ok(())
     }
-}
 
-/// The names of a directory in the order of their code units.
-fn sorted_names(directory: &Dir) -> io::Result<std::vec::IntoIter<Listed>> {
-    let mut names = Vec::new();
-    for entry in directory.entries()? {
-        let os_name = entry?.file_name();
-        let (units, is_mapped) = name::units_of(&os_name);
-        names.push(Listed {
-            units,
-            is_mapped,
-            os_name,
-        });
+    /// Why what was found last could not be looked at.
+    pub(super) fn failure(&mut self, found: &Found) -> TreeError {
+        let path = self.path(found);
+        match self.failures.remove(&found.entry) {
+            Some(Failure::Host(error)) => TreeError::unreadable(path, error),
+            Some(Failure::TooDeep) | None => {
+                let what = format!("lies more than {MAX_DEPTH} directories deep");
+                TreeError::new(TreeErrorKind::TooLarge, path, what)
+            }
+        }
     }
-    names.sort_unstable_by(|a, b| a.units.cmp(&b.units));
-    Ok(names.into_iter())
+
+    /// The path of what was found last, from the root down.
+    pub(super) fn path(&self, found: &Found) -> String {
+        let above = self.levels.iter().filter_map(|level| level.entry);
+        let above = above.take_while(|entry| *entry != found.entry);
+        let entries = above.chain(std::iter::once(found.entry));
+        let names: Vec<_> = entries.map(|entry| self.scan.shown_name(entry)).collect();
+        names.join("/")
+    }
 }
