@@ -34,6 +34,7 @@ mod spec;
 mod state;
 mod store;
 pub mod tar_tree;
+mod tree_ahead;
 pub mod volume_tree;
 
 pub use error::{Result, VolumeError, VolumeErrorKind};

@@ -13,6 +13,7 @@ use super::CreateRequest;
 use crate::error::{Result, VolumeError};
 use crate::host_tree::{HostNote, HostTree, HostTreeOptions};
 use crate::tar_tree::{TarLayout, TarTree, TarTreeOptions};
+use crate::tree_ahead::TreeAhead;
 
 /// What a new volume is filled from.
 #[derive(Clone, Debug)]
@@ -59,10 +60,10 @@ impl fmt::Debug for TarInput {
 /// What errors call a stream that has no name.
 const STREAM_NAME: &str = "the archive";
 
-/// An open source.
+/// An open source, read in a thread of its own.
 pub(super) enum Source {
-    Host(HostTree),
-    Tar(Box<TarTree>),
+    Host(TreeAhead<HostTree>),
+    Tar(TreeAhead<TarTree>),
 }
 
 impl Source {
@@ -70,18 +71,22 @@ impl Source {
     pub(super) fn tree(&mut self) -> &mut dyn TreeSource {
         match self {
             Self::Host(tree) => tree,
-            Self::Tar(tree) => &mut **tree,
+            Self::Tar(tree) => tree,
         }
     }
 
-    /// What was left out or changed, one line each.
+    /// What was left out or changed, one line each. Call it after the last entry.
     pub(super) fn into_notes(self) -> Vec<String> {
         match self {
             Self::Host(tree) => {
                 let line = |note: &HostNote| format!("{}: {}", note.path, note.reason);
-                tree.notes().iter().map(line).collect()
+                let notes = tree.into_source().map(|tree| tree.notes());
+                notes.unwrap_or_default().iter().map(line).collect()
             }
-            Self::Tar(tree) => tree.note_lines(),
+            Self::Tar(tree) => {
+                let lines = tree.into_source().map(|tree| tree.note_lines());
+                lines.unwrap_or_default()
+            }
         }
     }
 }
@@ -99,7 +104,9 @@ pub(super) fn open(request: &CreateRequest) -> Result<Option<Source>> {
                 xattr_streams: request.xattr_streams,
                 latest_time,
             };
-            HostTree::open(directory, options).map(Source::Host)
+            HostTree::open(directory, options)
+                .and_then(TreeAhead::start)
+                .map(Source::Host)
         }
         FillFrom::TarFile { path, layout } => {
             let name = path.display().to_string();
@@ -110,7 +117,8 @@ pub(super) fn open(request: &CreateRequest) -> Result<Option<Source>> {
             File::open(path)
                 .map_err(|error| TreeError::unreadable(name.clone(), error))
                 .and_then(|file| TarTree::open(Box::new(file), name, options))
-                .map(|tree| Source::Tar(Box::new(tree)))
+                .and_then(TreeAhead::start)
+                .map(Source::Tar)
         }
         FillFrom::TarStream { input, layout } => {
             let options = TarTreeOptions {
@@ -124,7 +132,8 @@ pub(super) fn open(request: &CreateRequest) -> Result<Option<Source>> {
                     TreeError::new(TreeErrorKind::Unreadable, STREAM_NAME, what)
                 })
                 .and_then(|input| TarTree::open(input, STREAM_NAME, options))
-                .map(|tree| Source::Tar(Box::new(tree)))
+                .and_then(TreeAhead::start)
+                .map(Source::Tar)
         }
     };
     source.map(Some).map_err(VolumeError::Source)
