@@ -234,6 +234,11 @@ fn numbered(name: &[u16], number: u32) -> Vec<u16> {
 /// Whether the stem of the name is that of a device: CON, PRN, AUX, NUL, COM1-9, LPT1-9 (also with
 /// superscript digits), CONIN$, CONOUT$.
 fn is_device_name(name: &[u16]) -> bool {
+    // Most names need no second look.
+    let first = name.first().and_then(|unit| u8::try_from(*unit).ok());
+    if !first.is_some_and(|unit| b"CPANL".contains(&unit.to_ascii_uppercase())) {
+        return false;
+    }
     let text = String::from_utf16_lossy(name).to_uppercase();
     let stem = text.split('.').next().unwrap_or_default().trim_end();
     if matches!(stem, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") {

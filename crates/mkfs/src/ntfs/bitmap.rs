@@ -21,22 +21,21 @@ pub(super) fn write(
     let used = volume.space.used();
     let bits = size(clusters) * 8;
     let ranges = [used[0], used[1], used[2], (clusters, bits)];
+    let mut buffer = Vec::new();
     let mut start = 0;
     while start < bits {
         let end = (start + CHUNK * 8).min(bits);
-        let mut bytes = vec![0; to_usize((end - start) / 8, "a bitmap")?];
-        let mut any = false;
-        for (first, last) in ranges {
-            let (first, last) = (first.max(start), last.min(end));
-            if first < last {
-                set(&mut bytes, first - start, last - start)?;
-                any = true;
-            }
-        }
-        if any {
-            stream.append(volume, &bytes)?;
+        let within = |(first, last): &(u64, u64)| (*first).max(start)..(*last).min(end);
+        let here = ranges.iter().map(within).filter(|range| !range.is_empty());
+        if here.clone().next().is_none() {
+            stream.skip(volume, (end - start) / 8)?;
         } else {
-            stream.skip(volume, wide(bytes.len()))?;
+            buffer.clear();
+            buffer.resize(to_usize((end - start) / 8, "a bitmap")?, 0);
+            for range in here {
+                set(&mut buffer, range.start - start, range.end - start)?;
+            }
+            stream.append(volume, &buffer)?;
         }
         start = end;
     }

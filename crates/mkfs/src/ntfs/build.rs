@@ -291,7 +291,6 @@ impl Builder<'_, '_> {
             dos_names: options.dos_names,
             fixed,
             security,
-            upcase: &self.upcase,
             mft_runs: self.mft.runs(),
             mft_size: self.mft.size(),
             mft_bitmap: mft_bitmap.finish(&geometry),

@@ -16,6 +16,8 @@ use crate::error::MkfsError;
 
 /// Bytes gathered before they are written.
 const BUFFER_SIZE: u64 = MIB;
+/// So many bytes at once go to the disk as they are, past what is gathered.
+const DIRECT_SIZE: usize = 64 * 1024;
 /// Gaps up to this are filled with zeros instead of beginning a new write.
 const MAX_FILLED_GAP: u64 = 32 * 1024;
 
@@ -103,6 +105,12 @@ impl<'d> Writer<'d> {
 
     /// Writes bytes at a position, sooner or later.
     pub(super) fn write(&mut self, mut position: u64, mut bytes: &[u8]) -> Result<(), MkfsError> {
+        if bytes.len() >= DIRECT_SIZE {
+            self.flush()?;
+            self.disk.write_at(bytes, ByteOffset(position))?;
+            self.start = position + wide(bytes.len());
+            return Ok(());
+        }
         while !bytes.is_empty() {
             self.seek(position)?;
             let count = bytes.len().min(self.buffer.len() - self.filled);

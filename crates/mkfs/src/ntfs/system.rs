@@ -28,7 +28,7 @@ use super::record::{Record, RecordHead};
 use super::runs::Run;
 use super::secure::SecurityId;
 use super::security;
-use super::upcase::{self, UPCASE_SIZE, Upcase};
+use super::upcase::{self, UPCASE_SIZE};
 use crate::error::MkfsError;
 use crate::tree::Times;
 
@@ -183,7 +183,6 @@ pub(super) struct SystemFiles<'a> {
     pub fixed: &'a Fixed,
     /// The attributes of `$Secure` after its name.
     pub security: Vec<Attribute>,
-    pub upcase: &'a Upcase,
     pub mft_runs: &'a [Run],
     pub mft_size: u64,
     pub mft_bitmap: Stream,
@@ -282,7 +281,7 @@ impl SystemFiles<'_> {
             BAD_CLUSTERS => self.bad_clusters(),
             SECURE => self.security.clone(),
             UPCASE => {
-                let info = upcase::info(&self.upcase.to_bytes());
+                let info = upcase::info();
                 vec![
                     self.data("", fixed.upcase, UPCASE_SIZE),
                     Attribute::named_resident(AttributeKind::Data, "$Info", info),

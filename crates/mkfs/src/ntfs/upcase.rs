@@ -12,6 +12,8 @@ use super::upcase_ranges::RANGES;
 
 /// Bytes of the table.
 pub(super) const UPCASE_SIZE: u64 = 0x2_0000;
+/// The checksum of the table of Windows.
+const WINDOWS_CRC: u64 = 0xDADC_7E77_6B1B_690C;
 /// Polynomial of CRC-64/NVME, reflected.
 const CRC_POLYNOMIAL: u64 = 0x9A6C_9329_AC4B_C9B5;
 
@@ -60,11 +62,11 @@ impl Upcase {
     }
 }
 
-/// The value of `$UpCase:$Info`: checksum of the table and the system it comes from.
-pub(super) fn info(table: &[u8]) -> Vec<u8> {
+/// The value of `$UpCase:$Info` for the table of Windows: its checksum and the system it comes from.
+pub(super) fn info() -> Vec<u8> {
     let info = UpcaseInfo {
         length: U64::new(0x20),
-        crc: U64::new(crc64(table)),
+        crc: U64::new(WINDOWS_CRC),
         // Windows 10: the system whose table this is.
         os_major: U32::new(10),
         os_minor: U32::ZERO,
@@ -122,8 +124,8 @@ mod tests {
 
     #[test]
     fn the_checksum_is_that_of_windows() {
-        let info = info(&Upcase::new().to_bytes());
-        assert_eq!(info[8..16], 0xDADC_7E77_6B1B_690C_u64.to_le_bytes());
+        assert_eq!(crc64(&Upcase::new().to_bytes()), WINDOWS_CRC);
+        assert_eq!(info()[8..16], WINDOWS_CRC.to_le_bytes());
         assert_eq!(crc64(b"123456789"), 0xAE8B_1486_0A79_9888);
     }
 }
