@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use blockio::{Disk, FileAccess, FileStorage, Storage};
 use vdisk::{
-    Access, CheckReport, DenyAll, ImageError, ImageFormat, ImageInfo, LinkedImage, ParentGate,
+    Access, CheckReport, ImageError, ImageFormat, ImageInfo, ParentGate,
 };
 use volume::VolumeError;
 
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::parents::PathGate;
+use crate::volumes::volume_ref;
 
 /// An image, as callers name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +93,8 @@ impl Engine {
         let format = self.format_of(image, format)?;
         let info = vdisk::info(&*storage, format).map_err(Error::image("read", &name))?;
         let mut chain = Vec::new();
-        let walked = self.walk(image, &*storage, info.format, &mut |linked| {
+        let gate = self.gate(image)?;
+        let walked = vdisk::walk_chain(&*storage, info.format, &*gate, &mut |linked| {
             chain.push(ChainLink {
                 info: vdisk::info(&*linked.storage, Some(info.format))?,
                 name: linked.name,
@@ -109,28 +111,17 @@ impl Engine {
         })
     }
 
-    /// Shows the parents of an image, which may be on the host or in the store.
-    fn walk(
-        &self,
-        image: &ImageReference,
-        storage: &dyn Storage,
-        format: ImageFormat,
-        visit: &mut dyn FnMut(LinkedImage) -> std::result::Result<(), ImageError>,
-    ) -> std::result::Result<(), ImageError> {
-        let gate = self.gate(image)?;
-        vdisk::walk_chain(storage, format, &*gate, visit)
-    }
-
-    /// The gate to the parents of an image: of a file, those that lie in its folder or were given.
-    pub(crate) fn gate(
-        &self,
-        image: &ImageReference,
-    ) -> std::result::Result<Box<dyn ParentGate>, ImageError> {
+    /// The gate to the parents of an image: of a file, those that lie in its folder or were given; of
+    /// a volume, the layers of the store below it.
+    pub(crate) fn gate(&self, image: &ImageReference) -> Result<Box<dyn ParentGate>> {
         match image {
             ImageReference::File(path) => {
-                Ok(Box::new(PathGate::new(path, self.config().parents())?))
+                let gate = PathGate::new(path, self.config().parents());
+                Ok(Box::new(
+                    gate.map_err(Error::image("open", image.to_string()))?,
+                ))
             }
-            ImageReference::Volume(_) => Ok(Box::new(DenyAll)),
+            ImageReference::Volume(name) => Ok(self.store()?.parent_gate(&volume_ref(name)?)?),
         }
     }
 
@@ -150,7 +141,8 @@ impl Engine {
         let mut parents = Vec::new();
         if report.is_sound() {
             let format = report.format;
-            let walked = self.walk(image, &*storage, format, &mut |linked| {
+            let gate = self.gate(image)?;
+            let walked = vdisk::walk_chain(&*storage, format, &*gate, &mut |linked| {
                 let mut below = vdisk::check(&*linked.storage, Some(format))?;
                 if let Some(mismatch) = linked.mismatch {
                     below.absorb(mismatch)?;
@@ -183,9 +175,8 @@ impl Engine {
     ) -> Result<Box<dyn Disk>> {
         let storage = self.open_storage(image)?;
         let format = self.format_of(image, format)?;
-        let disk = self
-            .gate(image)
-            .and_then(|gate| vdisk::open_chain(storage, format, Access::ReadOnly, &*gate))
+        let gate = self.gate(image)?;
+        let disk = vdisk::open_chain(storage, format, Access::ReadOnly, &*gate)
             .map_err(Error::image("open", image.to_string()))?;
         // Looked for with the lock held: nobody begins or completes a change meanwhile.
         let pending = match image {

@@ -9,7 +9,7 @@ use vdisk::ImageFormat;
 use volume::tar_tree::TarLayout;
 use volume::{
     CasePolicy, CreateOutcome, CreateRequest, DosNames, FillFrom, Filter, NamePolicy, PruneOutcome,
-    SpecOptions, TarInput, VolumeDetails, VolumeError, VolumeName, VolumeRecord,
+    SpecOptions, TarInput, VolumeDetails, VolumeError, VolumeName, VolumeRecord, VolumeRef,
 };
 
 use crate::Engine;
@@ -147,19 +147,24 @@ impl Engine {
         Ok(self.store()?.prune(&prune_filter(conditions, all)?)?)
     }
 
-    /// The format of a volume's image, as the store recorded it.
+    /// The format of the image of a volume or snapshot, as the store recorded it.
     pub(crate) fn volume_format(&self, name: &str) -> Result<ImageFormat> {
-        Ok(self.store()?.get(&volume_name(name)?)?.spec.format())
+        Ok(self.store()?.get(&volume_ref(name)?.volume)?.spec.format())
     }
 
-    /// The change of a volume that a crash cut short.
+    /// The change of a volume that a crash cut short. A snapshot has none: it was completed before.
     pub(crate) fn pending_change(&self, name: &str) -> Result<Option<volume::ChangeSet>> {
-        Ok(self.store()?.pending_change(&volume_name(name)?)?)
+        match volume_ref(name)? {
+            VolumeRef {
+                snapshot: Some(_), ..
+            } => Ok(None),
+            VolumeRef { volume, .. } => Ok(self.store()?.pending_change(&volume)?),
+        }
     }
 
-    /// The image of a volume, to be read.
+    /// The image of a volume or snapshot, to be read.
     pub(crate) fn open_volume_storage(&self, name: &str) -> Result<Box<dyn Storage>> {
-        let storage = self.store()?.open_image_file(&volume_name(name)?)?;
+        let storage = self.store()?.open_image_file(&volume_ref(name)?)?;
         Ok(Box::new(storage))
     }
 }
@@ -236,8 +241,19 @@ fn source(from: &VolumeSource, format: Option<SourceFormat>) -> Result<FillFrom>
     })
 }
 
+/// The name of a volume itself: a snapshot is named where one can be read alone.
 pub(crate) fn volume_name(name: &str) -> Result<VolumeName> {
+    if name.contains('@') && VolumeRef::parse(name).is_ok() {
+        return Err(Error::InvalidRequest {
+            message: format!("\"{name}\" is a snapshot, which can only be read"),
+        });
+    }
     Ok(VolumeName::parse(name).map_err(VolumeError::from)?)
+}
+
+/// A volume or a snapshot of one.
+pub(crate) fn volume_ref(name: &str) -> Result<VolumeRef> {
+    Ok(VolumeRef::parse(name).map_err(VolumeError::from)?)
 }
 
 fn filter(conditions: &[String]) -> Result<Filter> {

@@ -31,6 +31,7 @@ mod gate;
 mod ids;
 mod image;
 mod info;
+mod link;
 mod probe;
 mod raw;
 mod report;
@@ -49,5 +50,6 @@ pub use image::{
     open, open_chain,
 };
 pub use info::{ImageInfo, ImageKind, ParentInfo, ParentPath};
+pub use link::{LinkState, link_state};
 pub use probe::probe;
 pub use report::{CheckReport, Finding, MAX_FINDINGS, Severity};

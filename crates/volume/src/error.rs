@@ -6,7 +6,7 @@ use blockio::{IoError, IoErrorKind};
 use mkfs::change::{ChangeError, ChangeErrorKind};
 use mkfs::security::RuleError;
 use mkfs::{MkfsError, MkfsErrorKind, TreeError, TreeErrorKind};
-use vdisk::{ImageError, ImageErrorKind};
+use vdisk::{ImageError, ImageErrorKind, ImageFormat};
 
 use crate::filter::FilterError;
 use crate::labels::LabelError;
@@ -101,6 +101,58 @@ pub enum VolumeError {
         name: String,
         /// What is being done with it.
         state: VolumeState,
+    },
+    /// The volume has no such snapshot.
+    #[error("volume \"{volume}\" has no snapshot named \"{snapshot}\"")]
+    SnapshotNotFound {
+        /// The volume.
+        volume: String,
+        /// The snapshot asked for.
+        snapshot: String,
+    },
+    /// The name of a snapshot is taken.
+    #[error("volume \"{volume}\" has a snapshot named \"{existing}\"")]
+    SnapshotExists {
+        /// The volume.
+        volume: String,
+        /// The name as the existing snapshot has it (it may differ in case).
+        existing: String,
+    },
+    /// The removal of the snapshot began.
+    #[error("snapshot \"{name}\" is being removed, and can only be removed")]
+    SnapshotRemoving {
+        /// `VOLUME@SNAPSHOT`.
+        name: String,
+    },
+    /// Others stand on what is to be removed.
+    #[error("\"{name}\" is what {} on", stand(dependents))]
+    HasDependents {
+        /// The volume or snapshot.
+        name: String,
+        /// Who stands on it: `VOLUME` or `VOLUME@SNAPSHOT`.
+        dependents: Vec<String>,
+    },
+    /// Images of this format have no parents.
+    #[error("volume \"{name}\" is kept in a {format} image, which cannot stand on another one")]
+    NotLayered {
+        /// The volume.
+        name: String,
+        /// Its format.
+        format: ImageFormat,
+    },
+    /// There are as many layers below each other as there may be.
+    #[error("\"{name}\" has {limit} layers below it, which is the limit")]
+    TooManyLayers {
+        /// The volume or snapshot.
+        name: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// Another process changed the layers of the volume in the middle of an operation.
+    #[error("the layers of volume \"{name}\" were changed meanwhile")]
+    Overtaken {
+        /// The volume.
+        name: String,
     },
     /// Somebody works on a volume of a store that is to be rebuilt.
     #[error("somebody works on a volume of the store")]
@@ -206,10 +258,16 @@ impl VolumeError {
             },
             Self::Rules { source, .. } if source.is_unsupported() => VolumeErrorKind::Unsupported,
             Self::Rules { .. } => VolumeErrorKind::InvalidArgument,
-            Self::NotFound { .. } => VolumeErrorKind::NotFound,
-            Self::AlreadyExists { .. } => VolumeErrorKind::AlreadyExists,
+            Self::NotFound { .. } | Self::SnapshotNotFound { .. } => VolumeErrorKind::NotFound,
+            Self::AlreadyExists { .. } | Self::SnapshotExists { .. } => {
+                VolumeErrorKind::AlreadyExists
+            }
+            Self::NotLayered { .. } | Self::TooManyLayers { .. } => VolumeErrorKind::Unsupported,
             Self::InUse { .. }
             | Self::Busy { .. }
+            | Self::SnapshotRemoving { .. }
+            | Self::HasDependents { .. }
+            | Self::Overtaken { .. }
             | Self::WorkInProgress
             | Self::DatabaseBusy { .. } => VolumeErrorKind::InUse,
             Self::NotAStore { .. } => VolumeErrorKind::InvalidArgument,
@@ -253,6 +311,21 @@ impl VolumeError {
     }
 }
 
+/// Who stands on something, the first few by name.
+fn stand(dependents: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let quoted: Vec<String> = dependents
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    let verb = if dependents.len() == 1 { "stands" } else { "stand" };
+    match dependents.len().saturating_sub(SHOWN) {
+        0 => format!("{} {verb}", quoted.join(", ")),
+        more => format!("{} and {more} more {verb}", quoted.join(", ")),
+    }
+}
+
 fn database_kind(error: &rusqlite::Error) -> VolumeErrorKind {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
@@ -284,7 +357,12 @@ pub(crate) fn io_kind(error: &IoError) -> VolumeErrorKind {
 
 fn image_kind(error: &ImageError) -> VolumeErrorKind {
     match error.kind() {
-        ImageErrorKind::NotAnImage | ImageErrorKind::Damaged => VolumeErrorKind::Damaged,
+        ImageErrorKind::NotAnImage
+        | ImageErrorKind::Damaged
+        | ImageErrorKind::ParentMissing
+        | ImageErrorKind::ParentDenied
+        | ImageErrorKind::ParentMismatch
+        | ImageErrorKind::ParentLoop => VolumeErrorKind::Damaged,
         ImageErrorKind::Unsupported | ImageErrorKind::Differencing => VolumeErrorKind::Unsupported,
         ImageErrorKind::InUse => VolumeErrorKind::InUse,
         ImageErrorKind::NoSpace => VolumeErrorKind::NoSpace,

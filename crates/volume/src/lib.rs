@@ -24,6 +24,7 @@ mod filter;
 pub mod fsck;
 pub mod host_tree;
 mod labels;
+mod layer;
 mod lifecycle;
 mod name;
 mod platform;
@@ -39,12 +40,13 @@ pub mod volume_tree;
 
 pub use error::{Result, VolumeError, VolumeErrorKind};
 pub use filter::{Filter, FilterError};
+pub use layer::{LayerRecord, LayerState, SnapshotName, SnapshotRecord, SnapshotState, VolumeRef};
 pub use labels::{LabelError, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS};
 pub use lifecycle::change::{
     ChangeWork, change_image, open_image_for_writing, pending_image_change,
 };
 pub use lifecycle::{
-    CreateOutcome, CreateRequest, FillFrom, ImageUse, PruneOutcome, TarInput, VolumeDetails,
+    CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, ImageUse, PruneOutcome, TarInput, VolumeDetails,
 };
 pub use mkfs::change::{
     ChangeError, ChangeErrorKind, ChangeOptions, ChangeSet, ChangedDisk, FoundKind, PathNames,

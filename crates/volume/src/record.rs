@@ -6,9 +6,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use vdisk::ImageFormat;
-
 use crate::labels::{self, Labels};
+use crate::layer::layer_file_name;
 use crate::name::VolumeName;
 use crate::spec::VolumeSpec;
 use crate::state::VolumeState;
@@ -33,6 +32,8 @@ pub struct VolumeRecord {
     pub created_unix_ms: u64,
     /// Where it stands; only a ready volume can be used.
     pub state: VolumeState,
+    /// The layer that is read and written: its image. See [`crate::SnapshotRecord`] for the others.
+    pub head: Uuid,
 }
 
 /// The document: the edge type that is written and read.
@@ -50,13 +51,9 @@ struct Document {
 }
 
 impl VolumeRecord {
-    /// The name of the image file in the volume's folder.
-    pub(crate) fn image_file_name(&self) -> &'static str {
-        match self.spec.format() {
-            ImageFormat::Vhdx => "image.vhdx",
-            ImageFormat::Vhd => "image.vhd",
-            ImageFormat::Raw => "image.raw",
-        }
+    /// The name of the file of its head, in its folder.
+    pub(crate) fn image_file_name(&self) -> String {
+        layer_file_name(self.id, self.head, self.spec.format())
     }
 
     /// The document of this volume.
@@ -74,7 +71,7 @@ impl VolumeRecord {
         serde_json::to_string_pretty(&document)
     }
 
-    /// Reads a document; the state is kept elsewhere.
+    /// Reads a document; the state is kept elsewhere, and so is the head: here it is the first layer.
     ///
     /// # Errors
     /// What is wrong with it, for a message.
@@ -93,13 +90,15 @@ impl VolumeRecord {
             return Err("its digest does not match".to_owned());
         }
         labels::check(&document.labels).map_err(|error| error.to_string())?;
+        let id = parse_id(&document.id).ok_or_else(|| "its id is none".to_owned())?;
         Ok(Self {
-            id: parse_id(&document.id).ok_or_else(|| "its id is none".to_owned())?,
+            id,
             name: VolumeName::parse(&document.name).map_err(|error| error.to_string())?,
             spec: VolumeSpec::parse(&document.spec).map_err(|error| error.to_string())?,
             labels: document.labels,
             created_unix_ms: document.created_unix_ms,
             state,
+            head: id,
         })
     }
 }

@@ -87,4 +87,4 @@ pub(crate) use check::check;
 pub(crate) use create::{create, create_child};
 pub use fuzz::{fuzz_child, fuzz_open, fuzz_open_fixed};
 pub(crate) use info::info;
-pub(crate) use open::{link_facts, open, open_layer};
+pub(crate) use open::{link_facts, link_state, open, open_layer};

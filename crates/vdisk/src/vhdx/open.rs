@@ -28,6 +28,7 @@ use crate::error::ImageError;
 use crate::gate::ParentGate;
 use crate::ids::IdSource;
 use crate::image::{Access, ImageDisk, ImageFormat};
+use crate::link::LinkState;
 
 /// Opens an image with its parents.
 pub(crate) fn open(
@@ -80,6 +81,18 @@ pub(crate) fn open_layer(storage: Box<dyn Storage>) -> Result<Box<dyn Layer>, Im
 /// What an image says of itself and its parent.
 pub(crate) fn link_facts(storage: &dyn Storage) -> Result<LinkFacts, ImageError> {
     Ok(read_structure(storage)?.link_facts())
+}
+
+/// What an image says of itself and its parent, for whoever keeps images.
+pub(crate) fn link_state(storage: &dyn Storage) -> Result<LinkState, ImageError> {
+    let structure = read_structure(storage)?;
+    let facts = structure.link_facts();
+    Ok(LinkState {
+        size: facts.size,
+        data_identity: Some(facts.linkage),
+        dirty_log: structure.dirty_log,
+        parent: facts.parent,
+    })
 }
 
 /// Opens what is in this file; reading what a parent holds is the caller's business.

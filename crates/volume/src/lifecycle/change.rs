@@ -14,13 +14,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use blockio::{FileAccess, FileStorage, Storage};
+use blockio::{FileAccess, FileStorage};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use mkfs::change::{ChangeError, ChangeOptions, ChangeSet, Recovery, VolumeChange, recover};
 use vdisk::{Access, DenyAll, ImageDisk, ImageFormat, ParentGate};
 
-use super::open::lock_image;
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 use crate::platform;
@@ -125,8 +124,7 @@ fn open_locked(
 
 /// Changes the disk in an image that is locked already.
 fn change_locked<T>(
-    storage: Box<dyn Storage>,
-    format: Option<ImageFormat>,
+    disk: Box<dyn ImageDisk>,
     journal: &Journal,
     name: &str,
     options: ChangeOptions,
@@ -140,7 +138,6 @@ fn change_locked<T>(
         name: name.to_owned(),
         source,
     };
-    let disk = open_locked(storage, format, &DenyAll, journal, name)?;
     let mut volume = VolumeChange::open(&*disk, options).map_err(of_change)?;
     let result = work(&mut volume).map_err(of_change)?;
     let change = volume.finish().map_err(of_change)?;
@@ -174,16 +171,35 @@ impl Store {
         options: ChangeOptions,
         work: ChangeWork<'_, T>,
     ) -> Result<T> {
-        let (record, storage, journal) = self.lock_for_writing(name)?;
-        let format = Some(record.spec.format());
-        change_locked(
-            Box::new(storage),
-            format,
-            &journal,
-            record.name.as_str(),
-            options,
-            work,
-        )
+        let (record, disk) = self.open_head(name)?;
+        let journal = self.journal(&record)?;
+        change_locked(disk, &journal, record.name.as_str(), options, work)
+    }
+
+    /// Opens the head of a volume for writing. A change that a crash cut short is completed first.
+    fn open_head(&self, name: &VolumeName) -> Result<(VolumeRecord, Box<dyn ImageDisk>)> {
+        let (record, storage) = self.lock_head(name, Access::ReadWrite)?;
+        let format = record.spec.format();
+        let gate = self.gate_of(record.head, format)?;
+        let journal = self.journal(&record)?;
+        let name = record.name.as_str();
+        let disk = open_locked(Box::new(storage), Some(format), &gate, &journal, name)?;
+        Ok((record, disk))
+    }
+
+    /// Completes what a crash left in the head of a volume: a change, and a log.
+    pub(super) fn complete_pending(&self, name: &VolumeName) -> Result<()> {
+        let (record, disk) = self.open_head(name)?;
+        disk.close().map_err(|source| VolumeError::Image {
+            name: record.name.as_str().to_owned(),
+            source,
+        })
+    }
+
+    /// Whether there is a change of a volume that a crash cut short.
+    pub(super) fn has_journal(&self, record: &VolumeRecord) -> Result<bool> {
+        let journal = self.journal(record)?;
+        Ok(folder::metadata(&journal.folder, &journal.name)?.is_some())
     }
 
     /// Opens the disk of a volume that nobody uses for reading and writing, for as long as the caller
@@ -192,22 +208,7 @@ impl Store {
     /// # Errors
     /// `NotFound`, `InUse`, `Damaged`, `NoSpace`, `Io`.
     pub fn open_for_writing(&self, name: &VolumeName) -> Result<Box<dyn ImageDisk>> {
-        let (record, storage, journal) = self.lock_for_writing(name)?;
-        let format = Some(record.spec.format());
-        let name = record.name.as_str();
-        open_locked(Box::new(storage), format, &DenyAll, &journal, name)
-    }
-
-    /// Locks the image of a volume against everybody else.
-    fn lock_for_writing(&self, name: &VolumeName) -> Result<(VolumeRecord, FileStorage, Journal)> {
-        let record = self.ready(name)?;
-        let storage = lock_image(self.folders(), &record, Access::ReadWrite)?;
-        // See `open_disk`: with the lock held, a row that is still ready stays so.
-        if self.ready(name)?.id != record.id {
-            return Err(crate::store::not_found(name));
-        }
-        let journal = self.journal(&record)?;
-        Ok((record, storage, journal))
+        Ok(self.open_head(name)?.1)
     }
 
     /// The change of a volume that a crash cut short, for those who read.
@@ -267,8 +268,8 @@ pub fn change_image<T>(
 ) -> Result<T> {
     let journal = journal_of(image)?;
     let name = image.display().to_string();
-    let storage = FileStorage::open(image, FileAccess::ReadWrite)?;
-    change_locked(Box::new(storage), format, &journal, &name, options, work)
+    let disk = open_image_for_writing(image, format, &DenyAll)?;
+    change_locked(disk, &journal, &name, options, work)
 }
 
 /// Opens the disk in an image that nobody uses for reading and writing, with its parents, which `gate`

@@ -13,14 +13,16 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use cap_std::fs::Dir;
 use uuid::Uuid;
 
 use super::access;
-use super::fill::{self, Filled};
-use super::{CreateOutcome, CreateRequest};
+use super::fill;
+use super::{CreateOutcome, CreateRequest, clone};
 use crate::error::{Result, VolumeError};
 use crate::faults;
 use crate::labels;
+use crate::layer::LayerRecord;
 use crate::progress::{OnProgress, Progress, Stage};
 use crate::record::VolumeRecord;
 use crate::spec::kind::FileSystemKind;
@@ -29,6 +31,7 @@ use crate::store::Store;
 use crate::store::database::Unfinished;
 use crate::store::folder::{self, RESCUE_RECORD};
 use crate::store::operation::Operation;
+use crate::store::rescue::Rescue;
 
 impl Store {
     /// Makes a volume. On any error nothing is left of it.
@@ -49,28 +52,57 @@ impl Store {
             ));
         }
         access::check(request)?;
+        let id = Uuid::new_v4();
         let record = VolumeRecord {
-            id: Uuid::new_v4(),
+            id,
             name: request.name.clone(),
             spec: request.spec.clone(),
             labels: request.labels.clone(),
             created_unix_ms: unix_milliseconds(),
             state: VolumeState::Creating,
+            head: id,
         };
-        let operation = self.begin_create(&record)?;
-        let result = self.make(request, &record, progress);
-        match result {
-            Ok(filled) => {
+        let file = record.image_file_name();
+        let first = LayerRecord::first(id, None);
+        let (record, filled) = self.create_volume(record, &first, |folder| {
+            faults::step("creating the image")?;
+            let storage = folder::create_image(folder, &file)?;
+            faults::step("filling the image")?;
+            let filled = fill::fill(request, storage, progress)?;
+            let finishing = Progress {
+                stage: Stage::Finishing,
+                bytes: filled.report.bytes.get(),
+                files: filled.report.files,
+            };
+            if progress(finishing).is_break() {
+                return Err(VolumeError::Interrupted);
+            }
+            Ok((None, filled))
+        })?;
+        Ok(CreateOutcome {
+            record,
+            report: filled.report,
+            source_notes: filled.source_notes,
+        })
+    }
+
+    /// Makes a volume of one layer, whose file `fill` makes in the folder, durable, and says what it
+    /// is known by until it is written.
+    pub(super) fn create_volume<T>(
+        &self,
+        record: VolumeRecord,
+        layer: &LayerRecord,
+        fill: impl FnOnce(&Dir) -> Result<(Option<Uuid>, T)>,
+    ) -> Result<(VolumeRecord, T)> {
+        let operation = self.begin_create(&record, layer)?;
+        match self.make(&record, layer, fill) {
+            Ok(made) => {
                 operation.end(self.folders());
                 let record = VolumeRecord {
                     state: VolumeState::Ready,
                     ..record
                 };
-                Ok(CreateOutcome {
-                    record,
-                    report: filled.report,
-                    source_notes: filled.source_notes,
-                })
+                Ok((record, made))
             }
             Err(error) => {
                 self.undo(&record, operation);
@@ -79,43 +111,41 @@ impl Store {
         }
     }
 
-    fn begin_create(&self, record: &VolumeRecord) -> Result<Operation> {
+    fn begin_create(&self, record: &VolumeRecord, layer: &LayerRecord) -> Result<Operation> {
         faults::step("adding the row")?;
         self.database().write("creating a volume", |transaction| {
             if let Some(existing) = transaction.find(&record.name)? {
                 return Err(taken(&existing));
             }
+            if let Some(base) = layer.parent {
+                clone::check_base(transaction, base)?;
+            }
             let operation = Operation::begin(self.folders())?;
             transaction.insert(record, Trigger::CreateBegins, Some(operation.id()))?;
+            transaction.insert_layer(layer, None)?;
             Ok(operation)
         })
     }
 
-    fn make(
+    fn make<T>(
         &self,
-        request: &CreateRequest,
         record: &VolumeRecord,
-        progress: OnProgress<'_>,
-    ) -> Result<Filled> {
+        layer: &LayerRecord,
+        fill: impl FnOnce(&Dir) -> Result<(Option<Uuid>, T)>,
+    ) -> Result<T> {
         faults::step("making the folder")?;
         let folder = self.folders().make_volume_folder(record.id)?;
-        faults::step("creating the image")?;
-        let storage = folder::create_image(&folder, record.image_file_name())?;
-        faults::step("filling the image")?;
-        let filled = fill::fill(request, storage, progress)?;
-        let finishing = Progress {
-            stage: Stage::Finishing,
-            bytes: filled.report.bytes.get(),
-            files: filled.report.files,
-        };
-        if progress(finishing).is_break() {
-            return Err(VolumeError::Interrupted);
-        }
+        let (born_as, made) = fill(&folder)?;
         faults::step("writing the rescue record")?;
-        let document = record
-            .to_document()
-            .map_err(|error| VolumeError::damaged(RESCUE_RECORD, error.to_string()))?;
-        folder::write_new_file(&folder, RESCUE_RECORD, document.as_bytes())?;
+        let rescue = Rescue {
+            record: record.clone(),
+            layers: vec![LayerRecord {
+                born_as,
+                ..layer.clone()
+            }],
+            snapshots: Vec::new(),
+        };
+        folder::write_new_file(&folder, RESCUE_RECORD, rescue.to_text()?.as_bytes())?;
         faults::step("making the folder durable")?;
         // All entries before the row says `ready`: the volume must not be listed and gone.
         crate::platform::sync_folder(&folder)
@@ -124,6 +154,7 @@ impl Store {
         self.folders().sync_volumes()?;
         faults::step("finishing the row")?;
         let finished = self.database().write("creating a volume", |transaction| {
+            transaction.set_born_as(layer.id, born_as)?;
             let trigger = Trigger::CreateSucceeds;
             transaction.advance(record.id, VolumeState::Creating, trigger, None)
         })?;
@@ -133,7 +164,7 @@ impl Store {
                 "the row of the new volume vanished",
             ));
         }
-        Ok(filled)
+        Ok(made)
     }
 
     /// Undoes a create that failed. Where that fails too, the row stays, and with the operation's
@@ -165,7 +196,7 @@ fn taken(existing: &VolumeRecord) -> VolumeError {
     }
 }
 
-fn unix_milliseconds() -> u64 {
+pub(super) fn unix_milliseconds() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -24,7 +24,7 @@ impl Store {
         let mut details = VolumeDetails {
             image_path: self
                 .folders()
-                .volume_file_path(record.id, record.image_file_name()),
+                .volume_file_path(record.id, &record.image_file_name()),
             image_use: ImageUse::Free,
             allocated_bytes,
             file_length,
@@ -37,7 +37,8 @@ impl Store {
             return Ok(details);
         }
         let record = &details.record;
-        match try_lock_image(self.folders(), record, FileAccess::ReadOnly) {
+        let file = record.image_file_name();
+        match try_lock_image(self.folders(), record.id, &file, FileAccess::ReadOnly) {
             Ok(storage) => match vdisk::info(&storage, Some(record.spec.format())) {
                 Ok(info) => details.image = Some(info),
                 Err(error) => details.image_error = Some(error.to_string()),
@@ -48,7 +49,7 @@ impl Store {
                     ImageOpenError::Missing => ImageUse::Missing,
                     _ => ImageUse::Free,
                 };
-                details.image_error = Some(explain(record, error).to_string());
+                details.image_error = Some(explain(record.name.as_str(), record.id, &file, error).to_string());
             }
         }
         Ok(details)
@@ -67,7 +68,7 @@ impl Store {
         let Some(folder) = self.folders().open_volume_folder(record.id)? else {
             return Ok((None, None));
         };
-        let found = folder::metadata(&folder, record.image_file_name())?;
+        let found = folder::metadata(&folder, &record.image_file_name())?;
         let found = found.filter(cap_std::fs::Metadata::is_file);
         Ok((
             found.as_ref().map(platform::allocated_bytes),

@@ -2,13 +2,17 @@
 
 mod access;
 pub(crate) mod change;
+mod clone;
 mod create;
 mod fill;
 mod inspect;
+mod layer;
+mod merge;
 mod list;
 mod open;
 mod prune;
 mod remove;
+mod snapshot;
 mod source;
 
 use std::path::PathBuf;
@@ -23,6 +27,7 @@ use crate::name::VolumeName;
 use crate::record::VolumeRecord;
 use crate::spec::VolumeSpec;
 
+pub use clone::{CloneOutcome, CloneRequest};
 pub use source::{FillFrom, TarInput};
 
 /// A volume to be made.

@@ -1,12 +1,13 @@
-//! Opening the image of a volume, with the lock that keeps other writers out.
+//! Opening the image of a volume or snapshot, with the lock that keeps other writers out.
 
 use std::time::Duration;
 
 use blockio::{FileAccess, FileStorage};
-use vdisk::{Access, ImageDisk};
+use uuid::Uuid;
+use vdisk::{Access, ImageDisk, ImageFormat, ParentGate};
 
 use crate::error::{Result, VolumeError};
-use crate::name::VolumeName;
+use crate::layer::VolumeRef;
 use crate::record::VolumeRecord;
 use crate::store::Store;
 use crate::store::folder::{self, Folders, ImageOpenError};
@@ -17,32 +18,78 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Store {
-    /// Opens the image of a ready volume as a file, for reading only: for those who look at the
+    /// Opens the image of a ready volume or snapshot as a file, for reading only: for those who look at the
     /// image itself. Writers are kept out meanwhile.
     ///
     /// # Errors
     /// `NotFound`, `InUse`, `Damaged` (also where the image is missing), `Io`.
-    pub fn open_image_file(&self, name: &VolumeName) -> Result<FileStorage> {
-        let record = self.ready(name)?;
-        lock_image(self.folders(), &record, Access::ReadOnly)
+    pub fn open_image_file(&self, name: &VolumeRef) -> Result<FileStorage> {
+        Ok(self.lock_to_read(name)?.1)
     }
 
-    /// Opens the disk of a ready volume. For writing, everybody else is kept out; for reading,
+    /// The gate to the layers that a volume or snapshot stands on.
+    ///
+    /// # Errors
+    /// `NotFound`, `InUse`, `Damaged`, `Io`.
+    pub fn parent_gate(&self, name: &VolumeRef) -> Result<Box<dyn ParentGate>> {
+        let (layer, format) = self.layer_of(name)?;
+        Ok(Box::new(self.gate_of(layer, format)?))
+    }
+
+    /// The layer that a reference leads to.
+    fn layer_of(&self, name: &VolumeRef) -> Result<(Uuid, ImageFormat)> {
+        match &name.snapshot {
+            None => {
+                let record = self.ready(&name.volume)?;
+                Ok((record.head, record.spec.format()))
+            }
+            Some(snapshot) => {
+                let (record, snapshot) = self.usable_snapshot(&name.volume, snapshot)?;
+                Ok((snapshot.layer, record.spec.format()))
+            }
+        }
+    }
+
+    /// Opens the layer that a reference leads to, for reading; with the lock held it stays that.
+    fn lock_to_read(&self, name: &VolumeRef) -> Result<(Uuid, FileStorage)> {
+        let Some(snapshot) = &name.snapshot else {
+            let (record, storage) = self.lock_head(&name.volume, Access::ReadOnly)?;
+            return Ok((record.head, storage));
+        };
+        let (record, found) = self.usable_snapshot(&name.volume, snapshot)?;
+        let layer = self.layer(found.layer)?;
+        let storage = self.lock_layer(&layer, record.spec.format(), FileAccess::ReadOnly)?;
+        // It may have been removed between the row and the lock.
+        let (_, again) = self.usable_snapshot(&name.volume, snapshot)?;
+        match again.layer == found.layer {
+            true => Ok((layer.id, storage)),
+            false => Err(VolumeError::Overtaken {
+                name: name.volume.as_str().to_owned(),
+            }),
+        }
+    }
+
+    /// Opens the disk of a ready volume or snapshot. For writing, everybody else is kept out; for reading,
     /// writers are. The format is the recorded one, never guessed from what a guest wrote.
     ///
     /// # Errors
     /// `NotFound`, `InUse`, `Damaged` (also where the image is missing), `Io`.
-    pub fn open_disk(&self, name: &VolumeName, access: Access) -> Result<Box<dyn ImageDisk>> {
-        let record = self.ready(name)?;
-        let storage = lock_image(self.folders(), &record, access)?;
-        // A removal takes the image's lock, then changes the row, then lets go: with the lock held
-        // here, a row that is still ready stays so.
-        if self.ready(name)?.id != record.id {
-            return Err(crate::store::not_found(name));
-        }
-        vdisk::open(Box::new(storage), Some(record.spec.format()), access).map_err(|source| {
+    pub fn open_disk(&self, name: &VolumeRef, access: Access) -> Result<Box<dyn ImageDisk>> {
+        let format = self.layer_of(name)?.1;
+        let (layer, storage) = match access {
+            Access::ReadOnly => self.lock_to_read(name)?,
+            Access::ReadWrite if name.snapshot.is_some() => {
+                return Err(VolumeError::Request("a snapshot cannot be written"));
+            }
+            Access::ReadWrite => {
+                let (record, storage) = self.lock_head(&name.volume, access)?;
+                (record.head, storage)
+            }
+        };
+        let gate = self.gate_of(layer, format)?;
+        vdisk::open_chain(Box::new(storage), Some(format), access, &gate).map_err(|source| {
             VolumeError::Image {
-                name: record.name.as_str().to_owned(),
+                name: name.to_string(),
                 source,
             }
         })
@@ -61,37 +108,38 @@ pub(super) fn lock_image(
     };
     let mut attempt = 1;
     loop {
-        match try_lock_image(folders, record, access) {
+        let file = record.image_file_name();
+        match try_lock_image(folders, record.id, &file, access) {
             Err(ImageOpenError::InUse(_)) if attempt < ATTEMPTS => {
                 attempt += 1;
                 std::thread::sleep(PAUSE);
             }
             Ok(storage) => return Ok(storage),
-            Err(error) => return Err(explain(record, error)),
+            Err(error) => return Err(explain(record.name.as_str(), record.id, &file, error)),
         }
     }
 }
 
-/// Opens and locks the image of a volume if that is possible at once.
+/// Opens and locks an image in the folder of a volume if that is possible at once.
 pub(super) fn try_lock_image(
     folders: &Folders,
-    record: &VolumeRecord,
+    volume: Uuid,
+    file: &str,
     access: FileAccess,
 ) -> std::result::Result<FileStorage, ImageOpenError> {
     let folder = folders
-        .open_volume_folder(record.id)
+        .open_volume_folder(volume)
         .map_err(ImageOpenError::Folder)?
         .ok_or(ImageOpenError::Missing)?;
-    folder::open_image(&folder, record.image_file_name(), access)
+    folder::open_image(&folder, file, access)
 }
 
-/// The error for users.
-pub(super) fn explain(record: &VolumeRecord, error: ImageOpenError) -> VolumeError {
-    let file = record.image_file_name();
-    let path = format!("volumes/{}/{file}", record.id);
+/// The error for users; `name` is what they call it.
+pub(super) fn explain(name: &str, volume: Uuid, file: &str, error: ImageOpenError) -> VolumeError {
+    let path = format!("volumes/{volume}/{file}");
     match error {
         ImageOpenError::InUse(source) => VolumeError::InUse {
-            name: record.name.as_str().to_owned(),
+            name: name.to_owned(),
             source,
         },
         ImageOpenError::Missing => VolumeError::damaged(path, "it is missing"),

@@ -8,6 +8,7 @@
 //!   row gone                     committed
 //! ```
 
+use blockio::{FileAccess, FileStorage};
 use vdisk::Access;
 
 use super::open::lock_image;
@@ -17,17 +18,18 @@ use crate::name::VolumeName;
 use crate::record::VolumeRecord;
 use crate::state::{Trigger, VolumeState};
 use crate::store::Store;
-use crate::store::database::Unfinished;
+use crate::store::database::{Transaction, Unfinished};
 use crate::store::folder::RESCUE_RECORD;
 use crate::store::operation::Operation;
-use crate::store::rebuild::read_rescue_record;
+use crate::store::rescue;
 
 impl Store {
-    /// Removes a volume that nobody uses. With `force`, one whose image or rescue record is missing
+    /// Removes a volume that nobody uses, with its snapshots. With `force`, one whose image or rescue record is missing
     /// or damaged goes too; a used one never does.
     ///
     /// # Errors
-    /// `NotFound`, `InUse` (also while it is being created or removed elsewhere), `Damaged` where
+    /// `NotFound`, `InUse` (also while it is being created or removed elsewhere, and where other
+    /// volumes stand on its snapshots), `Damaged` where
     /// the folder is not what the row means, `Io`. Where removing the files fails, the volume is
     /// gone for users, and the next process that opens the store goes on with it.
     pub fn remove(&self, name: &VolumeName, force: bool) -> Result<VolumeRecord> {
@@ -41,6 +43,10 @@ impl Store {
             Err(_) if force => {}
             result => result?,
         }
+        // Told before locks are tried: whoever uses a clone holds those of what it stands on.
+        self.database().write("removing a volume", |transaction| {
+            refuse_dependents(transaction, &record)
+        })?;
         let lock = match lock_image(self.folders(), &record, Access::ReadWrite) {
             Ok(lock) => Some(lock),
             Err(VolumeError::InUse { name, source }) => {
@@ -49,7 +55,9 @@ impl Store {
             Err(_) if force => None,
             Err(error) => return Err(error),
         };
+        let frozen = self.lock_frozen(&record, force)?;
         let operation = self.begin_remove(&record)?;
+        drop(frozen);
         // Windows renames no folder with an open file in it. Who opens the image from here on finds
         // the row `deleting` and lets go again.
         drop(lock);
@@ -67,6 +75,23 @@ impl Store {
         })
     }
 
+    /// The locks of all layers of a volume but its head.
+    fn lock_frozen(&self, record: &VolumeRecord, force: bool) -> Result<Vec<FileStorage>> {
+        let mut locks = Vec::new();
+        for layer in self.database().layers(record.id)? {
+            if layer.id == record.head {
+                continue;
+            }
+            match self.lock_layer(&layer, record.spec.format(), FileAccess::ReadWrite) {
+                Ok(lock) => locks.push(lock),
+                Err(error @ VolumeError::InUse { .. }) => return Err(error),
+                Err(_) if force => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(locks)
+    }
+
     /// The record of a volume that is ready.
     pub(super) fn ready(&self, name: &VolumeName) -> Result<VolumeRecord> {
         let record = self.get(name)?;
@@ -82,6 +107,7 @@ impl Store {
     fn begin_remove(&self, record: &VolumeRecord) -> Result<Operation> {
         faults::step("changing the row")?;
         self.database().write("removing a volume", |transaction| {
+            refuse_dependents(transaction, record)?;
             let operation = Operation::begin(self.folders())?;
             let (from, trigger) = (VolumeState::Ready, Trigger::RemoveBegins);
             if transaction.advance(record.id, from, trigger, Some(operation.id()))? {
@@ -107,10 +133,29 @@ impl Store {
         };
         let folder = self.folders().open_volume_folder(record.id)?;
         let folder = folder.ok_or_else(|| damaged("the folder is missing"))?;
-        match read_rescue_record(&folder)? {
+        match rescue::read(&folder)? {
             None => Err(damaged("it is missing")),
-            Some(found) if found.id != record.id => Err(damaged("it is of another volume")),
+            Some(found) if found.record.id != record.id => Err(damaged("it is of another volume")),
             Some(_) => Ok(()),
         }
     }
+}
+
+/// Refuses to remove what other volumes stand on, or what is being worked on.
+fn refuse_dependents(transaction: &Transaction<'_>, record: &VolumeRecord) -> Result<()> {
+    let dependents = transaction.dependents(record.id)?;
+    if !dependents.is_empty() {
+        let mut names: Vec<String> = dependents.iter().map(|it| it.volume.clone()).collect();
+        names.dedup();
+        return Err(VolumeError::HasDependents {
+            name: record.name.as_str().to_owned(),
+            dependents: names,
+        });
+    }
+    if transaction.has_unfinished_layer(record.id)? {
+        return Err(VolumeError::Overtaken {
+            name: record.name.as_str().to_owned(),
+        });
+    }
+    Ok(())
 }

@@ -214,6 +214,49 @@ impl SpecOptions {
         }
     }
 
+    /// The specification of a volume on a base: the base's, but for its size and whether it is
+    /// persistent.
+    ///
+    /// # Errors
+    /// [`SpecError`] at an option that only the base can have, or that breaks a limit.
+    pub fn build_on(&self, base: &VolumeSpec) -> Result<VolumeSpec, SpecError> {
+        let of_base = [
+            ("fs", self.file_system.is_some()),
+            ("format", self.format.is_some()),
+            ("type", self.provisioning.is_some()),
+            ("layout", self.partition.is_some()),
+            ("block", self.block_size.is_some()),
+            ("sector", self.sector.is_some()),
+            ("cluster", self.cluster_size.is_some()),
+            ("label", self.label.is_some()),
+            ("acl", self.acl.is_some()),
+        ];
+        if let Some((option, _)) = of_base.into_iter().find(|(_, given)| *given) {
+            let message = "a volume on a base has it from the base";
+            return Err(SpecError::of_option(option, message).at(self.column_of(option)));
+        }
+        let mut spec = base.clone();
+        // The first layer is all that a fixed image could be, and that is the base's.
+        spec.provisioning = Provisioning::Dynamic;
+        if let Some(size) = &self.size {
+            if size.value < base.size {
+                let message = format!("the base has {}", super::size::format_size(base.size));
+                return Err(SpecError::of_option("size", message).at(size.column));
+            }
+            spec.size = size.value;
+        }
+        if let Some(persistent) = &self.persistent {
+            spec.persistent = persistent.value;
+        }
+        match limits::find_problem(&spec) {
+            None => Ok(spec),
+            Some(problem) => {
+                let column = problem.option.and_then(|option| self.column_of(option));
+                Err(problem.at(column))
+            }
+        }
+    }
+
     fn add_at(
         &mut self,
         key: &str,

@@ -11,32 +11,15 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavio
 use uuid::Uuid;
 
 use super::folder::DATABASE;
+use super::schema::{self, SCHEMA_VERSION};
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 use crate::record::{VolumeRecord, parse_id};
+use super::rescue::Rescue;
 use crate::state::{self, Trigger, VolumeState};
 
 /// How long a process waits for others to finish with the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
-/// The schema that this program writes.
-pub(crate) const SCHEMA_VERSION: i64 = 1;
-/// "cvol", so that tools know the file.
-const APPLICATION_ID: i64 = 0x6376_6F6C;
-
-/// `operation` is null exactly where the state is `ready`; the partial index makes finding
-/// unfinished work cheap however many volumes there are.
-const SCHEMA: &str = "
-CREATE TABLE volume (
-    id        TEXT NOT NULL PRIMARY KEY,
-    name_key  TEXT NOT NULL UNIQUE,
-    state     TEXT NOT NULL CHECK (state IN ('creating', 'ready', 'deleting')),
-    operation TEXT UNIQUE,
-    record    TEXT NOT NULL,
-    CHECK ((state = 'ready') = (operation IS NULL))
-) STRICT;
-CREATE INDEX volume_unfinished ON volume (operation) WHERE operation IS NOT NULL;
-";
-
 /// A connection to the database.
 pub(crate) struct Database {
     connection: Connection,
@@ -84,8 +67,8 @@ impl Database {
             .map_err(failed("reading its version"))
     }
 
-    /// Makes the schema and fills it with `records`, in one transaction.
-    pub(crate) fn initialise(&mut self, records: &[VolumeRecord]) -> Result<()> {
+    /// Makes the schema and fills it with `volumes`, in one transaction.
+    pub(crate) fn initialise(&mut self, volumes: &[Rescue]) -> Result<()> {
         let mode: String = self
             .connection
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
@@ -94,17 +77,38 @@ impl Database {
             tracing::debug!(%mode, "this host has no write-ahead mode");
         }
         self.write("making its schema", |transaction| {
-            let connection = transaction.connection;
-            connection
-                .execute_batch(SCHEMA)
-                .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
-                .and_then(|()| connection.pragma_update(None, "user_version", SCHEMA_VERSION))
-                .map_err(failed("making its schema"))?;
-            for record in records {
-                transaction.insert(record, Trigger::Rebuilt, None)?;
+            schema::upgrade(transaction.connection, 0).map_err(failed("making its schema"))?;
+            for volume in volumes {
+                transaction.insert(&volume.record, Trigger::Rebuilt, None)?;
+                for layer in &volume.layers {
+                    transaction.insert_layer(layer, None)?;
+                }
+                for snapshot in &volume.snapshots {
+                    transaction.insert_snapshot(volume.record.id, snapshot)?;
+                }
             }
             Ok(())
         })
+    }
+
+    /// Brings a database of an older version up to today's, in one transaction.
+    pub(crate) fn upgrade(&mut self) -> Result<()> {
+        self.write("bringing its schema up to date", |transaction| {
+            // Read again: another process may have been faster.
+            let from = transaction
+                .connection
+                .pragma_query_value(None, "user_version", |row| row.get(0))
+                .map_err(failed("reading its version"))?;
+            if from >= SCHEMA_VERSION {
+                return Ok(());
+            }
+            schema::upgrade(transaction.connection, from)
+                .map_err(failed("bringing its schema up to date"))
+        })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Runs `action` in a transaction that keeps other writers out from its start; an error undoes
@@ -130,9 +134,14 @@ impl Database {
         find(&self.connection, name)
     }
 
+    /// The volume of this id, in whatever state.
+    pub(crate) fn volume(&self, id: Uuid) -> Result<Option<VolumeRecord>> {
+        volume(&self.connection, id)
+    }
+
     /// All volumes, by name.
     pub(crate) fn all(&self) -> Result<Vec<VolumeRecord>> {
-        const QUERY: &str = "SELECT id, name_key, state, record FROM volume ORDER BY name_key";
+        const QUERY: &str = "SELECT id, name_key, state, record, head FROM volume ORDER BY name_key";
         let mut statement = self.connection.prepare(QUERY).map_err(failed("listing"))?;
         let mut rows = statement.query([]).map_err(failed("listing"))?;
         let mut records = Vec::new();
@@ -181,6 +190,15 @@ impl Database {
 }
 
 impl Transaction<'_> {
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection
+    }
+
+    /// The volume of this id, in whatever state.
+    pub(crate) fn volume(&self, id: Uuid) -> Result<Option<VolumeRecord>> {
+        volume(self.connection, id)
+    }
+
     /// The volume of this name, in whatever state.
     pub(crate) fn find(&self, name: &VolumeName) -> Result<Option<VolumeRecord>> {
         find(self.connection, name)
@@ -193,8 +211,8 @@ impl Transaction<'_> {
         trigger: Trigger,
         operation: Option<Uuid>,
     ) -> Result<()> {
-        const STATEMENT: &str = "INSERT INTO volume (id, name_key, state, operation, record) \
-                                 VALUES (?1, ?2, ?3, ?4, ?5)";
+        const STATEMENT: &str = "INSERT INTO volume (id, name_key, state, operation, record, head) \
+                                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let state = target(None, trigger)?.ok_or_else(|| bad_row("it has no state"))?;
         let document = record
             .to_document()
@@ -205,6 +223,7 @@ impl Transaction<'_> {
             state.as_str(),
             operation.map(|operation| operation.to_string()),
             document,
+            record.head.to_string(),
         ];
         self.connection
             .execute(STATEMENT, values)
@@ -221,6 +240,7 @@ impl Transaction<'_> {
         trigger: Trigger,
         operation: Option<Uuid>,
     ) -> Result<bool> {
+        let volume = id;
         let id = id.to_string();
         let changed = match target(Some(from), trigger)? {
             Some(to) => self.connection.execute(
@@ -237,14 +257,19 @@ impl Transaction<'_> {
                 params![id, from.as_str()],
             ),
         };
-        Ok(changed.map_err(failed("changing a volume"))? == 1)
+        let is_changed = changed.map_err(failed("changing a volume"))? == 1;
+        if is_changed && target(Some(from), trigger)?.is_none() {
+            self.delete_layers(volume)?;
+        }
+        Ok(is_changed)
     }
 
     /// Whether a row names this operation.
     pub(crate) fn has_operation(&self, operation: Uuid) -> Result<bool> {
         self.connection
             .query_row(
-                "SELECT 1 FROM volume WHERE operation = ?1",
+                "SELECT 1 FROM volume WHERE operation = ?1 \
+                 UNION ALL SELECT 1 FROM layer WHERE operation = ?1",
                 [operation.to_string()],
                 |_| Ok(()),
             )
@@ -261,18 +286,30 @@ fn target(from: Option<VolumeState>, trigger: Trigger) -> Result<Option<VolumeSt
     })
 }
 
+/// The columns of a volume, for [`record_of`].
+const VOLUME: &str = "id, name_key, state, record, head";
+
 fn find(connection: &Connection, name: &VolumeName) -> Result<Option<VolumeRecord>> {
-    const QUERY: &str = "SELECT id, name_key, state, record FROM volume WHERE name_key = ?1";
+    let query = format!("SELECT {VOLUME} FROM volume WHERE name_key = ?1");
+    first(connection, &query, &name.key())
+}
+
+fn volume(connection: &Connection, id: Uuid) -> Result<Option<VolumeRecord>> {
+    let query = format!("SELECT {VOLUME} FROM volume WHERE id = ?1");
+    first(connection, &query, &id.to_string())
+}
+
+fn first(connection: &Connection, query: &str, value: &str) -> Result<Option<VolumeRecord>> {
     let fail = failed("looking for a volume");
-    let mut statement = connection.prepare_cached(QUERY).map_err(fail)?;
-    let mut rows = statement.query([name.key()]).map_err(fail)?;
+    let mut statement = connection.prepare_cached(query).map_err(fail)?;
+    let mut rows = statement.query([value]).map_err(fail)?;
     match rows.next().map_err(fail)? {
         Some(row) => record_of(row).map(Some),
         None => Ok(None),
     }
 }
 
-/// The record of a row `id, name_key, state, record`; its parts must agree.
+/// The record of a row; its parts must agree.
 fn record_of(row: &Row<'_>) -> Result<VolumeRecord> {
     let [id, name_key, state] = [text(row, 0)?, text(row, 1)?, text(row, 2)?];
     let damaged = |reason: String| {
@@ -284,21 +321,27 @@ fn record_of(row: &Row<'_>) -> Result<VolumeRecord> {
     let state =
         VolumeState::from_word(&state).ok_or_else(|| damaged("its state is none".to_owned()))?;
     let record = VolumeRecord::from_document(&text(row, 3)?, state).map_err(damaged)?;
+    let head = id_of(&text(row, 4)?)?;
     if record.id.to_string() != id || record.name.key() != name_key {
         return Err(damaged("its record is of another volume".to_owned()));
     }
-    Ok(record)
+    Ok(VolumeRecord { head, ..record })
 }
 
-fn text(row: &Row<'_>, column: usize) -> Result<String> {
+/// An id as it stands in a row.
+pub(super) fn id_of(text: &str) -> Result<Uuid> {
+    parse_id(text).ok_or_else(|| bad_row(format!("{text:?} is no id")))
+}
+
+pub(super) fn text(row: &Row<'_>, column: usize) -> Result<String> {
     row.get(column).map_err(failed("reading a row"))
 }
 
-fn bad_row(reason: impl Into<String>) -> VolumeError {
+pub(super) fn bad_row(reason: impl Into<String>) -> VolumeError {
     VolumeError::damaged(DATABASE, reason)
 }
 
-fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> VolumeError + Copy {
+pub(super) fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> VolumeError + Copy {
     move |source| match source.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy) => VolumeError::DatabaseBusy {
             seconds: BUSY_TIMEOUT.as_secs(),

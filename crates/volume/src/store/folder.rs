@@ -7,7 +7,8 @@
 //!     store.lock         held while the database is made
 //!     locks/OPERATION    held by the process behind an operation while it lives
 //!     volumes/
-//!       ID/              a volume: image.vhdx (or .vhd, .raw) and volume.json, its rescue record
+//!       ID/              a volume: image.vhdx (or .vhd, .raw) and volume.json, its rescue record;
+//!                        LAYER.vhdx for each layer that snapshots and restores made since
 //!       ID.removed/      a volume being removed
 //! ```
 
@@ -35,6 +36,8 @@ pub(crate) const VOLUMES: &str = "volumes";
 pub(crate) const LOCKS: &str = "locks";
 /// The rescue record in a volume's folder.
 pub(crate) const RESCUE_RECORD: &str = "volume.json";
+/// What a file is called before it takes its name.
+pub(crate) const TEMPORARY_SUFFIX: &str = ".new";
 /// What the folder of a volume that is being removed ends with.
 pub(crate) const REMOVED_SUFFIX: &str = ".removed";
 
@@ -245,6 +248,24 @@ pub(crate) fn write_new_file(folder: &Dir, name: &str, bytes: &[u8]) -> Result<(
             file.sync_all()
         })
         .map_err(|error| VolumeError::host("writing", name, error))
+}
+
+/// Writes a small file under its name, whole: what was there before, or all of it.
+pub(crate) fn replace_file(folder: &Dir, name: &str, bytes: &[u8]) -> Result<()> {
+    let fail = |doing| move |error| VolumeError::host(doing, name, error);
+    let temporary = format!("{name}{TEMPORARY_SUFFIX}");
+    // Left by a process that died here.
+    remove_file(folder, &temporary)?;
+    write_new_file(folder, &temporary, bytes)?;
+    retry(|| folder.rename(&temporary, folder, name)).map_err(fail("writing"))
+}
+
+/// Removes a file that may be gone already.
+pub(crate) fn remove_file(folder: &Dir, name: &str) -> Result<()> {
+    match retry(|| folder.remove_file(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(|error| VolumeError::host("removing", name, error)),
+    }
 }
 
 /// Reads a small file; `None` where there is none.

@@ -5,7 +5,8 @@
 //!
 //! A store may be shared by threads, and a folder by processes. Locks, in the order they are taken:
 //! 1. the lock of an image (remove, open),
-//! 2. `database`, the mutex around the connection (never held while files are written),
+//! 2. `database`, the mutex around the connection (never held while an image is written; a rescue
+//!    record, which is small, is written within the transaction that says so),
 //! 3. the write lock of SQLite,
 //! 4. the lock file of an operation.
 //!
@@ -13,9 +14,13 @@
 
 pub(crate) mod database;
 pub(crate) mod folder;
+pub(crate) mod gate;
+pub(crate) mod layers;
 pub(crate) mod operation;
 pub(crate) mod rebuild;
 mod recover;
+pub(crate) mod rescue;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -25,8 +30,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Result, VolumeError, VolumeErrorKind};
 use crate::name::VolumeName;
 use crate::record::VolumeRecord;
-use database::{Database, SCHEMA_VERSION};
+use database::Database;
 use folder::{DATABASE, Folders, STORE_LOCK};
+use schema::SCHEMA_VERSION;
 
 pub use rebuild::RebuildReport;
 
@@ -133,9 +139,13 @@ fn open_database(folders: &Folders) -> Result<Option<Database>> {
         }
         Some(_) => {}
     }
-    let database = Database::open(folders.path())?;
+    let mut database = Database::open(folders.path())?;
     match database.version()? {
         0 => Ok(None),
+        older if (1..SCHEMA_VERSION).contains(&older) => {
+            database.upgrade()?;
+            Ok(Some(database))
+        }
         SCHEMA_VERSION => {
             // Opening reads next to nothing; this reads the schema and one index.
             database.unfinished()?;

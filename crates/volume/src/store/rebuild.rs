@@ -3,15 +3,15 @@
 //! Nothing that may be a volume is removed here: a folder that cannot be listed is left alone and
 //! named, since its image may be all that is left of somebody's data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cap_std::fs::Dir;
+use uuid::Uuid;
 
-use super::folder::{self, DATABASE, Folders, LOCKS, REMOVED_SUFFIX, RESCUE_RECORD, VOLUMES};
+use super::folder::{self, DATABASE, Folders, LOCKS, REMOVED_SUFFIX, VOLUMES};
+use super::rescue::{self, Rescue};
 use crate::error::{Result, VolumeError};
-use crate::record::{VolumeRecord, parse_id};
-use crate::state::VolumeState;
+use crate::record::parse_id;
 
 /// What SQLite keeps beside a database.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
@@ -35,9 +35,9 @@ impl RebuildReport {
 }
 
 /// The volumes whose folders are whole. Folders of removals that had begun are removed.
-pub(super) fn collect(folders: &Folders) -> Result<(Vec<VolumeRecord>, RebuildReport)> {
+pub(super) fn collect(folders: &Folders) -> Result<(Vec<Rescue>, RebuildReport)> {
     let mut report = RebuildReport::default();
-    let mut records: BTreeMap<String, VolumeRecord> = BTreeMap::new();
+    let mut volumes: BTreeMap<String, Rescue> = BTreeMap::new();
     for name in folder::names(folders.volumes(), VOLUMES)? {
         let removed = name.strip_suffix(REMOVED_SUFFIX).and_then(parse_id);
         if removed.is_some() {
@@ -45,19 +45,48 @@ pub(super) fn collect(folders: &Folders) -> Result<(Vec<VolumeRecord>, RebuildRe
             continue;
         }
         match read_volume(folders, &name) {
-            Ok(record) if records.contains_key(&record.name.key()) => {
-                let reason = format!("another folder holds a volume named \"{}\"", record.name);
+            Ok(rescue) if volumes.contains_key(&rescue.record.name.key()) => {
+                let reason = format!(
+                    "another folder holds a volume named \"{}\"",
+                    rescue.record.name
+                );
                 report.left.push((name, reason));
             }
-            Ok(record) => {
-                records.insert(record.name.key(), record);
+            Ok(rescue) => {
+                volumes.insert(rescue.record.name.key(), rescue);
             }
             Err(reason) => report.left.push((name, reason)),
         }
     }
-    let name = |record: &VolumeRecord| record.name.as_str().to_owned();
-    report.restored = records.values().map(name).collect();
-    Ok((records.into_values().collect(), report))
+    leave_those_without_base(&mut volumes, &mut report);
+    let name = |rescue: &Rescue| rescue.record.name.as_str().to_owned();
+    report.restored = volumes.values().map(name).collect();
+    Ok((volumes.into_values().collect(), report))
+}
+
+/// Leaves alone the volumes that stand on a layer that is not there, and those that stand on them.
+fn leave_those_without_base(volumes: &mut BTreeMap<String, Rescue>, report: &mut RebuildReport) {
+    loop {
+        let layers: BTreeSet<Uuid> = volumes
+            .values()
+            .flat_map(|rescue| rescue.layers.iter().map(|layer| layer.id))
+            .collect();
+        let baseless = volumes.iter().find_map(|(key, rescue)| {
+            let mut parents = rescue.layers.iter().filter_map(|layer| layer.parent);
+            let missing = parents.find(|parent| !layers.contains(parent))?;
+            Some((key.clone(), missing))
+        });
+        let Some((key, missing)) = baseless else {
+            return;
+        };
+        if let Some(rescue) = volumes.remove(&key) {
+            let reason = format!(
+                "volume \"{}\" stands on layer {missing}, which is not there",
+                rescue.record.name
+            );
+            report.left.push((rescue.record.id.to_string(), reason));
+        }
+    }
 }
 
 /// Removes what SQLite left beside a database that is gone.
@@ -100,31 +129,26 @@ pub(super) fn set_database_aside(folders: &Folders) -> Result<Option<String>> {
     Ok(database)
 }
 
-/// The rescue record of a folder, if its image is there too.
-fn read_volume(folders: &Folders, name: &str) -> std::result::Result<VolumeRecord, String> {
+/// The rescue record of a folder, if its images are there too.
+fn read_volume(folders: &Folders, name: &str) -> std::result::Result<Rescue, String> {
     let id = parse_id(name).ok_or("its name is no id")?;
     let folder = folders
         .open_volume_folder(id)
         .map_err(|error| error.to_string())?
         .ok_or("it vanished")?;
-    let record = read_rescue_record(&folder).map_err(|error| error.to_string())?;
-    let record = record.ok_or("it has no rescue record: its create did not finish")?;
-    if record.id != id {
+    let rescue = rescue::read(&folder).map_err(|error| error.to_string())?;
+    let rescue = rescue.ok_or("it has no rescue record: its create did not finish")?;
+    if rescue.record.id != id {
         return Err("its rescue record is of another volume".to_owned());
     }
-    match folder::metadata(&folder, record.image_file_name()) {
-        Ok(Some(found)) if found.is_file() => Ok(record),
-        Ok(_) => Err("its image is missing".to_owned()),
-        Err(error) => Err(error.to_string()),
+    for layer in &rescue.layers {
+        let file = layer.file_name(rescue.record.spec.format());
+        match folder::metadata(&folder, &file) {
+            Ok(Some(found)) if found.is_file() => {}
+            Ok(_) if rescue.layers.len() == 1 => return Err("its image is missing".to_owned()),
+            Ok(_) => return Err(format!("its layer {file} is missing")),
+            Err(error) => return Err(error.to_string()),
+        }
     }
-}
-
-/// The rescue record in the folder of a volume; `None` where there is none.
-pub(crate) fn read_rescue_record(folder: &Dir) -> Result<Option<VolumeRecord>> {
-    let Some(text) = folder::read_text(folder, RESCUE_RECORD)? else {
-        return Ok(None);
-    };
-    VolumeRecord::from_document(&text, VolumeState::Ready)
-        .map(Some)
-        .map_err(|reason| VolumeError::damaged(RESCUE_RECORD, reason))
+    Ok(rescue)
 }

@@ -1,12 +1,18 @@
-//! Completing what dead processes left: removals are carried on, creates are undone.
+//! Completing what dead processes left: removals are carried on, creates are undone, merges end
+//! where they stand.
 //!
 //! Every step may be repeated: a process that dies here is recovered from in the same way.
 
-use super::folder::{self, LOCKS};
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::folder::{self, DATABASE, LOCKS};
 use super::operation::{self, Operation};
 use super::{Store, database::Unfinished};
-use crate::error::Result;
+use crate::error::{Result, VolumeError};
 use crate::faults;
+use crate::layer::LayerState;
 use crate::state::{Trigger, VolumeState};
 
 impl Store {
@@ -22,12 +28,29 @@ impl Store {
                 tracing::warn!(volume = %work.id, %error, "unfinished work stays unfinished");
             }
         }
+        let layers = self.database().unfinished_layers()?;
+        for of_one in layers.chunk_by(|a, b| a.operation == b.operation) {
+            let Some(operation) = of_one.first().map(|work| work.operation) else {
+                continue;
+            };
+            if let Err(error) = self.finish_layers(operation) {
+                tracing::warn!(%operation, %error, "unfinished layers stay unfinished");
+            }
+        }
+        for volume in self.database().stale_volumes()? {
+            if let Err(error) = self.refresh_rescue(volume) {
+                tracing::warn!(%volume, %error, "a rescue record stays stale");
+            }
+        }
+        let named: BTreeSet<String> = unfinished
+            .iter()
+            .map(|work| work.operation)
+            .chain(layers.iter().map(|work| work.operation))
+            .map(|operation| operation.to_string())
+            .collect();
         let strays: Vec<String> = locks
             .into_iter()
-            .filter(|name| {
-                let of_row = |work: &Unfinished| work.operation.to_string() == *name;
-                !unfinished.iter().any(of_row)
-            })
+            .filter(|name| !named.contains(name))
             .collect();
         if strays.is_empty() {
             return Ok(());
@@ -46,6 +69,39 @@ impl Store {
             tracing::info!(volume = %work.id, state = %work.state, "finished what was left");
         }
         operation.end(self.folders());
+        Ok(())
+    }
+
+    /// Finishes the layers of one operation: those that were being made or removed go, those that
+    /// were being merged are whole and become ready.
+    fn finish_layers(&self, operation: Uuid) -> Result<()> {
+        let taken = Operation::take_over(self.folders(), &mut self.database(), operation)?;
+        let Some(taken) = taken else {
+            return Ok(());
+        };
+        // Read again: they may have been finished between reading the rows and taking the lock.
+        let mut left = self.database().unfinished_layers()?;
+        left.retain(|work| work.operation == operation);
+        for work in &left {
+            let Some(record) = self.database().volume(work.layer.volume)? else {
+                return Err(VolumeError::damaged(
+                    DATABASE,
+                    format!("layer {} is of no volume", work.layer.id),
+                ));
+            };
+            match work.state {
+                LayerState::Merging => self.settle_merge(&record, &work.layer)?,
+                _ => {
+                    self.remove_layer_files(&work.layer, record.spec.format())?;
+                    faults::step("removing the row of the layer")?;
+                    self.database().write("removing a layer", |transaction| {
+                        transaction.delete_layer(work.layer.id)
+                    })?;
+                }
+            }
+            tracing::info!(layer = %work.layer.id, state = %work.state, "finished what was left");
+        }
+        taken.end(self.folders());
         Ok(())
     }
 

@@ -61,7 +61,7 @@ fn assert_tidy(root: &Path, store: &Store) {
         let expected = BTreeSet::from(["volume.json".to_owned(), "image.vhd".to_owned()]);
         let folder = root.join("volumes").join(record.id.to_string());
         assert_eq!(entries(&folder), expected);
-        store.open_disk(&record.name, Access::ReadOnly).unwrap();
+        store.open_disk(&record.name.clone().into(), Access::ReadOnly).unwrap();
     }
 }
 
@@ -116,13 +116,13 @@ fn a_volume_in_use_is_not_removed_and_not_opened_twice_for_writing() {
     let folder = TempDir::new().unwrap();
     let store = Store::open(folder.path()).unwrap();
     make(&store, "data");
-    let disk = store.open_disk(&name("data"), Access::ReadWrite).unwrap();
+    let disk = store.open_disk(&name("data").into(), Access::ReadWrite).unwrap();
     for force in [false, true] {
         let error = store.remove(&name("data"), force).unwrap_err();
         assert_eq!(error.kind(), VolumeErrorKind::InUse);
     }
     let error = store
-        .open_disk(&name("data"), Access::ReadWrite)
+        .open_disk(&name("data").into(), Access::ReadWrite)
         .err()
         .unwrap();
     assert_eq!(error.kind(), VolumeErrorKind::InUse);

@@ -54,7 +54,7 @@ fn links_planted_in_a_store_are_never_followed() {
     let before = sentinel(outside.path());
     for text in ["one", "two"] {
         for access in [Access::ReadOnly, Access::ReadWrite] {
-            let error = store.open_disk(&name(text), access).err().unwrap();
+            let error = store.open_disk(&name(text).into(), access).err().unwrap();
             assert_eq!(error.kind(), VolumeErrorKind::Damaged, "{text}: {error}");
         }
     }
@@ -83,7 +83,7 @@ fn pipes_planted_in_a_store_hold_nobody_up() {
         nix::unistd::mkfifo(&volume.join(file), mode).unwrap();
     }
     for access in [Access::ReadOnly, Access::ReadWrite] {
-        assert!(store.open_disk(&name("one"), access).is_err());
+        assert!(store.open_disk(&name("one").into(), access).is_err());
     }
     // What cannot be read of it is left out; the record itself comes from the database.
     let _ = store.inspect(&name("one"));
@@ -132,7 +132,7 @@ fn a_folder_swapped_for_a_link_all_the_time_lets_nothing_out() {
             }
         });
         for _ in 0..2000 {
-            if let Ok(disk) = store.open_disk(&name("data"), Access::ReadOnly) {
+            if let Ok(disk) = store.open_disk(&name("data").into(), Access::ReadOnly) {
                 assert_eq!(disk.size().get(), 3 * 1024 * 1024);
             }
         }

@@ -1,0 +1,218 @@
+//! The files of layers: made, removed, and brought to rest before anything stands on them.
+
+use blockio::{ByteCount, FileAccess, FileStorage};
+use uuid::Uuid;
+use vdisk::{Access, ChildOptions, IdSource, ImageFormat};
+
+use super::change::JOURNAL_SUFFIX;
+use super::create::unix_milliseconds;
+use super::open::{explain, lock_image, try_lock_image};
+use crate::error::{Result, VolumeError};
+use crate::faults;
+use crate::layer::{LayerRecord, SnapshotName, SnapshotRecord, SnapshotState, VolumeRef};
+use crate::name::VolumeName;
+use crate::platform;
+use crate::record::VolumeRecord;
+use crate::store::Store;
+use crate::store::folder;
+
+/// How often a volume is looked at again whose head is moving.
+const ATTEMPTS: u32 = 8;
+
+/// A layer to be made.
+pub(super) struct NewLayer<'a> {
+    pub(super) layer: &'a LayerRecord,
+    pub(super) parent: &'a LayerRecord,
+    pub(super) format: ImageFormat,
+    /// Size of its disk; `None` for the parent's.
+    pub(super) size: Option<ByteCount>,
+    pub(super) ids: IdSource,
+    pub(super) unix_time: u64,
+}
+
+impl<'a> NewLayer<'a> {
+    /// A layer as large as its parent, made now.
+    pub(super) fn now(
+        layer: &'a LayerRecord,
+        parent: &'a LayerRecord,
+        format: ImageFormat,
+    ) -> Self {
+        Self {
+            layer,
+            parent,
+            format,
+            size: None,
+            ids: IdSource::Random,
+            unix_time: unix_milliseconds() / 1000,
+        }
+    }
+}
+
+impl Store {
+    /// The ready volume of this name and the lock of its head, which stays the head while the lock
+    /// is held.
+    pub(super) fn lock_head(
+        &self,
+        name: &VolumeName,
+        access: Access,
+    ) -> Result<(VolumeRecord, FileStorage)> {
+        for _ in 0..ATTEMPTS {
+            let record = self.ready(name)?;
+            let locked = lock_image(self.folders(), &record, access);
+            // Whoever moves the head or removes the volume takes the lock of the image first, then
+            // changes the row, then lets go: with the lock held here, a row that says the same now
+            // goes on saying it.
+            let again = self.ready(name)?;
+            if (again.id, again.head) == (record.id, record.head) {
+                return Ok((record, locked?));
+            }
+        }
+        Err(VolumeError::Overtaken {
+            name: name.as_str().to_owned(),
+        })
+    }
+
+    /// As [`Store::lock_head`] for reading, with what a crash or a kill left in the head completed:
+    /// a layer that is frozen must not owe anything.
+    pub(super) fn lock_head_at_rest(
+        &self,
+        name: &VolumeName,
+    ) -> Result<(VolumeRecord, FileStorage)> {
+        for _ in 0..ATTEMPTS {
+            let (record, lock) = self.lock_head(name, Access::ReadOnly)?;
+            let of_image = |source| VolumeError::Image {
+                name: record.name.as_str().to_owned(),
+                source,
+            };
+            let state = vdisk::link_state(&lock, record.spec.format()).map_err(of_image)?;
+            if !state.dirty_log && !self.has_journal(&record)? {
+                return Ok((record, lock));
+            }
+            drop(lock);
+            self.complete_pending(name)?;
+        }
+        Err(VolumeError::Overtaken {
+            name: name.as_str().to_owned(),
+        })
+    }
+
+    /// A layer's record.
+    pub(super) fn layer(&self, id: Uuid) -> Result<LayerRecord> {
+        let chain = self.database().chain(id)?;
+        chain.into_iter().next().ok_or_else(|| {
+            VolumeError::damaged(folder::DATABASE, format!("layer {id} is not in it"))
+        })
+    }
+
+    /// A snapshot that can be used, and the volume it is of.
+    pub(super) fn usable_snapshot(
+        &self,
+        volume: &VolumeName,
+        snapshot: &SnapshotName,
+    ) -> Result<(VolumeRecord, SnapshotRecord)> {
+        let record = self.ready(volume)?;
+        let found = self.database().find_snapshot(record.id, snapshot)?;
+        let found = found.ok_or_else(|| no_snapshot(&record, snapshot))?;
+        match found.state {
+            SnapshotState::Ready => Ok((record, found)),
+            SnapshotState::Removing => Err(VolumeError::SnapshotRemoving {
+                name: shown(&record, snapshot),
+            }),
+        }
+    }
+
+    /// Opens and locks the file of a layer.
+    pub(super) fn lock_layer(
+        &self,
+        layer: &LayerRecord,
+        format: ImageFormat,
+        access: FileAccess,
+    ) -> Result<FileStorage> {
+        let file = layer.file_name(format);
+        let shown = self.shown_layer(layer.id);
+        try_lock_image(self.folders(), layer.volume, &file, access)
+            .map_err(|error| explain(&shown, layer.volume, &file, error))
+    }
+
+    /// Makes the file of a layer, durable. Returns what it is known by as long as nobody writes it.
+    pub(super) fn make_layer(&self, new: &NewLayer<'_>) -> Result<Option<Uuid>> {
+        let parent = self.open_as_parent(new.parent.id, new.format)?;
+        let folder = self.folders().open_volume_folder(new.layer.volume)?;
+        let folder = folder.ok_or_else(|| {
+            VolumeError::damaged(format!("volumes/{}", new.layer.volume), "it is missing")
+        })?;
+        let file = new.layer.file_name(new.format);
+        faults::step("creating the layer")?;
+        let storage = folder::create_image(&folder, &file)?;
+        let options = ChildOptions {
+            size: new.size,
+            block_size: None,
+            names: self.parent_names(new.layer.volume, new.parent, new.format),
+            ids: new.ids,
+            unix_time: new.unix_time,
+        };
+        let failed = |source| VolumeError::Image {
+            name: file.clone(),
+            source,
+        };
+        let made = vdisk::create_child(Box::new(storage), new.format, &options, parent);
+        made.and_then(|made| made.close()).map_err(failed)?;
+        faults::step("making the layer durable")?;
+        platform::sync_folder(&folder)
+            .map_err(|error| VolumeError::host("making durable", file.clone(), error))?;
+        let storage = try_lock_image(
+            self.folders(),
+            new.layer.volume,
+            &file,
+            FileAccess::ReadOnly,
+        )
+        .map_err(|error| explain(&file, new.layer.volume, &file, error))?;
+        let state = vdisk::link_state(&storage, new.format).map_err(failed)?;
+        Ok(state.data_identity)
+    }
+
+    /// Removes the files of a layer, durably. They may be gone already.
+    pub(crate) fn remove_layer_files(
+        &self,
+        layer: &LayerRecord,
+        format: ImageFormat,
+    ) -> Result<()> {
+        faults::step("removing the layer")?;
+        let Some(folder) = self.folders().open_volume_folder(layer.volume)? else {
+            return Ok(());
+        };
+        let file = layer.file_name(format);
+        folder::remove_file(&folder, &format!("{file}{JOURNAL_SUFFIX}"))?;
+        folder::remove_file(&folder, &file)?;
+        // Before the row goes: a file without a row would never be found again.
+        platform::sync_folder(&folder)
+            .map_err(|error| VolumeError::host("making durable", file, error))
+    }
+}
+
+/// Refuses what has no layers.
+pub(super) fn check_layered(record: &VolumeRecord) -> Result<()> {
+    match record.spec.format() {
+        ImageFormat::Vhdx | ImageFormat::Vhd => Ok(()),
+        format => Err(VolumeError::NotLayered {
+            name: record.name.as_str().to_owned(),
+            format,
+        }),
+    }
+}
+
+/// `VOLUME@SNAPSHOT`.
+pub(super) fn shown(record: &VolumeRecord, snapshot: &SnapshotName) -> String {
+    VolumeRef {
+        volume: record.name.clone(),
+        snapshot: Some(snapshot.clone()),
+    }
+    .to_string()
+}
+
+pub(super) fn no_snapshot(record: &VolumeRecord, snapshot: &SnapshotName) -> VolumeError {
+    VolumeError::SnapshotNotFound {
+        volume: record.name.as_str().to_owned(),
+        snapshot: snapshot.as_str().to_owned(),
+    }
+}
