@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, attrib, cat, check, completions, convert, cp, create, diff_create, export, fsck, info,
-    inspect, label, ls, man, mkdir, mv, prune, rm, serve, tree,
+    acl, attrib, cat, check, clone, completions, convert, cp, create, diff_create, export, fsck,
+    info, inspect, label, ls, man, mkdir, mv, prune, rm, serve, snapshot, tree,
 };
 use crate::exit;
 
@@ -26,6 +26,8 @@ Examples:
   cvol export data -o data.tar.zst
   cvol cp ./new.html data:/index.html
   cvol convert disk.vhdx disk.raw
+  cvol snapshot create data@before
+  cvol clone data@before copy
   cvol rm data";
 
 /// Named volumes for containers in virtual machines: NTFS and FAT32 in VHDX files, made and read
@@ -124,6 +126,8 @@ pub(crate) enum Verb {
     Convert(convert::Arguments),
     DiffCreate(diff_create::Arguments),
     Serve(serve::Arguments),
+    Snapshot(snapshot::Arguments),
+    Clone(clone::Arguments),
     Completions(completions::Arguments),
     #[command(hide = true)]
     Man(man::Arguments),

@@ -7,9 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use blockio::{Disk, FileAccess, FileStorage, Storage};
-use vdisk::{
-    Access, CheckReport, ImageError, ImageFormat, ImageInfo, ParentGate,
-};
+use vdisk::{Access, CheckReport, ImageError, ImageFormat, ImageInfo, ParentGate};
 use volume::VolumeError;
 
 use crate::Engine;

@@ -12,6 +12,7 @@
 //!     |-- image.rs, convert.rs    info, check, convert: image files and the images of volumes
 //!     |-- fsck.rs                 fsck: the file systems in them
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
+//!     |-- layers.rs               snapshot, clone: volumes that share what they hold
 //!     |-- child.rs, parents.rs    differencing images, and which files may be their parents
 //!     |
 //!   volume    nbd    vdisk    blockio
@@ -33,6 +34,7 @@ mod error;
 mod export;
 mod fsck;
 mod image;
+mod layers;
 mod parents;
 mod place;
 mod progress;
@@ -54,6 +56,7 @@ pub use error::{Error, ErrorKind, Result, Subject};
 pub use export::{ExportTarget, ExportVolume, ExportedVolume};
 pub use fsck::{CheckedVolume, CheckedVolumes};
 pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
+pub use layers::CloneVolume;
 pub use place::{Entry, EntryDetails, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
 pub use serve::{ServeEndpoint, ServeFailure, ServeImage, ServeStop, ServedImage, ServerEvent};
@@ -65,8 +68,9 @@ pub use vdisk::{
 pub use volume::export::ExportReport;
 pub use volume::tar_tree::Compression;
 pub use volume::{
-    Attributes, BuildReport, CasePolicy, CreateOutcome, DosNames, FileSystemKind, FindingSeverity,
-    ImageUse, NamePolicy, Notice, PartitionLayout, PruneOutcome, RebuildReport, Removed, TarInput,
+    Attributes, BuildReport, CasePolicy, CloneOutcome, CreateOutcome, DosNames, FileSystemKind,
+    FindingSeverity, ImageUse, LayerDetails, LayerState, MergeOutcome, NamePolicy, Notice,
+    PartitionLayout, PruneOutcome, RebuildReport, Removed, SnapshotRecord, SnapshotState, TarInput,
     VolumeDetails, VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size,
     parse_size,
 };

@@ -78,9 +78,7 @@ impl Engine {
         let format = self.format_of(image, format)?;
         match image {
             ImageReference::File(path) => {
-                let gate = self
-                    .gate(image)
-                    .map_err(Error::image("open", image.to_string()))?;
+                let gate = self.gate(image)?;
                 Ok(volume::open_image_for_writing(path, format, &*gate)?)
             }
             ImageReference::Volume(name) => {

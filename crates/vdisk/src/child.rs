@@ -96,7 +96,7 @@ pub fn create_child(
     }
 }
 
-fn check_names(names: &ParentNames) -> Result<(), ImageError> {
+pub(crate) fn check_names(names: &ParentNames) -> Result<(), ImageError> {
     let all = [&names.relative, &names.volume, &names.absolute];
     let mut given = all.into_iter().flatten().peekable();
     if given.peek().is_none() {

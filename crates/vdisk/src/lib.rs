@@ -32,6 +32,7 @@ mod ids;
 mod image;
 mod info;
 mod link;
+mod merge;
 mod probe;
 mod raw;
 mod report;
@@ -51,5 +52,8 @@ pub use image::{
 };
 pub use info::{ImageInfo, ImageKind, ParentInfo, ParentPath};
 pub use link::{LinkState, link_state};
+pub use merge::{
+    MergeSummary, OnProgress, PullLevels, RebaseCheck, merge_into_parent, pull, rebase,
+};
 pub use probe::probe;
 pub use report::{CheckReport, Finding, MAX_FINDINGS, Severity};

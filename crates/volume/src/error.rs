@@ -319,7 +319,11 @@ fn stand(dependents: &[String]) -> String {
         .take(SHOWN)
         .map(|name| format!("\"{name}\""))
         .collect();
-    let verb = if dependents.len() == 1 { "stands" } else { "stand" };
+    let verb = if dependents.len() == 1 {
+        "stands"
+    } else {
+        "stand"
+    };
     match dependents.len().saturating_sub(SHOWN) {
         0 => format!("{} {verb}", quoted.join(", ")),
         more => format!("{} and {more} more {verb}", quoted.join(", ")),

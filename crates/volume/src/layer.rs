@@ -262,7 +262,17 @@ mod tests {
 
     #[test]
     fn what_no_name_may_be_no_part_of_a_reference_may_be() {
-        for text in ["", "@", "data@", "@s", "data@s@t", "data@../x", "d/x@s", "data@con", "c@s"] {
+        for text in [
+            "",
+            "@",
+            "data@",
+            "@s",
+            "data@s@t",
+            "data@../x",
+            "d/x@s",
+            "data@con",
+            "c@s",
+        ] {
             VolumeRef::parse(text).unwrap_err();
         }
     }

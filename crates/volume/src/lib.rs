@@ -40,13 +40,14 @@ pub mod volume_tree;
 
 pub use error::{Result, VolumeError, VolumeErrorKind};
 pub use filter::{Filter, FilterError};
-pub use layer::{LayerRecord, LayerState, SnapshotName, SnapshotRecord, SnapshotState, VolumeRef};
 pub use labels::{LabelError, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS};
+pub use layer::{LayerRecord, LayerState, SnapshotName, SnapshotRecord, SnapshotState, VolumeRef};
 pub use lifecycle::change::{
     ChangeWork, change_image, open_image_for_writing, pending_image_change,
 };
 pub use lifecycle::{
-    CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, ImageUse, PruneOutcome, TarInput, VolumeDetails,
+    CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, ImageUse, LayerDetails,
+    MergeOutcome, PruneOutcome, TarInput, VolumeDetails,
 };
 pub use mkfs::change::{
     ChangeError, ChangeErrorKind, ChangeOptions, ChangeSet, ChangedDisk, FoundKind, PathNames,

@@ -12,6 +12,8 @@ pub enum Stage {
     Writing,
     /// Waiting until everything is durable.
     Finishing,
+    /// Copying from one layer into another; bytes are those of the disk that were dealt with.
+    Merging,
 }
 
 /// How far it is.

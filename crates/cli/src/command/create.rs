@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use engine::{
-    ByteCount, CasePolicy, CreateOutcome, CreateVolume, DosNames, NamePolicy, SourceFormat,
-    TarInput, VolumeSource,
+    ByteCount, CasePolicy, CloneVolume, CreateOutcome, CreateVolume, DosNames, NamePolicy,
+    SourceFormat, TarInput, VolumeSource,
 };
 use serde::Serialize;
 
-use super::{Context, Outcome, Result, values};
+use super::{Context, Outcome, Result, clone, values};
 use crate::output::{Form, quantity, terminal};
 
 /// Make a volume, empty or filled from a directory or a tar archive
@@ -50,6 +50,7 @@ Examples:
   cvol create scratch -o size=1G,fs=fat32,persistent=false
   cvol create web --from ./site --label app=web --keep-going
   cvol create tools --from ./tools --dos-names generate --case sensitive --xattr-streams
+  cvol create web1 --base web@v1
   cvol create disk --fs none --format vhd --type fixed --size 64M")]
 pub(crate) struct Arguments {
     /// Name of the volume: letters, digits, `.`, `_` and `-`
@@ -66,6 +67,11 @@ pub(crate) struct Arguments {
     /// Directory or tar archive to fill it from; `-` for an archive on standard input
     #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
+
+    /// Stand on a snapshot of another volume and share its space, as `cvol clone` does; of a volume
+    /// alone, on one that is taken now
+    #[arg(long, value_name = "VOLUME[@SNAPSHOT]", conflicts_with_all = ["from", "acl_file", "seed"])]
+    base: Option<String>,
 
     /// What the source is, where it should not be told by looking
     #[arg(long, value_name = "FORMAT", requires = "from")]
@@ -215,6 +221,17 @@ struct SkippedDocument {
 impl Arguments {
     pub(crate) fn run(self: Box<Self>, context: &Context) -> Result {
         let settings = self.settings();
+        if let Some(base) = self.base {
+            let made = context.engine.clone_volume(&CloneVolume {
+                name: self.name,
+                base,
+                options: self.options,
+                settings,
+                labels: self.labels.into_iter().collect(),
+            })?;
+            clone::print(context.output, &made)?;
+            return Ok(Outcome::Done);
+        }
         let request = CreateVolume {
             name: self.name,
             options: self.options,

@@ -1,6 +1,6 @@
 //! `cvol inspect`: all that is known of volumes, as JSON.
 
-use engine::{ImageUse, Timestamp, VolumeDetails};
+use engine::{ImageUse, LayerDetails, Timestamp, VolumeDetails};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
@@ -47,6 +47,23 @@ struct Document {
     file_length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     image_error: Option<String>,
+    base: Option<String>,
+    clones: Vec<String>,
+    snapshots: Vec<String>,
+    layers: Vec<LayerDocument>,
+}
+
+#[derive(Serialize)]
+struct LayerDocument {
+    id: String,
+    /// The snapshot that names it.
+    snapshot: Option<String>,
+    is_head: bool,
+    state: String,
+    parent: Option<String>,
+    file: String,
+    allocated_bytes: Option<u64>,
+    file_length: Option<u64>,
 }
 
 impl Arguments {
@@ -96,5 +113,26 @@ fn document(details: &VolumeDetails) -> Document {
         allocated_bytes: details.allocated_bytes,
         file_length: details.file_length,
         image_error: details.image_error.clone(),
+        base: details.base.clone(),
+        clones: details.clones.clone(),
+        snapshots: details
+            .layers
+            .iter()
+            .filter_map(|layer| Some(layer.snapshot.as_ref()?.name.to_string()))
+            .collect(),
+        layers: details.layers.iter().map(layer).collect(),
+    }
+}
+
+fn layer(details: &LayerDetails) -> LayerDocument {
+    LayerDocument {
+        id: details.layer.id.to_string(),
+        snapshot: details.snapshot.as_ref().map(|it| it.name.to_string()),
+        is_head: details.is_head,
+        state: details.state.to_string(),
+        parent: details.parent.clone(),
+        file: details.file.to_string_lossy().into_owned(),
+        allocated_bytes: details.allocated_bytes,
+        file_length: details.file_length,
     }
 }

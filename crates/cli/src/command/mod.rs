@@ -5,6 +5,7 @@ pub(crate) mod acl;
 pub(crate) mod attrib;
 pub(crate) mod cat;
 pub(crate) mod check;
+pub(crate) mod clone;
 pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod cp;
@@ -22,6 +23,7 @@ pub(crate) mod mv;
 pub(crate) mod prune;
 pub(crate) mod rm;
 pub(crate) mod serve;
+pub(crate) mod snapshot;
 pub(crate) mod tree;
 mod values;
 
@@ -81,6 +83,8 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Convert(arguments) => arguments.run(context),
         Verb::DiffCreate(arguments) => arguments.run(context),
         Verb::Serve(arguments) => arguments.run(context),
+        Verb::Snapshot(arguments) => arguments.run(context),
+        Verb::Clone(arguments) => arguments.run(context),
         Verb::Completions(arguments) => arguments.run(context),
         Verb::Man(arguments) => arguments.run(context),
     }

@@ -8,6 +8,7 @@ mod chains;
 mod changes;
 mod help;
 mod images;
+mod layers;
 mod notices;
 mod usage;
 mod volumes;

@@ -4,6 +4,7 @@
 //!   open     gathers the parents through the gate and checks each link
 //!   cache    what holds each part of the disk, found once
 //!   disk     a chain that is open for reading, as a disk
+//!   write    images of a chain opened for writing, and given other parents
 //! ```
 //!
 //! A [`Chain`] is immutable: nothing in it is open for writing. So what was found once stays true.
@@ -16,6 +17,7 @@
 mod cache;
 mod disk;
 mod open;
+mod write;
 
 use blockio::{BlockKind, ByteCount, ByteOffset, ByteRange, Extent, ExtentKind, SectorSize};
 use uuid::Uuid;
@@ -26,7 +28,10 @@ use cache::{Run, RunCache, Source, UNIT};
 
 pub(crate) use disk::ChainDisk;
 pub use open::{LinkedImage, MAX_DEPTH, walk_chain};
-pub(crate) use open::{link_facts, open_layer, open_parents};
+pub(crate) use open::{
+    check_fit, check_link, link_facts, open_layer, open_parents, open_parents_of,
+};
+pub(crate) use write::{open_into, open_taker, relink, relink_twice};
 
 /// Most runs of one kind that one answer of [`Chain::status`] joins.
 const MAX_STEPS: usize = 4096;
@@ -73,6 +78,9 @@ pub(crate) trait Layer: Send + Sync {
 
     /// Facts of the image.
     fn info(&self) -> ImageInfo;
+
+    /// What a child of the image knows it by.
+    fn linkage(&self) -> Uuid;
 }
 
 /// Layers that nobody writes, the youngest first; the last has no parent.

@@ -34,8 +34,19 @@ pub(crate) fn open_parents(
     child: &LinkFacts,
     gate: &dyn ParentGate,
 ) -> Result<Vec<Box<dyn Layer>>, ImageError> {
+    open_parents_of(format, child, gate, None)
+}
+
+/// As [`open_parents`], for an image that `descendant` is to stand on, and that must not lead to it.
+pub(crate) fn open_parents_of(
+    format: ImageFormat,
+    child: &LinkFacts,
+    gate: &dyn ParentGate,
+    descendant: Option<FileIdentity>,
+) -> Result<Vec<Box<dyn Layer>>, ImageError> {
     let mut layers: Vec<Box<dyn Layer>> = Vec::new();
-    walk(format, child, gate, &mut |opened, mismatch| {
+    let seen = gate.identity().into_iter().chain(descendant).collect();
+    walk(format, child, gate, seen, &mut |opened, mismatch| {
         if let Some(mismatch) = mismatch {
             return Err(mismatch);
         }
@@ -88,7 +99,8 @@ pub fn walk_chain(
         return Ok(());
     }
     let child = link_facts(format, storage)?;
-    walk(format, &child, gate, &mut |opened, mismatch| {
+    let seen = gate.identity().into_iter().collect();
+    walk(format, &child, gate, seen, &mut |opened, mismatch| {
         visit(LinkedImage {
             name: opened.name,
             storage: opened.storage,
@@ -109,11 +121,12 @@ fn walk(
     format: ImageFormat,
     child: &LinkFacts,
     gate: &dyn ParentGate,
+    seen: Vec<FileIdentity>,
     visit: Visit<'_>,
 ) -> Result<(), ImageError> {
     let mut way = Way {
         format,
-        seen: gate.identity().into_iter().collect(),
+        seen,
         steps: 0,
     };
     let mut child = child.clone();
@@ -174,34 +187,49 @@ impl Way {
 }
 
 /// Whether `parent` is what `child` was made on: identifier, sector size, size.
-fn check_link(
+pub(crate) fn check_link(
     name: &str,
     child: &LinkFacts,
     named: &ParentInfo,
     parent: &LinkFacts,
 ) -> Result<(), ImageError> {
-    let mismatch = |what, expected: String, found: String| {
-        Err(ImageError::ParentMismatch(Box::new(ParentMismatch {
-            parent: name.to_owned(),
-            what,
-            expected,
-            found,
-        })))
-    };
     let found = parent.linkage;
     if named.linkage != Some(found) && named.linkage2 != Some(found) {
         let expected: Option<Uuid> = named.linkage.or(named.linkage2);
         let expected = expected.map_or_else(|| "none".to_owned(), |id| id.to_string());
-        return mismatch("identifier", expected, found.to_string());
+        return mismatch(name, "identifier", expected, found.to_string());
     }
+    check_fit(name, child, parent)
+}
+
+/// Whether `parent` can be a parent of `child` at all: sector size, size.
+pub(crate) fn check_fit(
+    name: &str,
+    child: &LinkFacts,
+    parent: &LinkFacts,
+) -> Result<(), ImageError> {
     if parent.logical_sector != child.logical_sector {
         let text = |size: SectorSize| size.bytes().to_string();
         let (expected, found) = (text(child.logical_sector), text(parent.logical_sector));
-        return mismatch("logical sector size", expected, found);
+        return mismatch(name, "logical sector size", expected, found);
     }
     if parent.size > child.size {
         let expected = format!("at most {}", child.size);
-        return mismatch("size", expected, parent.size.to_string());
+        return mismatch(name, "size", expected, parent.size.to_string());
     }
     Ok(())
+}
+
+fn mismatch(
+    name: &str,
+    what: &'static str,
+    expected: String,
+    found: String,
+) -> Result<(), ImageError> {
+    Err(ImageError::ParentMismatch(Box::new(ParentMismatch {
+        parent: name.to_owned(),
+        what,
+        expected,
+        found,
+    })))
 }

@@ -10,7 +10,7 @@
 //! Lock order: 0. a block, then those of [`DynamicDisk`], then `changed`.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use blockio::{
     BlockKind, ByteCount, ByteOffset, ByteRange, ExtentKind, IoError, Operation, Storage, ZeroMode,
@@ -28,7 +28,7 @@ const LOCK_SHARDS: u64 = 64;
 
 /// What a disk has besides when it is a child that is written.
 pub(super) struct Child {
-    pub(super) parents: Chain,
+    pub(super) parents: Arc<Chain>,
     blocks: Vec<RwLock<()>>,
     /// Blocks whose bitmap in memory is ahead of the file's; each is pinned once for being in here.
     changed: Mutex<BTreeSet<u64>>,
@@ -41,7 +41,7 @@ pub(super) struct Bitmaps {
 }
 
 impl Child {
-    pub(super) fn new(parents: Chain) -> Self {
+    pub(super) fn new(parents: Arc<Chain>) -> Self {
         Self {
             parents,
             blocks: (0..LOCK_SHARDS).map(|_| RwLock::default()).collect(),
@@ -233,6 +233,32 @@ impl DynamicDisk {
                 Ok((kind, extent.range.len().get().clamp(1, length)))
             }
         }
+    }
+
+    /// Makes every block that has a place whole: zeros where nobody holds a sector, all bits set.
+    pub(super) fn seal_blocks(&self, child: &Child) -> Result<(), IoError> {
+        for block in 0..self.bat.len() {
+            let Some(data) = self.data_offset(block) else {
+                continue;
+            };
+            let _block = exclusive(child.lock(block));
+            let start = block * self.layout.block_size;
+            // Behind the end of a disk that fills its last block in part nothing shows; the bits
+            // there are set all the same, as in a disk that never had a parent.
+            let (mut at, end) = (start, start + self.layout.block_size);
+            while at < end {
+                let (held, length) = self.held(at, end - at)?;
+                if held == Held::Parent {
+                    let within = at - start;
+                    let range = file_range(data + within, length)?;
+                    self.storage.zero(range, ZeroMode::KeepAllocated)?;
+                    let from = within / SECTOR;
+                    self.set_bits(child, block, data, from, from + length.div_ceil(SECTOR))?;
+                }
+                at += length;
+            }
+        }
+        Ok(())
     }
 
     /// The bitmaps that changed, as they stand now: all their sectors were written before.

@@ -97,11 +97,17 @@ pub(crate) fn create_child(
     let names = NewNames::lay_out(&options.names, child.size.get(), block_size)?;
     let header = ParentFields {
         unique_id: child.linkage,
-        name: names.header_name(),
-        locators: names.locators(),
+        name: names.names.header_name(),
+        locators: names.names.locators(),
     };
     let header = new_header(&names.layout, Some(header))?;
-    write_blockless(&*storage, &names.layout, &header, &footer, names.places())?;
+    write_blockless(
+        &*storage,
+        &names.layout,
+        &header,
+        &footer,
+        names.names.places(),
+    )?;
     open_child(storage, parents)
 }
 

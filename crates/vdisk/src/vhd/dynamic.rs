@@ -15,6 +15,7 @@ use blockio::{
     BlockKind, BlockStatus, ByteCount, ByteOffset, ByteRange, Disk, ExtentKind, IoError,
     IoErrorKind, Operation, SectorSize, Storage, ZeroMode,
 };
+use uuid::Uuid;
 
 use super::bat::Bat;
 use super::child::{Bitmaps, Child};
@@ -43,6 +44,7 @@ pub(crate) struct DynamicDisk {
     /// The parents of a differencing disk that is open for writing; a reader is a layer of a chain
     /// itself.
     pub(super) child: Option<Child>,
+    pub(super) unique_id: Uuid,
     read_only: bool,
     size: ByteCount,
     /// Facts that do not change while the disk is open.
@@ -97,6 +99,7 @@ impl DynamicDisk {
         Ok(Self {
             info: open::describe(found, Some((&header, &bat)), None),
             size: found.footer.size,
+            unique_id: found.footer.unique_id,
             read_only: access == Access::ReadOnly,
             is_differencing: found.footer.kind == ImageKind::Differencing,
             bitmaps: BitmapPages::new(match access {

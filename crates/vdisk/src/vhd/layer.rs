@@ -5,6 +5,7 @@
 //! the first sector (VHD "Block Allocation Table and Data Blocks").
 
 use blockio::{ByteCount, ByteOffset, ByteRange, Extent, SectorSize, Storage};
+use uuid::Uuid;
 
 use super::dynamic::DynamicDisk;
 use super::footer::{self, Found};
@@ -18,6 +19,7 @@ use crate::chain::{Held, Layer, LinkFacts};
 use crate::error::ImageError;
 use crate::image::ImageDisk;
 use crate::info::{ImageInfo, ImageKind};
+use crate::merge::Taker;
 
 /// Bitmaps of blocks that a disk open for writing keeps: 64 MiB where blocks are of 2 MiB.
 pub(super) const WRITER_BITMAPS: usize = 128 * 1024;
@@ -84,6 +86,10 @@ impl Layer for FixedLayer {
 
     fn info(&self) -> ImageInfo {
         open::describe(&self.found, None, None)
+    }
+
+    fn linkage(&self) -> Uuid {
+        self.found.footer.unique_id
     }
 }
 
@@ -170,5 +176,22 @@ impl Layer for DynamicDisk {
 
     fn info(&self) -> ImageInfo {
         ImageDisk::info(self)
+    }
+
+    fn linkage(&self) -> Uuid {
+        self.unique_id
+    }
+}
+
+impl Taker for DynamicDisk {
+    fn seal(&self) -> Result<(), ImageError> {
+        if let Some(child) = &self.child {
+            self.seal_blocks(child)?;
+        }
+        Ok(blockio::Disk::flush(self)?)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), ImageError> {
+        ImageDisk::close(self)
     }
 }

@@ -27,6 +27,7 @@ mod layer;
 mod locator;
 mod names;
 mod open;
+mod relink;
 mod space;
 mod sparse;
 
@@ -34,4 +35,5 @@ pub(crate) use check::check;
 pub(crate) use create::{create, create_child};
 pub use fuzz::fuzz_open;
 pub(crate) use layer::{link_facts, open_layer};
-pub(crate) use open::{info, open};
+pub(crate) use open::{info, open, open_taker};
+pub(crate) use relink::relink;

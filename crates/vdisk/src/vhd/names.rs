@@ -27,11 +27,16 @@ pub(super) struct NamePlace {
     pub(super) bytes: Vec<u8>,
 }
 
+/// Names of a parent, and where they go.
+pub(super) struct NameBlock {
+    names: Vec<NamePlace>,
+    header_name: String,
+}
+
 /// The names of a new child and its layout, which they are a part of.
 pub(super) struct NewNames {
     pub(super) layout: Layout,
-    names: Vec<NamePlace>,
-    header_name: String,
+    pub(super) names: NameBlock,
 }
 
 fn utf16(text: &str) -> Vec<u8> {
@@ -75,12 +80,53 @@ impl NewNames {
                 bytes,
             });
         }
-        let header_name = names.absolute.as_ref().or(names.relative.as_ref());
         Ok(Self {
             layout,
+            names: NameBlock::new(placed, names),
+        })
+    }
+}
+
+impl NameBlock {
+    fn new(placed: Vec<NamePlace>, names: &ParentNames) -> Self {
+        let header_name = names.absolute.as_ref().or(names.relative.as_ref());
+        Self {
             names: placed,
             header_name: header_name.cloned().unwrap_or_default(),
-        })
+        }
+    }
+
+    /// Names one after another from `start` on, each in whole sectors.
+    ///
+    /// # Errors
+    /// `InvalidOption` where a name is too long.
+    pub(super) fn at(names: &ParentNames, start: u64) -> Result<Self, ImageError> {
+        let given = [(*b"W2ku", &names.absolute), (*b"W2ru", &names.relative)];
+        let mut placed = Vec::new();
+        let mut at = start;
+        for (code, name) in given {
+            let Some(name) = name else { continue };
+            let bytes = utf16(name);
+            let space = crate::bounds::buffer_len(&bytes).next_multiple_of(SECTOR);
+            if space > RELATIVE_SPACE {
+                let reason = "it must fit in 64 KiB";
+                return Err(ImageError::invalid_option("name of the parent", reason));
+            }
+            placed.push(NamePlace {
+                code,
+                offset: at,
+                space,
+                bytes,
+            });
+            at += space;
+        }
+        Ok(Self::new(placed, names))
+    }
+
+    /// First byte after the names.
+    pub(super) fn end(&self) -> u64 {
+        let ends = self.names.iter().map(|name| name.offset + name.space);
+        ends.max().unwrap_or(0)
     }
 
     /// The name as it stands in the header: UTF-16, big-endian, cut to what there is room for.

@@ -1,5 +1,7 @@
 //! Opening and describing a VHD of any kind.
 
+use std::sync::Arc;
+
 use blockio::{ByteCount, SectorSize, Storage};
 
 use super::bat::Bat;
@@ -15,6 +17,7 @@ use crate::error::ImageError;
 use crate::gate::ParentGate;
 use crate::image::{Access, ImageDisk, ImageFormat};
 use crate::info::{ImageInfo, ImageKind, ParentInfo};
+use crate::merge::Taker;
 
 /// Opens a VHD with its parents.
 ///
@@ -37,7 +40,7 @@ pub(crate) fn open(
             if access == Access::ReadOnly {
                 return Ok(Box::new(ChainDisk::new(Box::new(child), parents)));
             }
-            child.child = Some(Child::new(Chain::new(parents)));
+            child.child = Some(Child::new(Arc::new(Chain::new(parents))));
             Ok(Box::new(child))
         }
     }
@@ -52,7 +55,18 @@ pub(super) fn open_child(
     let facts = link_facts(&*storage)?;
     let mut child = DynamicDisk::open_found(storage, Access::ReadWrite, &found)?;
     child.set_parent_info(facts.parent);
-    child.child = Some(Child::new(parents));
+    child.child = Some(Child::new(Arc::new(parents)));
+    Ok(Box::new(child))
+}
+
+/// Opens a child to take in what others hold; where it holds nothing, `below` shows.
+pub(crate) fn open_taker(
+    storage: Box<dyn Storage>,
+    below: Arc<Chain>,
+) -> Result<Box<dyn Taker>, ImageError> {
+    let found = footer::find(&*storage)?;
+    let mut child = DynamicDisk::open_found(storage, Access::ReadWrite, &found)?;
+    child.child = Some(Child::new(below));
     Ok(Box::new(child))
 }
 

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use blockio::{ByteOffset, Storage, ZeroMode};
+use blockio::{ByteOffset, MIB, Storage, ZeroMode};
 
-use super::bat::BatEntry;
+use super::bat::{BatEntry, BlockState};
 use super::bitmap::BitmapPage;
 use super::format::PAGE_SIZE;
 use super::geometry::BlockIndex;
@@ -71,9 +71,12 @@ pub(super) struct NewSectors {
     pub(super) first: bool,
 }
 
+/// A page of metadata and where it stands in the file.
+pub(super) type LoggedPage = (u64, Box<[u8; PAGE_SIZE]>);
+
 struct Work {
     /// Bitmaps first, then the table from its end: see [`VhdxImage::take_work`].
-    pages: Vec<(u64, Box<[u8; PAGE_SIZE]>)>,
+    pages: Vec<LoggedPage>,
     needs_data_sync: bool,
     released: Vec<Run>,
     bitmaps: BTreeSet<BitmapPage>,
@@ -246,6 +249,59 @@ impl VhdxImage {
         })
     }
 
+    /// Changes pages of metadata, all of them or none.
+    pub(super) fn commit_pages(&self, pages: &[LoggedPage]) -> Result<(), ImageError> {
+        let mut session = lock(&self.session);
+        let log = session.log.as_mut().ok_or(ImageError::Poisoned)?;
+        if pages.len() > log.max_pages() {
+            let reason = format!(
+                "{} pages change at once, and the log of the image has room for {}",
+                pages.len(),
+                log.max_pages()
+            );
+            return Err(ImageError::invalid_option("name of the parent", reason));
+        }
+        self.log_and_write(log, pages)
+            .inspect_err(|_| self.poison())
+    }
+
+    fn log_and_write(&self, log: &mut LogWriter, pages: &[LoggedPage]) -> Result<(), ImageError> {
+        let lengths = Lengths {
+            flushed: self.stable_length.load(Ordering::Acquire),
+            last: self.space.end_bytes(),
+        };
+        let entry = log.append(&self.storage, lengths, pages)?;
+        // After the entry and before its pages: a page in place whose entry is not durable
+        // could be torn, or point past the end of a file whose growth was lost, with nothing
+        // to mend it. This is also what the flush waits for: payload, growth and entry at once.
+        self.sync(log)?;
+        for (offset, page) in pages {
+            self.storage.write_at(&page[..], ByteOffset(*offset))?;
+        }
+        log.applied(entry);
+        Ok(())
+    }
+
+    /// Takes the bitmap of a chunk away, of whose blocks none is partially present.
+    pub(super) fn drop_bitmap(&self, first: BlockIndex) -> blockio::Result<()> {
+        let Some(place) = self.bitmap_place(first)? else {
+            return Ok(());
+        };
+        let index = self.geometry.bitmap_entry_of(first);
+        let none = BatEntry {
+            state: BlockState::NotPresent,
+            offset: 0,
+        };
+        let mut transaction = lock(&self.transaction);
+        self.bat.store(&self.storage, index, none)?;
+        transaction.pages.insert(index.page());
+        transaction.released.push(Run {
+            start: place / MIB,
+            length: 1,
+        });
+        Ok(())
+    }
+
     fn bitmap_snapshot(&self, page: BitmapPage) -> Box<[u8; PAGE_SIZE]> {
         let mut bytes = Box::new([0; PAGE_SIZE]);
         let words = self.bitmaps.copy(page.0);
@@ -270,19 +326,7 @@ impl VhdxImage {
             self.sync(log)?;
         }
         for pages in work.pages.chunks(log.max_pages()) {
-            let lengths = Lengths {
-                flushed: self.stable_length.load(Ordering::Acquire),
-                last: self.space.end_bytes(),
-            };
-            let entry = log.append(&self.storage, lengths, pages)?;
-            // After the entry and before its pages: a page in place whose entry is not durable
-            // could be torn, or point past the end of a file whose growth was lost, with nothing
-            // to mend it. This is also what the flush waits for: payload, growth and entry at once.
-            self.sync(log)?;
-            for (offset, page) in pages {
-                self.storage.write_at(&page[..], ByteOffset(*offset))?;
-            }
-            log.applied(entry);
+            self.log_and_write(log, pages)?;
         }
         for page in &work.bitmaps {
             self.bitmaps.unpin(page.0);

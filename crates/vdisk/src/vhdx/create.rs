@@ -15,17 +15,16 @@ use super::format::{
 };
 use super::geometry::{EntryIndex, EntryRole, Geometry};
 use super::header::{Header, Slot};
-use super::locator::{ABSOLUTE_PATH, RELATIVE_PATH, VOLUME_PATH};
 use super::metadata::{self, Metadata};
 use super::open::{open_child, open_with};
 use super::region::encode_table;
+use super::relink::parent_of;
 use crate::chain::Chain;
 use crate::child::NewChild;
 use crate::error::ImageError;
 use crate::gate::DenyAll;
 use crate::ids::IdSource;
 use crate::image::{Access, CreateOptions, ImageDisk, Provisioning};
-use crate::info::{ParentInfo, ParentPath};
 
 /// Byte offset of the log.
 const LOG_OFFSET: u64 = MIB;
@@ -73,23 +72,7 @@ pub(crate) fn create_child(
         unix_time: child.options.unix_time,
     };
     let mut metadata = checked_metadata(&options)?;
-    let names = &child.options.names;
-    let path = |kind, path: &Option<String>| {
-        let path = path.clone()?;
-        Some(ParentPath { kind, path })
-    };
-    metadata.parent = Some(ParentInfo {
-        linkage: Some(child.linkage),
-        linkage2: None,
-        paths: [
-            path(RELATIVE_PATH, &names.relative),
-            path(VOLUME_PATH, &names.volume),
-            path(ABSOLUTE_PATH, &names.absolute),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-    });
+    metadata.parent = Some(parent_of(child.linkage, &child.options.names));
     write_image(&*storage, &metadata, options.ids)?;
     let image = open_child(storage, options.ids, parents)?;
     Ok(Box::new(image))

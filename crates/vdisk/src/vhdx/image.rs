@@ -7,7 +7,7 @@
 //! other.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use blockio::{
     BlockStatus, ByteCount, ByteOffset, ByteRange, Disk, IoError, IoErrorKind, MIB, Operation,
@@ -42,7 +42,7 @@ pub(super) struct VhdxImage {
     pub(super) bat: Bat,
     /// The parents of a differencing image that is open for writing; a reader is a layer of a chain
     /// itself.
-    pub(super) parents: Option<Chain>,
+    pub(super) parents: Option<Arc<Chain>>,
     /// Pages of the sector bitmaps.
     pub(super) bitmaps: BitmapPages,
     /// Held while a chunk gets its bitmap.

@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use blockio::{ByteCount, ByteOffset, ByteRange, Extent, Storage};
+use uuid::Uuid;
 
 use super::geometry::BlockIndex;
-use super::image::VhdxImage;
+use super::image::{VhdxImage, lock};
 use crate::chain::{Held, Layer};
 use crate::info::ImageInfo;
 
@@ -54,5 +55,9 @@ impl Layer for VhdxImage {
 
     fn info(&self) -> ImageInfo {
         self.describe()
+    }
+
+    fn linkage(&self) -> Uuid {
+        lock(&self.session).header.header.data_write_guid
     }
 }

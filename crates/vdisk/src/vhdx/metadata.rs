@@ -3,16 +3,20 @@
 //! Invariant: a decoded [`Metadata`] has values that the rest of the engine can compute with
 //! without a check: powers of two in their bounds, a size that is a whole number of sectors.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use blockio::{ByteCount, ByteOffset, ByteRange, SectorSize, Storage};
 use uuid::Uuid;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
+use super::commit::LoggedPage;
 use super::format::{
     FILE_PARAMETERS, FileParameters, HAS_PARENT, ITEM_IS_REQUIRED, ITEM_IS_USER,
     ITEM_IS_VIRTUAL_DISK, LEAVE_BLOCKS_ALLOCATED, LOGICAL_SECTOR_SIZE, MAX_BLOCK_SIZE,
     MAX_DISK_SIZE, MAX_METADATA_ITEM, MAX_TABLE_ENTRIES, METADATA_SIGNATURE, MIN_BLOCK_SIZE,
-    MetadataTableHeader, PARENT_LOCATOR, PHYSICAL_SECTOR_SIZE, RawMetadataEntry, TABLE_SIZE,
-    VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE, index, wide,
+    MetadataTableHeader, PAGE, PAGE_SIZE, PARENT_LOCATOR, PHYSICAL_SECTOR_SIZE, RawMetadataEntry,
+    TABLE_SIZE, VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE, index, wide,
 };
 use super::locator::{self};
 use crate::error::ImageError;
@@ -275,4 +279,162 @@ pub(super) fn encode(metadata: &Metadata) -> Result<Vec<u8>, ImageError> {
     bytes.resize(index(TABLE_SIZE), 0);
     bytes.extend_from_slice(&data);
     Ok(bytes)
+}
+
+/// Pages of the metadata that a change touches.
+struct Patch<'a> {
+    storage: &'a dyn Storage,
+    pages: BTreeMap<u64, Box<[u8; PAGE_SIZE]>>,
+}
+
+impl Patch<'_> {
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), ImageError> {
+        let mut at = at;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let within = index(at % PAGE);
+            let page_at = at - at % PAGE;
+            let page = match self.pages.entry(page_at) {
+                Entry::Occupied(page) => page.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let mut page = Box::new([0; PAGE_SIZE]);
+                    self.storage.read_at(&mut page[..], ByteOffset(page_at))?;
+                    vacant.insert(page)
+                }
+            };
+            let (part, after) = rest.split_at(rest.len().min(PAGE_SIZE - within));
+            page[within..within + part.len()].copy_from_slice(part);
+            at = at.saturating_add(wide(part.len()));
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+/// The pages of the metadata in `region` that change where the image gets another parent, or none.
+/// The image has one.
+///
+/// # Errors
+/// `InvalidOption` where the names do not fit, `Damaged`, `Io`.
+pub(super) fn with_parent(
+    storage: &dyn Storage,
+    region: ByteRange,
+    parent: Option<&ParentInfo>,
+) -> Result<Vec<LoggedPage>, ImageError> {
+    let items = read_items(storage, region)?;
+    let position = |wanted: Uuid| {
+        let found = items
+            .iter()
+            .position(|item| item.id == wanted && item.flags & ITEM_IS_USER == 0);
+        found.ok_or_else(|| {
+            let message = format!("metadata have no item {wanted}");
+            ImageError::damaged_at("MS-VHDX 2.6.2", region.start(), message)
+        })
+    };
+    let locator = position(PARENT_LOCATOR)?;
+    let mut patch = Patch {
+        storage,
+        pages: BTreeMap::new(),
+    };
+    let start = region.start().get();
+    match parent {
+        Some(parent) => {
+            let bytes = locator::encode(parent)?;
+            let offset = locator_place(&items, locator, region, wide(bytes.len()))?;
+            patch.write(start.saturating_add(offset), &bytes)?;
+            let entry = raw_entry(&items[locator], offset, wide(bytes.len()))?;
+            patch.write(entry_at(start, locator), entry.as_bytes())?;
+        }
+        None => {
+            clear_parent_flag(&mut patch, &items[position(FILE_PARAMETERS)?])?;
+            // The entries behind it move up, and the last place becomes zeros.
+            for (number, item) in items.iter().enumerate().skip(locator + 1) {
+                let offset = match item.range.is_empty() {
+                    true => 0,
+                    false => item.range.start().get().saturating_sub(start),
+                };
+                let entry = raw_entry(item, offset, item.range.len().get())?;
+                patch.write(entry_at(start, number - 1), entry.as_bytes())?;
+            }
+            let none = RawMetadataEntry::new_zeroed();
+            patch.write(entry_at(start, items.len() - 1), none.as_bytes())?;
+            let mut header = MetadataTableHeader::new_zeroed();
+            header.signature = METADATA_SIGNATURE;
+            let count = u16::try_from(items.len() - 1).unwrap_or(0);
+            header.entry_count.set(count);
+            patch.write(start, header.as_bytes())?;
+        }
+    }
+    Ok(patch.pages.into_iter().collect())
+}
+
+/// Where an entry of the table stands in the file.
+fn entry_at(start: u64, number: usize) -> u64 {
+    let before = number.saturating_mul(size_of::<RawMetadataEntry>());
+    start.saturating_add(wide(
+        size_of::<MetadataTableHeader>().saturating_add(before),
+    ))
+}
+
+fn raw_entry(item: &Item, offset: u64, length: u64) -> Result<RawMetadataEntry, ImageError> {
+    let field = |value: u64| {
+        u32::try_from(value)
+            .map_err(|_| ImageError::damaged("MS-VHDX 2.6.1.2", "metadata item is too long"))
+    };
+    let mut entry = RawMetadataEntry::new_zeroed();
+    entry.item_id = item.id.into();
+    entry.offset.set(field(offset)?);
+    entry.length.set(field(length)?);
+    entry.flags.set(item.flags);
+    Ok(entry)
+}
+
+/// Where in the region a locator of `length` bytes goes: where the old one is, if it fits, else
+/// behind all items.
+fn locator_place(
+    items: &[Item],
+    locator: usize,
+    region: ByteRange,
+    length: u64,
+) -> Result<u64, ImageError> {
+    let start = region.start().get();
+    let old = items[locator].range;
+    if length <= old.len().get() {
+        return Ok(old.start().get().saturating_sub(start));
+    }
+    let end = items.iter().map(|item| item.range.end().get()).max();
+    let at = end
+        .map_or(0, |end| end.saturating_sub(start))
+        .max(TABLE_SIZE)
+        .next_multiple_of(8);
+    let fits = length <= MAX_METADATA_ITEM
+        && at
+            .checked_add(length)
+            .is_some_and(|end| end <= region.len().get());
+    match fits {
+        true => Ok(at),
+        false => Err(ImageError::invalid_option(
+            "name of the parent",
+            "the metadata of the image have no room for it",
+        )),
+    }
+}
+
+fn clear_parent_flag(patch: &mut Patch<'_>, item: &Item) -> Result<(), ImageError> {
+    const RULE: &str = "MS-VHDX 2.6.2.1";
+    let at = item.range.start();
+    let mut bytes = [0; size_of::<FileParameters>()];
+    if item.range.len().get() < wide(bytes.len()) {
+        return Err(ImageError::damaged_at(
+            RULE,
+            at,
+            "file parameters are too short",
+        ));
+    }
+    patch.storage.read_at(&mut bytes, at)?;
+    let raw = FileParameters::mut_from_bytes(&mut bytes)
+        .map_err(|_| ImageError::damaged_at(RULE, at, "file parameters are too short"))?;
+    raw.flags.set(raw.flags.get() & !HAS_PARENT);
+    let bytes = raw.as_bytes().to_vec();
+    patch.write(at.get(), &bytes)
 }

@@ -38,6 +38,8 @@
 //!   known to be zero when a hole was punched into it and one more sync is done.
 //! - Close (`session`): commit; *sync*; header without a log; *sync*; the other header; the file is
 //!   cut to what is in use. It is cut only now because a live log vouches for the file's length.
+//! - Another parent (`relink`): everything is durable and the log cleared before; then one log entry
+//!   with all pages of metadata that change, so that the image has its old parent or the new one.
 //! - Opening a dirty image for writing (`open`): *sync*; header with a new file write GUID and the
 //!   same log; *sync*; replay; *sync*; header without a log; *sync*; the other header.
 //!
@@ -77,6 +79,8 @@ mod metadata;
 mod open;
 mod part;
 mod region;
+mod relink;
+mod seal;
 mod session;
 mod space;
 mod status;
@@ -87,4 +91,5 @@ pub(crate) use check::check;
 pub(crate) use create::{create, create_child};
 pub use fuzz::{fuzz_child, fuzz_open, fuzz_open_fixed};
 pub(crate) use info::info;
-pub(crate) use open::{link_facts, link_state, open, open_layer};
+pub(crate) use open::{link_facts, link_state, open, open_as, open_layer, open_taker};
+pub(crate) use relink::{parent_of, relink};

@@ -5,9 +5,10 @@
 //! out on the strength of it.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
-use std::sync::{Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use blockio::{ByteCount, ByteOffset, ByteRange, MIB, Storage};
+use uuid::Uuid;
 
 use super::bat::{Bat, BatEntry, BlockState, lies_in_file};
 use super::bitmap::{self, READER_PAGES, WRITER_PAGES};
@@ -15,11 +16,11 @@ use super::commit::{Round, Transaction};
 use super::format::{HEADER_SECTION, MAX_FILE_LENGTH};
 use super::geometry::{EntryIndex, EntryRole, Geometry};
 use super::header::{CurrentHeader, read_current, read_identifier};
-use super::image::{LOCK_SHARDS, VhdxImage};
+use super::image::{LOCK_SHARDS, VhdxImage, lock};
 use super::log::replay::{Overlay, read_log};
 use super::metadata::{Metadata, read_metadata};
 use super::region::{Regions, read_regions};
-use super::session::Session;
+use super::session::{DataIdentity, Session};
 use super::space::{Run, Space, SpaceMap};
 use super::view::View;
 use crate::bitmap_pages::BitmapPages;
@@ -29,6 +30,7 @@ use crate::gate::ParentGate;
 use crate::ids::IdSource;
 use crate::image::{Access, ImageDisk, ImageFormat};
 use crate::link::LinkState;
+use crate::merge::Taker;
 
 /// Opens an image with its parents.
 pub(crate) fn open(
@@ -55,7 +57,7 @@ pub(super) fn open_with(
     if access == Access::ReadOnly {
         return Ok(Box::new(ChainDisk::new(Box::new(image), parents)));
     }
-    image.parents = Some(Chain::new(parents));
+    image.parents = Some(Arc::new(Chain::new(parents)));
     Ok(Box::new(image))
 }
 
@@ -67,8 +69,50 @@ pub(super) fn open_child(
 ) -> Result<VhdxImage, ImageError> {
     let structure = read_structure(&*storage)?;
     let mut image = open_structure(storage, structure, Access::ReadWrite, ids)?;
-    image.parents = Some(parents);
+    image.parents = Some(Arc::new(parents));
     Ok(image)
+}
+
+/// Opens a child for taking in what others hold: its disk will read as before, so that what its own
+/// children know it by stays.
+pub(super) fn open_kept(
+    storage: Box<dyn Storage>,
+    below: Arc<Chain>,
+) -> Result<VhdxImage, ImageError> {
+    let structure = read_structure(&*storage)?;
+    let mut image = open_structure(storage, structure, Access::ReadWrite, IdSource::Random)?;
+    image.parents = Some(below);
+    lock(&image.session).data_identity = DataIdentity::Kept;
+    Ok(image)
+}
+
+/// As [`open_kept`], for whoever knows no format.
+pub(crate) fn open_taker(
+    storage: Box<dyn Storage>,
+    below: Arc<Chain>,
+) -> Result<Box<dyn Taker>, ImageError> {
+    Ok(Box::new(open_kept(storage, below)?))
+}
+
+/// Opens an image for writing whose data are known by `identity` from the first write on.
+pub(crate) fn open_as(
+    storage: Box<dyn Storage>,
+    gate: &dyn ParentGate,
+    identity: Uuid,
+) -> Result<Box<dyn ImageDisk>, ImageError> {
+    let structure = read_structure(&*storage)?;
+    let facts = structure.link_facts();
+    let parents = match facts.parent {
+        None => None,
+        Some(_) => {
+            let parents = open_parents(ImageFormat::Vhdx, &facts, gate)?;
+            Some(Arc::new(Chain::new(parents)))
+        }
+    };
+    let mut image = open_structure(storage, structure, Access::ReadWrite, IdSource::Random)?;
+    image.parents = parents;
+    lock(&image.session).data_identity = DataIdentity::Given(identity);
+    Ok(Box::new(image))
 }
 
 /// Opens an image for reading as a part of a chain.
@@ -344,6 +388,7 @@ fn build(
         session: Mutex::new(Session {
             header: structure.header,
             ids,
+            data_identity: DataIdentity::New,
             log: None,
             keep_length,
         }),

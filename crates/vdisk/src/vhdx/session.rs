@@ -15,10 +15,22 @@ use crate::ids::IdSource;
 pub(super) struct Session {
     pub(super) header: CurrentHeader,
     pub(super) ids: IdSource,
+    pub(super) data_identity: DataIdentity,
     /// The log of this session; `None` before the write gate.
     pub(super) log: Option<LogWriter>,
     /// The file is not cut below this length at close, as far as it is in use at all.
     pub(super) keep_length: u64,
+}
+
+/// What becomes of the data write GUID at the first write of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DataIdentity {
+    /// A new one: what the disk reads changes.
+    New,
+    /// It stays: what the disk reads does not change.
+    Kept,
+    /// This one, which a child of the image was told.
+    Given(Uuid),
 }
 
 impl Session {
@@ -66,7 +78,12 @@ impl VhdxImage {
         // process left it in the cache, so that tearing the other one below costs nothing.
         self.sync(&mut log)?;
 
-        let (file_write, data_write) = (session.guid("file write"), session.guid("data write"));
+        let file_write = session.guid("file write");
+        let data_write = match session.data_identity {
+            DataIdentity::New => session.guid("data write"),
+            DataIdentity::Kept => session.header.header.data_write_guid,
+            DataIdentity::Given(identity) => identity,
+        };
         session.header.write_next(&self.storage, |header| {
             header.file_write_guid = file_write;
             header.data_write_guid = data_write;

@@ -14,7 +14,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use blockio::{FileAccess, FileStorage};
+use blockio::{FileAccess, FileStorage, Storage};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use mkfs::change::{ChangeError, ChangeOptions, ChangeSet, Recovery, VolumeChange, recover};

@@ -179,7 +179,10 @@ impl Store {
         loop {
             number += 1;
             let name = SnapshotName::parse(&format!("{IMPLICIT_NAME}-{number}"))?;
-            if taken.iter().all(|snapshot| snapshot.name.key() != name.key()) {
+            if taken
+                .iter()
+                .all(|snapshot| snapshot.name.key() != name.key())
+            {
                 return Ok(name);
             }
         }

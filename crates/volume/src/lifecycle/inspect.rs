@@ -30,6 +30,9 @@ impl Store {
             file_length,
             image: None,
             image_error: None,
+            base: self.base_name(&record)?,
+            clones: self.clone_names(&record)?,
+            layers: self.layers_of(&record)?,
             record,
         };
         if details.record.state != VolumeState::Ready {
@@ -49,18 +52,11 @@ impl Store {
                     ImageOpenError::Missing => ImageUse::Missing,
                     _ => ImageUse::Free,
                 };
-                details.image_error = Some(explain(record.name.as_str(), record.id, &file, error).to_string());
+                details.image_error =
+                    Some(explain(record.name.as_str(), record.id, &file, error).to_string());
             }
         }
         Ok(details)
-    }
-
-    /// Bytes that the image of a volume takes on the host; `None` where it is missing.
-    ///
-    /// # Errors
-    /// `Damaged` where something else stands in its place, `Io`.
-    pub fn used_bytes(&self, record: &VolumeRecord) -> Result<Option<u64>> {
-        Ok(self.image_sizes(record)?.0)
     }
 
     /// Bytes that the image takes on the host, and its length; `None` where it is missing.

@@ -7,8 +7,9 @@ mod create;
 mod fill;
 mod inspect;
 mod layer;
-mod merge;
+mod layers;
 mod list;
+mod merge;
 mod open;
 mod prune;
 mod remove;
@@ -23,11 +24,13 @@ use mkfs::{BuildReport, CasePolicy, NamePolicy};
 use vdisk::ImageInfo;
 
 use crate::labels::Labels;
+use crate::layer::{LayerRecord, LayerState, SnapshotRecord};
 use crate::name::VolumeName;
 use crate::record::VolumeRecord;
 use crate::spec::VolumeSpec;
 
 pub use clone::{CloneOutcome, CloneRequest};
+pub use merge::MergeOutcome;
 pub use source::{FillFrom, TarInput};
 
 /// A volume to be made.
@@ -120,6 +123,33 @@ pub struct VolumeDetails {
     pub image: Option<ImageInfo>,
     /// Why `image` is missing, where it is.
     pub image_error: Option<String>,
+    /// What it stands on that is another volume's, `VOLUME@SNAPSHOT`.
+    pub base: Option<String>,
+    /// The volumes that stand on its snapshots.
+    pub clones: Vec<String>,
+    /// Its layers, the lowest first.
+    pub layers: Vec<LayerDetails>,
+}
+
+/// A layer of a volume, and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerDetails {
+    /// Its record.
+    pub layer: LayerRecord,
+    /// Where it stands.
+    pub state: LayerState,
+    /// What it stands on: `VOLUME@SNAPSHOT`, or an id where nothing names that.
+    pub parent: Option<String>,
+    /// Whether it is what the volume reads and writes.
+    pub is_head: bool,
+    /// The snapshot that names it.
+    pub snapshot: Option<SnapshotRecord>,
+    /// Path of its file on the host.
+    pub file: PathBuf,
+    /// Bytes that the file takes on the host; `None` where it is missing.
+    pub allocated_bytes: Option<u64>,
+    /// Length of the file; `None` where it is missing.
+    pub file_length: Option<u64>,
 }
 
 /// What a prune did.

@@ -78,7 +78,8 @@ impl Store {
     /// The locks of all layers of a volume but its head.
     fn lock_frozen(&self, record: &VolumeRecord, force: bool) -> Result<Vec<FileStorage>> {
         let mut locks = Vec::new();
-        for layer in self.database().layers(record.id)? {
+        let layers = self.database().layers(record.id)?;
+        for layer in layers {
             if layer.id == record.head {
                 continue;
             }

@@ -37,7 +37,11 @@ impl Store {
     /// # Errors
     /// `NotFound`, `AlreadyExists`, `InUse`, `Unsupported` (a raw image, too many layers),
     /// `Damaged`, `NoSpace`, `Io`. On any error the volume is as it was.
-    pub fn take_snapshot(&self, volume: &VolumeName, name: &SnapshotName) -> Result<SnapshotRecord> {
+    pub fn take_snapshot(
+        &self,
+        volume: &VolumeName,
+        name: &SnapshotName,
+    ) -> Result<SnapshotRecord> {
         check_layered(&self.ready(volume)?)?;
         let (record, _lock) = self.lock_head_at_rest(volume)?;
         let snapshot = SnapshotRecord {
@@ -224,11 +228,7 @@ impl Store {
     }
 
     /// Removes the files and then the row of a layer that is `deleting`.
-    pub(super) fn finish_deleting(
-        &self,
-        record: &VolumeRecord,
-        layer: &LayerRecord,
-    ) -> Result<()> {
+    pub(super) fn finish_deleting(&self, record: &VolumeRecord, layer: &LayerRecord) -> Result<()> {
         self.remove_layer_files(layer, record.spec.format())?;
         faults::step("removing the row of the layer")?;
         self.database().write("removing a layer", |transaction| {

@@ -11,11 +11,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavio
 use uuid::Uuid;
 
 use super::folder::DATABASE;
+use super::rescue::Rescue;
 use super::schema::{self, SCHEMA_VERSION};
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 use crate::record::{VolumeRecord, parse_id};
-use super::rescue::Rescue;
 use crate::state::{self, Trigger, VolumeState};
 
 /// How long a process waits for others to finish with the database.
@@ -141,7 +141,8 @@ impl Database {
 
     /// All volumes, by name.
     pub(crate) fn all(&self) -> Result<Vec<VolumeRecord>> {
-        const QUERY: &str = "SELECT id, name_key, state, record, head FROM volume ORDER BY name_key";
+        const QUERY: &str =
+            "SELECT id, name_key, state, record, head FROM volume ORDER BY name_key";
         let mut statement = self.connection.prepare(QUERY).map_err(failed("listing"))?;
         let mut rows = statement.query([]).map_err(failed("listing"))?;
         let mut records = Vec::new();

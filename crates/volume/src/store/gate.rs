@@ -59,11 +59,10 @@ impl Store {
     pub(crate) fn open_as_parent(&self, layer: Uuid, format: ImageFormat) -> Result<OpenedParent> {
         let gate = self.gate_of(layer, format)?;
         let child = gate.child.clone();
-        gate.open(&child)
-            .map_err(|source| VolumeError::Image {
-                name: self.shown_layer(layer),
-                source,
-            })
+        gate.open(&child).map_err(|source| VolumeError::Image {
+            name: self.shown_layer(layer),
+            source,
+        })
     }
 
     /// What a layer is called in messages.

@@ -40,11 +40,7 @@ fn layer_of(row: &Row<'_>) -> Result<LayerRecord> {
     })
 }
 
-fn layers_where(
-    connection: &Connection,
-    condition: &str,
-    value: &str,
-) -> Result<Vec<LayerRecord>> {
+fn layers_where(connection: &Connection, condition: &str, value: &str) -> Result<Vec<LayerRecord>> {
     let fail = failed("looking for layers");
     let query = format!("SELECT {LAYER} FROM layer WHERE {condition} ORDER BY id");
     let mut statement = connection.prepare_cached(&query).map_err(fail)?;
@@ -77,6 +73,9 @@ fn chain(connection: &Connection, layer: Uuid) -> Result<Vec<LayerRecord>> {
     Ok(found)
 }
 
+/// Layers of other volumes that stand on layers of this one.
+const ON_VOLUME: &str =
+    "layer.parent IN (SELECT id FROM layer WHERE volume = ?1) AND layer.volume <> ?1";
 const SNAPSHOT: &str = "name, layer, created_unix_ms, state";
 
 fn snapshot_of(row: &Row<'_>) -> Result<SnapshotRecord> {
@@ -125,7 +124,7 @@ fn dependents(connection: &Connection, condition: &str, id: Uuid) -> Result<Vec<
                 json_extract(volume.record, '$.name'), snapshot.name
          FROM layer JOIN volume ON volume.id = layer.volume
          LEFT JOIN snapshot ON snapshot.layer = layer.id
-         WHERE {condition} ORDER BY volume.name_key, layer.id"
+         WHERE {condition} ORDER BY volume.name_key, snapshot.name_key, layer.id"
     );
     let mut statement = connection.prepare_cached(&query).map_err(fail)?;
     let mut rows = statement.query([id.to_string()]).map_err(fail)?;
@@ -144,6 +143,26 @@ impl Database {
     /// The layers of a volume.
     pub(crate) fn layers(&self, volume: Uuid) -> Result<Vec<LayerRecord>> {
         layers_where(self.connection(), "volume = ?1", &volume.to_string())
+    }
+
+    /// The layers of a volume and where each stands.
+    pub(crate) fn layers_and_states(&self, volume: Uuid) -> Result<Vec<(LayerRecord, LayerState)>> {
+        let fail = failed("looking for layers");
+        let query = format!("SELECT {LAYER}, state FROM layer WHERE volume = ?1 ORDER BY id");
+        let mut statement = self.connection().prepare_cached(&query).map_err(fail)?;
+        let mut rows = statement.query([volume.to_string()]).map_err(fail)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(fail)? {
+            let state = LayerState::from_word(&text(row, 4)?)
+                .ok_or_else(|| bad_row("the state of a layer is none"))?;
+            found.push((layer_of(row)?, state));
+        }
+        Ok(found)
+    }
+
+    /// The layers of other volumes that stand on layers of a volume.
+    pub(crate) fn dependents(&self, volume: Uuid) -> Result<Vec<Dependent>> {
+        dependents(self.connection(), ON_VOLUME, volume)
     }
 
     /// A layer and all below it, the layer first.
@@ -206,11 +225,6 @@ impl Database {
 }
 
 impl Transaction<'_> {
-    /// The layers of a volume.
-    pub(crate) fn layers(&self, volume: Uuid) -> Result<Vec<LayerRecord>> {
-        layers_where(self.connection(), "volume = ?1", &volume.to_string())
-    }
-
     /// The layers of a volume that are neither being made nor removed.
     pub(crate) fn lasting_layers(&self, volume: Uuid) -> Result<Vec<LayerRecord>> {
         let condition = "state IN ('ready', 'merging') AND volume = ?1";
@@ -229,9 +243,7 @@ impl Transaction<'_> {
 
     /// The layers of other volumes that stand on layers of a volume.
     pub(crate) fn dependents(&self, volume: Uuid) -> Result<Vec<Dependent>> {
-        let condition = "layer.parent IN (SELECT id FROM layer WHERE volume = ?1) \
-                         AND layer.volume <> ?1";
-        dependents(self.connection(), condition, volume)
+        dependents(self.connection(), ON_VOLUME, volume)
     }
 
     /// Whether a layer of the volume is being worked on.
@@ -309,7 +321,10 @@ impl Transaction<'_> {
 
     /// Forgets a layer, whose file is gone.
     pub(crate) fn delete_layer(&self, layer: Uuid) -> Result<()> {
-        self.execute("DELETE FROM layer WHERE id = ?1", params![layer.to_string()])?;
+        self.execute(
+            "DELETE FROM layer WHERE id = ?1",
+            params![layer.to_string()],
+        )?;
         Ok(())
     }
 

@@ -37,7 +37,8 @@ impl Store {
                 tracing::warn!(%operation, %error, "unfinished layers stay unfinished");
             }
         }
-        for volume in self.database().stale_volumes()? {
+        let stale = self.database().stale_volumes()?;
+        for volume in stale {
             if let Err(error) = self.refresh_rescue(volume) {
                 tracing::warn!(%volume, %error, "a rescue record stays stale");
             }

@@ -241,22 +241,24 @@ impl Store {
     /// Writes the rescue record of a volume anew, if it is stale.
     pub(crate) fn refresh_rescue(&self, volume: Uuid) -> Result<()> {
         faults::step("writing the rescue record")?;
-        self.database().write("writing a rescue record", |transaction| {
-            let Some(rescue) = transaction.rescue(volume)? else {
-                return Ok(());
-            };
-            if rescue.record.state != VolumeState::Ready {
-                return transaction.set_stale(volume, false);
-            }
-            let text = rescue.to_text()?;
-            let folder = self.folders().open_volume_folder(volume)?.ok_or_else(|| {
-                VolumeError::damaged(format!("volumes/{volume}"), "the folder is missing")
-            })?;
-            folder::replace_file(&folder, RESCUE_RECORD, text.as_bytes())?;
-            // Before the mark goes: a record that a crash takes back would never be written again.
-            platform::sync_folder(&folder)
-                .map_err(|error| VolumeError::host("making durable", volume.to_string(), error))?;
-            transaction.set_stale(volume, false)
-        })
+        self.database()
+            .write("writing a rescue record", |transaction| {
+                let Some(rescue) = transaction.rescue(volume)? else {
+                    return Ok(());
+                };
+                if rescue.record.state != VolumeState::Ready {
+                    return transaction.set_stale(volume, false);
+                }
+                let text = rescue.to_text()?;
+                let folder = self.folders().open_volume_folder(volume)?.ok_or_else(|| {
+                    VolumeError::damaged(format!("volumes/{volume}"), "the folder is missing")
+                })?;
+                folder::replace_file(&folder, RESCUE_RECORD, text.as_bytes())?;
+                // Before the mark goes: a record that a crash takes back would never be written again.
+                platform::sync_folder(&folder).map_err(|error| {
+                    VolumeError::host("making durable", volume.to_string(), error)
+                })?;
+                transaction.set_stale(volume, false)
+            })
     }
 }

@@ -10,6 +10,7 @@ use vdisk::Access;
 use super::*;
 use crate::faults::{self, Mode};
 use crate::filter::Filter;
+use crate::layer::{LayerRecord, SnapshotName, VolumeRef};
 use crate::lifecycle::CreateRequest;
 use crate::progress::ignore_progress;
 use crate::spec::VolumeSpec;
@@ -18,6 +19,7 @@ use crate::{VolumeErrorKind, VolumeName};
 
 mod crashes;
 mod damage;
+mod layers;
 #[cfg(unix)]
 mod links;
 
@@ -57,11 +59,39 @@ fn assert_tidy(root: &Path, store: &Store) {
     let folders: BTreeSet<String> = entries(&root.join("volumes"));
     assert_eq!(folders, ids, "folders and rows differ");
     assert_eq!(entries(&root.join("locks")), BTreeSet::new());
+    assert_eq!(store.database().unfinished_layers().unwrap(), []);
+    assert!(store.database().stale_volumes().unwrap().is_empty());
     for record in &records {
-        let expected = BTreeSet::from(["volume.json".to_owned(), "image.vhd".to_owned()]);
+        let (layers, snapshots) = {
+            let database = store.database();
+            let layers = database.layers(record.id).unwrap();
+            (layers, database.snapshots(record.id).unwrap())
+        };
+        let files = layers
+            .iter()
+            .map(|layer| layer.file_name(record.spec.format()));
+        let expected: BTreeSet<String> = files.chain(["volume.json".to_owned()]).collect();
         let folder = root.join("volumes").join(record.id.to_string());
         assert_eq!(entries(&folder), expected);
-        store.open_disk(&record.name.clone().into(), Access::ReadOnly).unwrap();
+        let text = fs::read_to_string(folder.join("volume.json")).unwrap();
+        let rescue = rescue::Rescue::from_text(&text).unwrap();
+        assert_eq!(rescue.record, *record);
+        let sorted = |mut layers: Vec<LayerRecord>| {
+            layers.sort_by_key(|layer| layer.id);
+            layers
+        };
+        assert_eq!(sorted(rescue.layers), sorted(layers));
+        assert_eq!(rescue.snapshots, snapshots);
+        for snapshot in snapshots {
+            let read = VolumeRef {
+                volume: record.name.clone(),
+                snapshot: Some(snapshot.name),
+            };
+            store.open_disk(&read, Access::ReadOnly).unwrap();
+        }
+        store
+            .open_disk(&record.name.clone().into(), Access::ReadOnly)
+            .unwrap();
     }
 }
 
@@ -116,7 +146,9 @@ fn a_volume_in_use_is_not_removed_and_not_opened_twice_for_writing() {
     let folder = TempDir::new().unwrap();
     let store = Store::open(folder.path()).unwrap();
     make(&store, "data");
-    let disk = store.open_disk(&name("data").into(), Access::ReadWrite).unwrap();
+    let disk = store
+        .open_disk(&name("data").into(), Access::ReadWrite)
+        .unwrap();
     for force in [false, true] {
         let error = store.remove(&name("data"), force).unwrap_err();
         assert_eq!(error.kind(), VolumeErrorKind::InUse);

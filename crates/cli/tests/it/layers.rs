@@ -1,0 +1,148 @@
+//! Snapshots and clones by the command: what each verb shows, and what it refuses in which words.
+
+use crate::Scratch;
+
+fn store_with_data(scratch: &Scratch) {
+    std::fs::create_dir(scratch.path("tree")).unwrap();
+    scratch.write("tree/config.txt", b"version 1");
+    let made = ["create", "data", "--size", "64M", "--from", "tree"];
+    scratch.ok(&made);
+}
+
+fn cat(scratch: &Scratch, volume: &str) -> String {
+    scratch
+        .ok(&["cat", &format!("{volume}:/config.txt")])
+        .stdout
+}
+
+#[test]
+fn a_snapshot_is_read_wherever_a_volume_is_and_restored() {
+    let scratch = Scratch::new();
+    store_with_data(&scratch);
+    assert_eq!(
+        scratch.ok(&["snapshot", "create", "data@before"]).stdout,
+        "data@before\n"
+    );
+    scratch.write("new.txt", b"version 2");
+    scratch.ok(&["cp", "new.txt", "data:/config.txt"]);
+    assert_eq!(cat(&scratch, "data"), "version 2");
+    assert_eq!(cat(&scratch, "data@before"), "version 1");
+    for words in [
+        &["ls", "data@before:/"][..],
+        &["tree", "data@before"],
+        &["cp", "data@before:/config.txt", "out.txt"],
+        &["export", "data@before", "-o", "out.tar"],
+        &["info", "data@before"],
+        &["check", "data@before"],
+        &["fsck", "data@before"],
+        &["convert", "data@before", "out.raw"],
+        &["inspect", "data"],
+    ] {
+        scratch.ok(words);
+    }
+    assert_eq!(
+        std::fs::read(scratch.path("out.txt")).unwrap(),
+        b"version 1"
+    );
+    // What writes refuses it.
+    for words in [
+        &["cp", "new.txt", "data@before:/config.txt"][..],
+        &["rm", "data@before:/config.txt"],
+        &["mkdir", "data@before:/folder"],
+    ] {
+        let run = scratch.run(words);
+        assert_eq!(run.code, 2, "{words:?}: {}", run.stderr);
+        assert!(run.stderr.contains("snapshot"), "{}", run.stderr);
+    }
+    scratch.ok(&["snapshot", "restore", "data@before"]);
+    assert_eq!(cat(&scratch, "data"), "version 1");
+    let missing = scratch.json_error(&["snapshot", "restore", "data@after"], 3);
+    let message = missing["error"]["message"].as_str().unwrap();
+    assert!(message.contains("no snapshot named \"after\""), "{message}");
+    scratch.json_error(&["snapshot", "create", "data@before"], 4);
+    scratch.json_error(&["snapshot", "create", "data"], 2);
+    scratch.json_error(&["snapshot", "create", "other@before"], 3);
+}
+
+#[test]
+fn snapshots_are_listed_and_removed() {
+    let scratch = Scratch::new();
+    store_with_data(&scratch);
+    scratch.ok(&["snapshot", "create", "data@one"]);
+    scratch.write("new.txt", b"version 2");
+    scratch.ok(&["cp", "new.txt", "data:/config.txt"]);
+    scratch.ok(&["snapshot", "create", "data@two"]);
+    let listed = scratch.json(&["snapshot", "ls", "data"]);
+    let names: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|snapshot| snapshot["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["data@one", "data@two"]);
+    assert_eq!(listed[1]["parent"], "data@one");
+    assert!(listed[0]["used"].as_u64().unwrap() > 0);
+    assert_eq!(
+        scratch.ok(&["snapshot", "ls", "-q"]).stdout,
+        "data@one\ndata@two\n"
+    );
+    let inspected = scratch.json(&["inspect", "data"]);
+    assert_eq!(inspected[0]["snapshots"].as_array().unwrap().len(), 2);
+    assert_eq!(inspected[0]["layers"].as_array().unwrap().len(), 3);
+    let removed = scratch.json(&["snapshot", "rm", "data@two", "data@one"]);
+    assert_eq!(removed["removed"].as_array().unwrap().len(), 2);
+    assert_eq!(cat(&scratch, "data"), "version 2");
+    scratch.ok(&["check", "data"]);
+    scratch.ok(&["fsck", "data"]);
+    assert_eq!(scratch.json(&["snapshot", "ls"]), serde_json::json!([]));
+    scratch.ok(&["snapshot", "rm", "-f", "data@two"]);
+    scratch.json_error(&["snapshot", "rm", "data@two"], 3);
+}
+
+#[test]
+fn what_clones_stand_on_is_not_removed_and_says_of_whom() {
+    let scratch = Scratch::new();
+    store_with_data(&scratch);
+    scratch.ok(&["snapshot", "create", "data@v1"]);
+    let made = scratch.json(&["clone", "data@v1", "web1", "-l", "app=web"]);
+    assert_eq!(made["base"], "data@v1");
+    assert_eq!(made["took_snapshot"], false);
+    let made = scratch.json(&["create", "web2", "--base", "data", "--size", "80M"]);
+    assert_eq!(made["base"], "data@v1");
+    scratch.write("new.txt", b"version 2");
+    scratch.ok(&["cp", "new.txt", "web1:/config.txt"]);
+    assert_eq!(cat(&scratch, "web1"), "version 2");
+    assert_eq!(cat(&scratch, "web2"), "version 1");
+    let inspected = scratch.json(&["inspect", "web2", "data"]);
+    assert_eq!(inspected[0]["base"], "data@v1");
+    assert_eq!(inspected[0]["size"], 80 << 20);
+    assert_eq!(inspected[1]["clones"], serde_json::json!(["web1", "web2"]));
+    for words in [&["rm", "data"][..], &["snapshot", "rm", "data@v1"]] {
+        let refused = scratch.json_error(words, 5);
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(message.contains("\"web1\""), "{message}");
+        assert!(message.contains("\"web2\""), "{message}");
+    }
+    for words in [
+        &["create", "x1", "--base", "data", "--fs", "fat32"][..],
+        &["create", "x1", "--base", "data", "--size", "1M"],
+        &["create", "x1", "--base", "data", "--from", "tree"],
+    ] {
+        assert_eq!(scratch.run(words).code, 2, "{words:?}");
+    }
+    scratch.json_error(&["clone", "data@v9", "x1"], 3);
+    scratch.json_error(&["clone", "data@v1", "web1"], 4);
+    scratch.ok(&["rm", "web1", "web2"]);
+    scratch.ok(&["rm", "data"]);
+}
+
+#[test]
+fn a_raw_volume_says_that_it_has_no_layers() {
+    let scratch = Scratch::new();
+    scratch.ok(&[
+        "create", "data", "--size", "8M", "--fs", "none", "--format", "raw",
+    ]);
+    let refused = scratch.json_error(&["snapshot", "create", "data@s"], 7);
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("raw"), "{message}");
+}

@@ -1,0 +1,553 @@
+//! Snapshots, clones and what removes them: each does what it says, or nothing, whenever it dies.
+
+use blockio::{ByteOffset, Disk};
+
+use super::*;
+use crate::error::VolumeError;
+use crate::lifecycle::CloneRequest;
+use crate::spec::SpecOptions;
+
+/// VHDX, since VHD has no log and no data identity; both go through the same code here.
+const FORMATS: [&str; 2] = [
+    "size=5M,fs=none,format=vhdx,block=1M",
+    "size=5M,fs=none,format=vhd",
+];
+
+fn make_of(store: &Store, text: &str, spec: &str) -> VolumeRecord {
+    let wanted = CreateRequest::new(name(text), VolumeSpec::parse(spec).unwrap());
+    store.create(&wanted, &ignore_progress).unwrap().record
+}
+
+fn snapshot(text: &str) -> SnapshotName {
+    SnapshotName::parse(text).unwrap()
+}
+
+fn clone_request(base: &str, text: &str) -> CloneRequest {
+    CloneRequest {
+        name: name(text),
+        base: VolumeRef::parse(base).unwrap(),
+        options: SpecOptions::default(),
+        labels: crate::Labels::default(),
+    }
+}
+
+fn write(store: &Store, volume: &str, offset: u64, byte: u8) {
+    let disk = store
+        .open_disk(&name(volume).into(), Access::ReadWrite)
+        .unwrap();
+    disk.write_at(&[byte; 3000], ByteOffset(offset)).unwrap();
+    disk.close().unwrap();
+}
+
+fn byte_at(store: &Store, volume: &str, offset: u64) -> u8 {
+    let disk = store
+        .open_disk(&VolumeRef::parse(volume).unwrap(), Access::ReadOnly)
+        .unwrap();
+    let mut byte = [0];
+    disk.read_at(&mut byte, ByteOffset(offset)).unwrap();
+    byte[0]
+}
+
+#[test]
+fn a_snapshot_keeps_what_was_and_a_restore_brings_it_back() {
+    for spec in FORMATS {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        make_of(&store, "data", spec);
+        write(&store, "data", 1000, 1);
+        store
+            .take_snapshot(&name("data"), &snapshot("one"))
+            .unwrap();
+        write(&store, "data", 1000, 2);
+        store
+            .take_snapshot(&name("DATA"), &snapshot("two"))
+            .unwrap();
+        write(&store, "data", 1_000_000, 3);
+        let seen = |volume: &str| {
+            let store = Store::open(folder.path()).unwrap();
+            (
+                byte_at(&store, volume, 1500),
+                byte_at(&store, volume, 1_001_000),
+            )
+        };
+        assert_eq!(seen("data@one"), (1, 0));
+        assert_eq!(seen("data@two"), (2, 0));
+        assert_eq!(seen("data"), (2, 3));
+        assert_tidy(folder.path(), &store);
+        store
+            .restore_snapshot(&name("data"), &snapshot("ONE"))
+            .unwrap();
+        assert_eq!(seen("data"), (1, 0));
+        assert_eq!(seen("data@two"), (2, 0));
+        assert_tidy(folder.path(), &store);
+        write(&store, "data", 1_000_000, 4);
+        assert_eq!(seen("data"), (1, 4));
+        assert_eq!(seen("data@one"), (1, 0));
+        let names: Vec<_> = store.snapshots(&name("data")).unwrap();
+        let names: Vec<_> = names.iter().map(|found| found.name.as_str()).collect();
+        assert_eq!(names, ["one", "two"]);
+        store.remove(&name("data"), false).unwrap();
+        assert_tidy(folder.path(), &store);
+    }
+}
+
+#[test]
+fn a_clone_shares_its_base_and_keeps_it() {
+    for spec in FORMATS {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        make_of(&store, "base", spec);
+        write(&store, "base", 0, 7);
+        let first = store.clone_volume(&clone_request("base", "one")).unwrap();
+        assert!(first.took_snapshot);
+        let second = store.clone_volume(&clone_request("base", "two")).unwrap();
+        assert!(!second.took_snapshot, "the base was not written since");
+        assert_eq!(first.base, second.base);
+        assert_eq!(first.base, "base@base-1");
+        write(&store, "one", 0, 8);
+        write(&store, "base", 0, 9);
+        let third = store.clone_volume(&clone_request("base", "three")).unwrap();
+        assert!(third.took_snapshot);
+        for (volume, byte) in [("one", 8), ("two", 7), ("three", 9), ("base", 9)] {
+            assert_eq!(byte_at(&store, volume, 100), byte, "{volume}");
+        }
+        let error = store.remove(&name("base"), false).unwrap_err();
+        assert_eq!(error.kind(), VolumeErrorKind::InUse);
+        assert_eq!(
+            error.to_string(),
+            r#""base" is what "one", "three", "two" stand on"#
+        );
+        // Rebuilt from the files alone, it is the same.
+        let before = store.list(&Filter::default()).unwrap();
+        drop(store);
+        fs::remove_file(folder.path().join("state.db")).unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.list(&Filter::default()).unwrap(), before);
+        assert_tidy(folder.path(), &store);
+        for (volume, byte) in [("one", 8), ("two", 7), ("three", 9), ("base", 9)] {
+            assert_eq!(byte_at(&store, volume, 100), byte, "{volume}");
+        }
+        for volume in ["one", "two", "three", "base"] {
+            store.remove(&name(volume), false).unwrap();
+        }
+        assert_tidy(folder.path(), &store);
+    }
+}
+
+#[test]
+fn a_raw_image_has_no_layers() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    make_of(&store, "data", "size=5M,fs=none,format=raw");
+    let errors: [VolumeError; 2] = [
+        store
+            .take_snapshot(&name("data"), &snapshot("s"))
+            .unwrap_err(),
+        store
+            .clone_volume(&clone_request("data", "copy"))
+            .unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), VolumeErrorKind::Unsupported);
+        assert!(error.to_string().contains("raw"), "{error}");
+    }
+    assert_tidy(folder.path(), &store);
+}
+
+#[test]
+fn a_name_is_given_to_one_snapshot_and_a_used_volume_gets_none() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    make_of(&store, "data", FORMATS[0]);
+    store.take_snapshot(&name("data"), &snapshot("s")).unwrap();
+    let error = store
+        .take_snapshot(&name("data"), &snapshot("S"))
+        .unwrap_err();
+    assert_eq!(error.kind(), VolumeErrorKind::AlreadyExists);
+    let error = store
+        .restore_snapshot(&name("data"), &snapshot("other"))
+        .unwrap_err();
+    assert_eq!(error.kind(), VolumeErrorKind::NotFound);
+    let disk = store
+        .open_disk(&name("data").into(), Access::ReadWrite)
+        .unwrap();
+    let error = store
+        .take_snapshot(&name("data"), &snapshot("t"))
+        .unwrap_err();
+    assert_eq!(error.kind(), VolumeErrorKind::InUse);
+    let error = store
+        .restore_snapshot(&name("data"), &snapshot("s"))
+        .unwrap_err();
+    assert_eq!(error.kind(), VolumeErrorKind::InUse);
+    drop(disk);
+    let error = store
+        .open_disk(&VolumeRef::parse("data@s").unwrap(), Access::ReadWrite)
+        .err()
+        .unwrap();
+    assert_eq!(error.kind(), VolumeErrorKind::InvalidArgument);
+    assert_tidy(folder.path(), &store);
+}
+
+#[test]
+fn a_store_of_the_first_version_gets_its_layers_when_it_is_opened() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let made = make(&store, "data");
+    drop(store);
+    let database = rusqlite::Connection::open(folder.path().join("state.db")).unwrap();
+    database
+        .execute_batch(
+            "DROP TABLE layer; DROP TABLE snapshot; DROP INDEX volume_stale;
+             ALTER TABLE volume DROP COLUMN head; ALTER TABLE volume DROP COLUMN stale;
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(database);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.list(&Filter::default()).unwrap(), [made]);
+    store.take_snapshot(&name("data"), &snapshot("s")).unwrap();
+    assert_tidy(folder.path(), &store);
+}
+
+#[test]
+fn an_image_that_names_a_parent_outside_the_store_is_refused_by_that_name() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let secret = make_of(&store, "secret", FORMATS[0]);
+    let parent = folder
+        .path()
+        .join("volumes")
+        .join(secret.id.to_string())
+        .join("image.vhdx");
+    for named in [r"..\..\..\secret.vhdx", r"C:\secret.vhdx", r".\image.vhdx"] {
+        let victim = make_of(&store, "victim", FORMATS[0]);
+        let image = store.inspect(&name("victim")).unwrap().image_path;
+        fs::remove_file(&image).unwrap();
+        let opened = vdisk::OpenedParent {
+            storage: Box::new(
+                blockio::FileStorage::open(&parent, blockio::FileAccess::ReadOnly).unwrap(),
+            ),
+            name: "secret".to_owned(),
+            gate: Box::new(vdisk::DenyAll),
+        };
+        let options = vdisk::ChildOptions {
+            size: None,
+            block_size: None,
+            names: vdisk::ParentNames {
+                relative: Some(named.to_owned()),
+                volume: None,
+                absolute: None,
+            },
+            ids: vdisk::IdSource::Random,
+            unix_time: 0,
+        };
+        let storage = blockio::FileStorage::create_new(&image).unwrap();
+        let child = vdisk::create_child(
+            Box::new(storage),
+            vdisk::ImageFormat::Vhdx,
+            &options,
+            opened,
+        );
+        child.unwrap().close().unwrap();
+        let error = store
+            .open_disk(&name("victim").into(), Access::ReadOnly)
+            .err()
+            .unwrap();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains(&format!("{named:?}")), "{source}");
+        assert_eq!(victim.name, name("victim"));
+        store.remove(&name("victim"), false).unwrap();
+    }
+}
+
+/// What a store with volume `data` and its snapshot `one` is, whatever state the volume is in.
+fn assert_whole(root: &Path, expected: &[&[&str]]) -> Vec<String> {
+    let store = Store::open(root).unwrap();
+    assert_tidy(root, &store);
+    let mut names = Vec::new();
+    for volume in listed(&store) {
+        names.push(volume.clone());
+        for snapshot in store.snapshots(&name(&volume)).unwrap() {
+            names.push(format!("{volume}@{}", snapshot.name));
+        }
+    }
+    assert!(
+        expected.iter().any(|expected| *expected == names),
+        "{names:?} is none of {expected:?}"
+    );
+    names
+}
+
+/// Lets `action` die at each of its steps, and recovery at its first ones too; what is then in the
+/// store must be one of `expected`.
+fn dying(expected: &[&[&str]], prepare: impl Fn(&Store), action: impl Fn(&Store) -> Result<()>) {
+    for mode in [Mode::Die, Mode::Fail] {
+        let mut steps = 0;
+        loop {
+            let folder = TempDir::new().unwrap();
+            let store = Store::open(folder.path()).unwrap();
+            prepare(&store);
+            faults::arm(mode, steps);
+            let result = action(&store);
+            drop(store);
+            if !faults::disarm() {
+                result.unwrap();
+                break;
+            }
+            if mode == Mode::Die {
+                for count in 0..2 {
+                    faults::arm(Mode::Die, count);
+                    drop(Store::open(folder.path()));
+                    faults::disarm();
+                }
+            }
+            assert_whole(folder.path(), expected);
+            let store = Store::open(folder.path()).unwrap();
+            assert_eq!(byte_at(&store, "data", 100), 1, "{mode:?} at {steps}");
+            steps += 1;
+        }
+        assert!(steps >= 4, "{steps}");
+    }
+}
+
+fn one_volume(store: &Store) {
+    make_of(store, "data", FORMATS[0]);
+    write(store, "data", 0, 1);
+}
+
+#[test]
+fn a_snapshot_that_dies_at_any_step_is_there_or_not() {
+    dying(&[&["data"], &["data", "data@one"]], one_volume, |store| {
+        store
+            .take_snapshot(&name("data"), &snapshot("one"))
+            .map(|_| ())
+    });
+}
+
+#[test]
+fn a_restore_that_dies_at_any_step_has_happened_or_not() {
+    let prepare = |store: &Store| {
+        one_volume(store);
+        store
+            .take_snapshot(&name("data"), &snapshot("one"))
+            .unwrap();
+        write(store, "data", 2_000_000, 2);
+    };
+    dying(&[&["data", "data@one"]], prepare, |store| {
+        store
+            .restore_snapshot(&name("data"), &snapshot("one"))
+            .map(|_| ())
+    });
+}
+
+#[test]
+fn a_clone_that_dies_at_any_step_is_there_or_not() {
+    let prepare = |store: &Store| {
+        one_volume(store);
+        store
+            .take_snapshot(&name("data"), &snapshot("one"))
+            .unwrap();
+    };
+    let expected: &[&[&str]] = &[&["data", "data@one"], &["copy", "data", "data@one"]];
+    dying(expected, prepare, |store| {
+        store
+            .clone_volume(&clone_request("data@one", "copy"))
+            .map(|_| ())
+    });
+}
+
+fn remove_snapshot(store: &Store, volume: &str, text: &str) -> Result<crate::MergeOutcome> {
+    store.remove_snapshot(&name(volume), &snapshot(text), &ignore_progress)
+}
+
+/// `data` with two snapshots and something of each in its own place; the middle one is the larger
+/// with `large_middle`, so that its removal goes down, else the head is.
+fn three_layers(store: &Store, spec: &str, large_middle: bool) {
+    make_of(store, "data", spec);
+    write(store, "data", 0, 1);
+    store
+        .take_snapshot(&name("data"), &snapshot("one"))
+        .unwrap();
+    write(store, "data", 1_100_000, 2);
+    if large_middle {
+        write(store, "data", 3_100_000, 2);
+        write(store, "data", 4_200_000, 2);
+    }
+    store
+        .take_snapshot(&name("data"), &snapshot("two"))
+        .unwrap();
+    write(store, "data", 2_100_000, 3);
+    if !large_middle {
+        write(store, "data", 3_100_000, 3);
+        write(store, "data", 4_200_000, 3);
+    }
+}
+
+fn seen(store: &Store, volume: &str) -> Vec<u8> {
+    let places = [100, 1_101_000, 2_101_000, 3_101_000, 4_201_000];
+    let bytes = places.into_iter().map(|at| byte_at(store, volume, at));
+    bytes.collect()
+}
+
+#[test]
+fn a_removed_snapshot_is_merged_up_or_down_and_nobody_sees_it() {
+    for spec in FORMATS {
+        for (large_middle, of_head, of_one) in [
+            (true, [1, 2, 3, 2, 2], [1, 0, 0, 0, 0]),
+            (false, [1, 2, 3, 3, 3], [1, 0, 0, 0, 0]),
+        ] {
+            let folder = TempDir::new().unwrap();
+            let store = Store::open(folder.path()).unwrap();
+            three_layers(&store, spec, large_middle);
+            assert_eq!(seen(&store, "data"), of_head);
+            let outcome = remove_snapshot(&store, "data", "two").unwrap();
+            assert!(outcome.copied.get() > 0);
+            assert_eq!(seen(&store, "data"), of_head, "{spec} {large_middle}");
+            assert_eq!(seen(&store, "data@one"), of_one);
+            assert_tidy(folder.path(), &store);
+            write(&store, "data", 0, 9);
+            assert_eq!(byte_at(&store, "data@one", 100), 1);
+            remove_snapshot(&store, "data", "one").unwrap();
+            assert_eq!(seen(&store, "data")[1..], of_head[1..]);
+            assert_tidy(folder.path(), &store);
+            let layers = store.layers(&name("data")).unwrap();
+            assert_eq!((layers.len(), layers[0].parent.as_deref()), (1, None));
+            let error = remove_snapshot(&store, "data", "one").unwrap_err();
+            assert_eq!(error.kind(), VolumeErrorKind::NotFound);
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_below_another_is_merged_and_that_keeps_its_children() {
+    for spec in FORMATS {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        three_layers(&store, spec, true);
+        store
+            .clone_volume(&clone_request("data@two", "copy"))
+            .unwrap();
+        let (of_head, of_two) = (seen(&store, "data"), seen(&store, "data@two"));
+        let error = remove_snapshot(&store, "data", "two").unwrap_err();
+        assert_eq!(error.kind(), VolumeErrorKind::InUse);
+        assert_eq!(
+            error.to_string(),
+            r#""data@two" is what "copy", "data" stand on"#
+        );
+        remove_snapshot(&store, "data", "one").unwrap();
+        for (volume, expected) in [("data", &of_head), ("data@two", &of_two), ("copy", &of_two)] {
+            assert_eq!(&seen(&store, volume), expected, "{volume} of {spec}");
+        }
+        assert_tidy(folder.path(), &store);
+        // Free of its base, the clone outlives it.
+        store.flatten(&name("copy"), &ignore_progress).unwrap();
+        assert_tidy(folder.path(), &store);
+        assert_eq!(store.inspect(&name("copy")).unwrap().base, None);
+        store.remove(&name("data"), false).unwrap();
+        assert_eq!(seen(&store, "copy"), of_two);
+        assert_tidy(folder.path(), &store);
+    }
+}
+
+#[test]
+fn a_snapshot_that_nobody_stands_on_is_dropped() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    three_layers(&store, FORMATS[0], true);
+    store
+        .restore_snapshot(&name("data"), &snapshot("one"))
+        .unwrap();
+    let error = remove_snapshot(&store, "data", "one").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#""data@one" is what "data", "data@two" stand on"#
+    );
+    let outcome = remove_snapshot(&store, "data", "two").unwrap();
+    assert_eq!(outcome.copied.get(), 0);
+    remove_snapshot(&store, "data", "one").unwrap();
+    assert_eq!(seen(&store, "data"), [1, 0, 0, 0, 0]);
+    assert_tidy(folder.path(), &store);
+}
+
+#[test]
+fn a_merge_that_is_stopped_can_be_taken_up_again() {
+    for large_middle in [true, false] {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        three_layers(&store, FORMATS[0], large_middle);
+        let before = seen(&store, "data");
+        let stop = |_| std::ops::ControlFlow::Break(());
+        let error = store
+            .remove_snapshot(&name("data"), &snapshot("two"), &stop)
+            .unwrap_err();
+        assert_eq!(error.kind(), VolumeErrorKind::Interrupted);
+        assert_tidy_but_condemned(&store);
+        assert_eq!(seen(&store, "data"), before);
+        remove_snapshot(&store, "data", "two").unwrap();
+        assert_eq!(seen(&store, "data"), before);
+        assert_tidy(folder.path(), &store);
+    }
+}
+
+/// Nothing is unfinished; a snapshot that is being removed cannot be opened, and is said to be.
+fn assert_tidy_but_condemned(store: &Store) {
+    assert_eq!(store.database().unfinished_layers().unwrap(), []);
+    for snapshot in store.snapshots(&name("data")).unwrap() {
+        let reference = VolumeRef {
+            volume: name("data"),
+            snapshot: Some(snapshot.name),
+        };
+        let opened = store.open_disk(&reference, Access::ReadOnly);
+        match snapshot.state {
+            crate::SnapshotState::Ready => drop(opened.unwrap()),
+            crate::SnapshotState::Removing => {
+                assert_eq!(opened.err().unwrap().kind(), VolumeErrorKind::InUse);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_removal_that_dies_at_any_step_changes_nothing_that_is_read() {
+    for (large_middle, removed) in [(true, "two"), (false, "two"), (true, "one")] {
+        let expected = [
+            1,
+            2,
+            3,
+            3 - u8::from(large_middle),
+            3 - u8::from(large_middle),
+        ];
+        for mode in [Mode::Die, Mode::Fail] {
+            let mut steps = 0;
+            loop {
+                let folder = TempDir::new().unwrap();
+                let store = Store::open(folder.path()).unwrap();
+                three_layers(&store, FORMATS[0], large_middle);
+                faults::arm(mode, steps);
+                let result = remove_snapshot(&store, "data", removed);
+                drop(store);
+                if !faults::disarm() {
+                    result.unwrap();
+                    break;
+                }
+                for count in 0..2 {
+                    faults::arm(Mode::Die, count);
+                    drop(Store::open(folder.path()));
+                    faults::disarm();
+                }
+                let store = Store::open(folder.path()).unwrap();
+                assert_tidy_but_condemned(&store);
+                assert_eq!(seen(&store, "data"), expected, "{mode:?} at {steps}");
+                // Whatever stands there, the next call does it.
+                match remove_snapshot(&store, "data", removed) {
+                    Ok(_) => {}
+                    Err(error) => assert_eq!(error.kind(), VolumeErrorKind::NotFound),
+                }
+                assert_eq!(seen(&store, "data"), expected, "{mode:?} at {steps}");
+                assert_tidy(folder.path(), &store);
+                steps += 1;
+            }
+            assert!(steps >= 5, "{steps}");
+        }
+    }
+}
