@@ -35,12 +35,14 @@ mod link;
 mod merge;
 mod probe;
 mod raw;
+mod repair;
 mod report;
+mod salvage;
 mod sectors;
 pub mod vhd;
 pub mod vhdx;
 
-pub use chain::{LinkedImage, MAX_DEPTH, walk_chain};
+pub use chain::{Holder, LinkedImage, MAX_DEPTH, MapRun, map_image, walk_chain};
 pub use child::{ChildOptions, ParentNames, create_child};
 pub use convert::{ConvertSummary, Progress, convert, convert_in_order};
 pub use error::{ImageError, ImageErrorKind, ParentMismatch};
@@ -56,4 +58,6 @@ pub use merge::{
     MergeSummary, OnProgress, PullLevels, RebaseCheck, merge_into_parent, pull, rebase,
 };
 pub use probe::probe;
+pub use repair::{Fix, RepairBackup, RepairOptions, RepairPlan, RepairState, plan_repair, remedy};
 pub use report::{CheckReport, Finding, MAX_FINDINGS, Severity};
+pub use salvage::{LostRange, Salvage, SalvageOptions, SalvageReport};

@@ -30,6 +30,11 @@ impl ChainDisk {
         }
     }
 
+    /// Its layers.
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
     fn refuse(operation: Operation, range: ByteRange) -> Result<(), IoError> {
         let kind = IoErrorKind::ReadOnly;
         Err(IoError::new(kind, operation, range.start(), range.len()))

@@ -5,6 +5,7 @@
 //!   cache    what holds each part of the disk, found once
 //!   disk     a chain that is open for reading, as a disk
 //!   write    images of a chain opened for writing, and given other parents
+//!   map      which layer holds what, for people to see
 //! ```
 //!
 //! A [`Chain`] is immutable: nothing in it is open for writing. So what was found once stays true.
@@ -16,6 +17,7 @@
 
 mod cache;
 mod disk;
+mod map;
 mod open;
 mod write;
 
@@ -27,6 +29,7 @@ use crate::info::{ImageInfo, ParentInfo};
 use cache::{Run, RunCache, Source, UNIT};
 
 pub(crate) use disk::ChainDisk;
+pub use map::{Holder, MapRun, map_image};
 pub use open::{LinkedImage, MAX_DEPTH, walk_chain};
 pub(crate) use open::{
     check_fit, check_link, link_facts, open_layer, open_parents, open_parents_of,
@@ -186,6 +189,29 @@ impl Chain {
             }
         }
         Ok(shortest)
+    }
+
+    /// Which layer holds the byte at `at` (none where it is zeros), at which byte of its file, and how
+    /// many of the next bytes follow it there.
+    pub(crate) fn holder_at(&self, at: u64) -> blockio::Result<(Option<(usize, u64)>, u64)> {
+        let absent = match at < self.size {
+            true => self.absent_at(at)?.min(self.size - at),
+            false => 0,
+        };
+        if absent > 0 {
+            return Ok((None, absent));
+        }
+        let (source, length) = self.run_at(at)?;
+        let holder = match source {
+            Source::Zero => None,
+            Source::Layer { layer, at } => to_index(u64::from(layer)).map(|layer| (layer, at)),
+        };
+        Ok((holder, length))
+    }
+
+    /// The layers, the youngest first.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &dyn Layer> {
+        self.layers.iter().map(|layer| &**layer)
     }
 
     /// Where the byte at `at` is, and how many bytes follow it there.

@@ -60,6 +60,20 @@ fn check_footer(report: &mut CheckReport, found: &Found) {
         let message = format!("features {:#010x} lack the reserved bit", footer.features);
         report.note(footer::RULE, None, message);
     }
+    if footer.size == footer.current_size && footer.by_geometry > footer.size.get() {
+        let message = format!(
+            "geometry of {} bytes is larger than the disk of {}",
+            footer.by_geometry, footer.size
+        );
+        report.error(footer::RULE, None, message);
+    }
+    if !found.file_length.is_multiple_of(SECTOR) && found.place != Place::OldEnd {
+        let message = format!(
+            "file of {} bytes is not whole sectors long",
+            found.file_length
+        );
+        report.note(footer::RULE, None, message);
+    }
     if footer.size != footer.current_size {
         let message = format!(
             "disk of {} by its geometry, current size is {}",

@@ -78,8 +78,7 @@ impl DynamicDisk {
         if access == Access::ReadWrite && storage.is_read_only() {
             return Err(ImageError::ReadOnly);
         }
-        let header = sparse::read_header(&*storage, found)?;
-        let layout = header.layout;
+        let layout = sparse::read_header(&*storage, found)?.layout;
         let bat = Bat::load(&*storage, &layout)?;
         let mut violation = None;
         bat.violations(&layout, found, |first| {
@@ -89,6 +88,30 @@ impl DynamicDisk {
         if let Some(violation) = violation {
             return Err(violation.into_error());
         }
+        Self::build(storage, access, found, bat)
+    }
+
+    /// Opens a damaged VHD for reading, whatever its table says.
+    ///
+    /// # Errors
+    /// `Damaged`, `Unsupported`, `Io`.
+    pub(super) fn open_unchecked(
+        storage: Box<dyn Storage>,
+        found: &Found,
+    ) -> Result<Self, ImageError> {
+        let layout = sparse::read_header(&*storage, found)?.layout;
+        let bat = Bat::load(&*storage, &layout)?;
+        Self::build(storage, Access::ReadOnly, found, bat)
+    }
+
+    fn build(
+        storage: Box<dyn Storage>,
+        access: Access,
+        found: &Found,
+        bat: Bat,
+    ) -> Result<Self, ImageError> {
+        let header = sparse::read_header(&*storage, found)?;
+        let layout = header.layout;
         let start_is_good =
             footer::read(&*storage, 0, super::format::FOOTER_LEN)? == found.footer.bytes;
         let names_end = match found.footer.kind {

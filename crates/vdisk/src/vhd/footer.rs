@@ -37,6 +37,8 @@ pub(crate) struct Footer {
     pub(crate) creator: String,
     pub(crate) saved_state: bool,
     pub(crate) features: u32,
+    /// Bytes that the geometry can address.
+    pub(crate) by_geometry: u64,
 }
 
 /// Where the footer that counts was found.
@@ -124,7 +126,7 @@ pub(crate) fn read(storage: &dyn Storage, at: u64, len: u64) -> Result<[u8; 512]
 }
 
 /// Whether the bytes are a footer at all: cookie and checksum.
-fn authentic(bytes: &[u8; 512], at: ByteOffset) -> Result<RawFooter, ImageError> {
+pub(super) fn authentic(bytes: &[u8; 512], at: ByteOffset) -> Result<RawFooter, ImageError> {
     let Ok(raw) = RawFooter::read_from_bytes(bytes) else {
         return Err(NOT_A_VHD);
     };
@@ -145,7 +147,7 @@ fn authentic(bytes: &[u8; 512], at: ByteOffset) -> Result<RawFooter, ImageError>
     Ok(raw)
 }
 
-fn interpret(raw: &RawFooter, at: ByteOffset) -> Result<Footer, ImageError> {
+pub(super) fn interpret(raw: &RawFooter, at: ByteOffset) -> Result<Footer, ImageError> {
     let damaged = |message: String| ImageError::damaged_at(RULE, at, message);
     if raw.file_format_version.get() >> 16 != VERSION >> 16 {
         return Err(ImageError::unsupported(format!(
@@ -195,6 +197,7 @@ fn interpret(raw: &RawFooter, at: ByteOffset) -> Result<Footer, ImageError> {
         creator: creator(raw),
         saved_state: raw.saved_state != 0,
         features: raw.features.get(),
+        by_geometry: geometry.sectors() * SECTOR,
     })
 }
 

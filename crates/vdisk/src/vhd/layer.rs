@@ -58,9 +58,9 @@ pub(crate) fn open_layer(storage: Box<dyn Storage>) -> Result<Box<dyn Layer>, Im
 }
 
 /// A fixed VHD below a differencing one.
-struct FixedLayer {
-    storage: Box<dyn Storage>,
-    found: Found,
+pub(super) struct FixedLayer {
+    pub(super) storage: Box<dyn Storage>,
+    pub(super) found: Found,
 }
 
 impl Layer for FixedLayer {

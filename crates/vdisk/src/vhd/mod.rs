@@ -28,6 +28,8 @@ mod locator;
 mod names;
 mod open;
 mod relink;
+mod repair;
+mod salvage;
 mod space;
 mod sparse;
 
@@ -37,3 +39,5 @@ pub use fuzz::fuzz_open;
 pub(crate) use layer::{link_facts, open_layer};
 pub(crate) use open::{info, open, open_taker};
 pub(crate) use relink::relink;
+pub(crate) use repair::repair;
+pub(crate) use salvage::{open_salvaged, salvage};

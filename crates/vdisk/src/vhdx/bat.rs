@@ -75,6 +75,11 @@ impl BatEntry {
         })
     }
 
+    /// The 8 bytes of an entry with its reserved bits cleared.
+    pub(super) const fn without_reserved_bits(raw: u64) -> u64 {
+        raw & !RESERVED_BITS
+    }
+
     /// The 8 bytes of the entry.
     pub(super) const fn encode(self) -> u64 {
         let state = match self.state {

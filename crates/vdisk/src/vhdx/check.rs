@@ -7,10 +7,11 @@ use blockio::{ByteCount, ByteOffset, MIB, Storage};
 
 use super::bat::{Bat, BatEntry, BlockState, lies_in_file};
 use super::bitmap;
-use super::format::REGION_TABLE_OFFSETS;
+use super::find::readable;
+use super::format::{HEADER_SECTION, REGION_TABLE_OFFSETS};
 use super::geometry::{EntryIndex, EntryRole};
-use super::header::{Slot, read_slot};
-use super::open::{Structure, fixed_space, read_structure};
+use super::header::{Slot, read_identifier, read_slot};
+use super::open::{Structure, fixed_space, read_structure_of};
 use super::region::read_table;
 use super::space::{Run, SpaceMap};
 use super::view::View;
@@ -20,6 +21,8 @@ use crate::report::CheckReport;
 
 const RULE_ENTRY: &str = "MS-VHDX 2.5.1.1";
 const RULE_BITMAP: &str = "MS-VHDX 2.5.1.2";
+/// Most places claimed twice whose claimants are named.
+const MAX_SHARED: usize = 100;
 
 /// Checks an image.
 ///
@@ -27,15 +30,30 @@ const RULE_BITMAP: &str = "MS-VHDX 2.5.1.2";
 /// `NotAnImage` where the file does not begin as one, `Io` where the host fails.
 pub(crate) fn check(storage: &dyn Storage) -> Result<CheckReport, ImageError> {
     let mut report = CheckReport::new(ImageFormat::Vhdx);
-    let mut structure = match read_structure(storage) {
-        Ok(structure) => structure,
-        Err(error @ ImageError::Unsupported { .. }) => return Err(error),
+    let creator = match read_identifier(storage) {
+        Ok(creator) => creator,
+        Err(error @ ImageError::NotAnImage { .. }) if !has_a_header(storage)? => return Err(error),
+        Err(ImageError::NotAnImage { .. }) => {
+            let message = "the file has a header, but does not begin with \"vhdxfile\"";
+            report.error("MS-VHDX 2.1", Some(ByteOffset(0)), message);
+            String::new()
+        }
         Err(error) => {
             report.absorb(error)?;
             return Ok(report);
         }
     };
-    check_headers(storage, &structure, &mut report)?;
+    check_headers(storage, &mut report)?;
+    let mut structure = match read_structure_of(storage, creator) {
+        Ok(structure) => structure,
+        Err(error @ ImageError::Unsupported { .. }) => return Err(error),
+        Err(error) => {
+            check_region_tables(storage, &mut report)?;
+            absorb_once(&mut report, error)?;
+            return Ok(report);
+        }
+    };
+    check_log(&structure, &mut report);
     let view = View::new(storage, structure.overlay.take());
     check_region_tables(&view, &mut report)?;
     let bat = match Bat::new(structure.regions.bat, &structure.geometry) {
@@ -49,35 +67,76 @@ pub(crate) fn check(storage: &dyn Storage) -> Result<CheckReport, ImageError> {
         structure: &structure,
         bat: &bat,
         map: fixed_space(&structure.regions),
+        shared: Vec::new(),
         report: &mut report,
     };
     bat.scan(&view, &structure.geometry, |index, raw| {
         table.entry(&view, index, raw)
     })?;
+    table.name_claimants(&view)?;
     table.finish();
     Ok(report)
 }
 
-fn check_headers(
-    storage: &dyn Storage,
-    structure: &Structure,
-    report: &mut CheckReport,
-) -> Result<(), ImageError> {
-    let mut numbers = Vec::new();
+/// Takes an error up that was not found on the way already.
+fn absorb_once(report: &mut CheckReport, error: ImageError) -> Result<(), ImageError> {
+    if let ImageError::Damaged { message, .. } = &error
+        && report
+            .findings()
+            .iter()
+            .any(|known| known.message == *message)
+    {
+        return Ok(());
+    }
+    report.absorb(error)
+}
+
+fn has_a_header(storage: &dyn Storage) -> Result<bool, ImageError> {
+    if storage.len()?.get() < HEADER_SECTION {
+        return Ok(false);
+    }
+    for slot in [Slot::First, Slot::Second] {
+        if readable(read_slot(storage, slot))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn check_headers(storage: &dyn Storage, report: &mut CheckReport) -> Result<(), ImageError> {
+    let mut headers = Vec::new();
+    let mut damages = Vec::new();
     for slot in [Slot::First, Slot::Second] {
         match read_slot(storage, slot) {
-            Ok(header) => numbers.push(header.sequence_number),
-            Err(ImageError::Damaged { rule, message, .. }) => {
-                let message = format!("{message}; the other header stands in for it");
-                report.note(rule, Some(slot.offset()), message);
-            }
+            Ok(header) => headers.push(header),
+            Err(error @ ImageError::Damaged { .. }) => damages.push((slot, error)),
             Err(error) => report.absorb(error)?,
         }
     }
-    if numbers.windows(2).any(|pair| pair[0] == pair[1]) {
-        let message = "both headers have the same sequence number; the first is taken";
-        report.note("MS-VHDX 2.2.2", None, message);
+    for (slot, error) in damages {
+        match error {
+            ImageError::Damaged { rule, message, .. } if !headers.is_empty() => {
+                let message = format!("{message}; the other header stands in for it");
+                report.note(rule, Some(slot.offset()), message);
+            }
+            error => report.absorb(error)?,
+        }
     }
+    if let [first, second] = headers.as_slice()
+        && first.sequence_number == second.sequence_number
+    {
+        if first.agrees_with(second) {
+            let message = "both headers have the same sequence number; the first is taken";
+            report.note("MS-VHDX 2.2.2", None, message);
+        } else {
+            let message = "both headers have the same sequence number and say different things";
+            report.error("MS-VHDX 2.2.2", Some(Slot::Second.offset()), message);
+        }
+    }
+    Ok(())
+}
+
+fn check_log(structure: &Structure, report: &mut CheckReport) {
     report.dirty_log = structure.dirty_log;
     if let Some(overlay) = &structure.overlay {
         let effect = match (overlay.entry_count(), overlay.is_empty()) {
@@ -91,7 +150,6 @@ fn check_headers(
     if structure.regions.log.is_empty() {
         report.note("MS-VHDX 2.2.2", None, "the image has no log");
     }
-    Ok(())
 }
 
 fn check_region_tables(storage: &dyn Storage, report: &mut CheckReport) -> Result<(), ImageError> {
@@ -113,6 +171,8 @@ struct TableCheck<'a> {
     structure: &'a Structure,
     bat: &'a Bat,
     map: SpaceMap,
+    /// Claims to space that was claimed before, the first [`MAX_SHARED`].
+    shared: Vec<Run>,
     report: &'a mut CheckReport,
 }
 
@@ -209,12 +269,58 @@ impl TableCheck<'_> {
         } else if !self.map.mark_used(run) {
             let message = format!("{name} shares space with a block, a region or the log");
             self.report.error(RULE_ENTRY, at, message);
+            if self.shared.len() < MAX_SHARED {
+                self.shared.push(run);
+            }
         }
+    }
+
+    /// Names everything that claims the space that several entries claim.
+    fn name_claimants(&mut self, storage: &dyn Storage) -> Result<(), ImageError> {
+        let shared = std::mem::take(&mut self.shared);
+        if shared.is_empty() {
+            return Ok(());
+        }
+        let geometry = self.structure.geometry;
+        let (bat, report) = (self.bat, &mut *self.report);
+        bat.scan(storage, &geometry, |index, raw| {
+            let Some(place) = BatEntry::decode(raw).and_then(BatEntry::place) else {
+                return Ok(());
+            };
+            let length = match geometry.role(index) {
+                Some(EntryRole::Payload(_)) => geometry.block_size / MIB,
+                _ => 1,
+            };
+            let (start, end) = (place / MIB, (place / MIB).saturating_add(length));
+            if let Some(run) = shared
+                .iter()
+                .find(|run| start < run.end() && run.start < end)
+            {
+                let message = format!(
+                    "entry {} of the block allocation table ({raw:#x}) claims space at {:#x} that \
+                     is claimed twice",
+                    index.0,
+                    run.offset()
+                );
+                report.note(RULE_ENTRY, Some(bat.entry_offset(index)), message);
+            }
+            Ok(())
+        })
     }
 
     /// Counts what nothing uses.
     fn finish(mut self) {
         self.report.total_blocks = self.structure.geometry.blocks();
+        let rest = self.structure.file_length % MIB;
+        let last = Run {
+            start: self.structure.file_length / MIB,
+            length: 1,
+        };
+        if rest != 0 && !self.map.touches(last) {
+            let at = Some(ByteOffset(self.structure.file_length - rest));
+            let message = format!("the file ends {rest} bytes into a mebibyte that is nobody's");
+            self.report.note("MS-VHDX 2.4", at, message);
+        }
         self.map.extend_to(self.structure.file_length / MIB);
         for run in self.map.free_runs() {
             let bytes = ByteCount(run.length.saturating_mul(MIB));

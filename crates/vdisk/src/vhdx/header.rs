@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::format::{
     FILE_SIGNATURE, FORMAT_VERSION, FileTypeIdentifier, Guid, HEADER_OFFSETS, HEADER_SECTION,
-    HEADER_SIGNATURE, LOG_VERSION, PAGE_SIZE, RawHeader, checksum,
+    HEADER_SIGNATURE, LOG_VERSION, MAX_LOG_LENGTH, PAGE_SIZE, RawHeader, checksum,
 };
 use crate::error::ImageError;
 use crate::image::ImageFormat;
@@ -100,6 +100,34 @@ impl Header {
             log_offset,
             log_length,
         })
+    }
+
+    /// What a damaged header seems to say: its fields without signature, checksum and versions;
+    /// `None` where they name no log that could be one.
+    pub(super) fn guess(bytes: &[u8; PAGE_SIZE]) -> Option<Self> {
+        let (raw, _) = RawHeader::ref_from_prefix(bytes).ok()?;
+        let (log_offset, log_length) = (raw.log_offset.get(), u64::from(raw.log_length.get()));
+        let is_placed = log_offset.is_multiple_of(MIB)
+            && log_offset >= HEADER_SECTION
+            && log_length.is_multiple_of(MIB)
+            && (MIB..=MAX_LOG_LENGTH).contains(&log_length);
+        is_placed.then(|| Self {
+            sequence_number: raw.sequence_number.get(),
+            file_write_guid: raw.file_write_guid.into(),
+            data_write_guid: raw.data_write_guid.into(),
+            log_guid: (raw.log_guid != Guid::NIL).then(|| raw.log_guid.into()),
+            log_offset,
+            log_length,
+        })
+    }
+
+    /// Whether both say the same of the log and of the disk's bytes.
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
+        let facts = |header: &Self| {
+            let log = (header.log_guid, header.log_offset, header.log_length);
+            (log, header.data_write_guid)
+        };
+        facts(self) == facts(other)
     }
 
     /// The 4 KiB of this header.

@@ -56,6 +56,23 @@ pub(super) fn read_metadata(
     storage: &dyn Storage,
     region: ByteRange,
 ) -> Result<Metadata, ImageError> {
+    read_metadata_by(storage, region, locator::decode)
+}
+
+/// As [`read_metadata`], but for what the image says of its parent: of a child it is known that it
+/// has one, and no more.
+pub(super) fn read_metadata_without_parent(
+    storage: &dyn Storage,
+    region: ByteRange,
+) -> Result<Metadata, ImageError> {
+    read_metadata_by(storage, region, |_, _| Ok(ParentInfo::default()))
+}
+
+fn read_metadata_by(
+    storage: &dyn Storage,
+    region: ByteRange,
+    decode_parent: impl Fn(&[u8], ByteOffset) -> Result<ParentInfo, ImageError>,
+) -> Result<Metadata, ImageError> {
     let items = read_items(storage, region)?;
     let read = |id: Uuid, name: &str| {
         let item = items
@@ -84,7 +101,7 @@ pub(super) fn read_metadata(
         0 => None,
         _ => {
             let (at, bytes) = read(PARENT_LOCATOR, "parent locator")?;
-            Some(locator::decode(&bytes, at)?)
+            Some(decode_parent(&bytes, at)?)
         }
     };
     Ok(Metadata {

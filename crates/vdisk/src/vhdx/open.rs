@@ -196,6 +196,14 @@ impl Structure {
 /// Reads everything but the block allocation table.
 pub(super) fn read_structure(storage: &dyn Storage) -> Result<Structure, ImageError> {
     let creator = read_identifier(storage)?;
+    read_structure_of(storage, creator)
+}
+
+/// As [`read_structure`], whatever the file begins with.
+pub(super) fn read_structure_of(
+    storage: &dyn Storage,
+    creator: String,
+) -> Result<Structure, ImageError> {
     let header = read_current(storage)?;
     let overlay = match header.header.log_guid {
         None => None,

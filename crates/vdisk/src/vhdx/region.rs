@@ -85,7 +85,20 @@ pub(super) fn read_table(
         .collect()
 }
 
-fn place_regions(
+impl RegionEntry {
+    /// Whether it is the region with this identifier.
+    pub(super) fn is(&self, guid: Uuid) -> bool {
+        self.guid == guid
+    }
+
+    /// Where the region is, in the file or not; `None` where that is nowhere.
+    pub(super) fn range(&self) -> Option<ByteRange> {
+        ByteRange::new(ByteOffset(self.offset), ByteCount(self.length))
+    }
+}
+
+/// Checks the regions of a table against the header and the file.
+pub(super) fn place_regions(
     entries: &[RegionEntry],
     header: &Header,
     file_length: u64,

@@ -158,6 +158,18 @@ impl SpaceMap {
         true
     }
 
+    /// Whether some of the space is used.
+    pub(super) fn touches(&self, run: Run) -> bool {
+        self.used.any(run)
+    }
+
+    /// Marks space as used, whether or not some of it is.
+    pub(super) fn cover(&mut self, run: Run) {
+        for start in run.start..run.end() {
+            self.mark_used(Run { start, length: 1 });
+        }
+    }
+
     /// Lets the map reach to `end`; what is added is free and dirty.
     pub(super) fn extend_to(&mut self, end: u64) {
         if end > self.end {

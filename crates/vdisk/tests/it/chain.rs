@@ -49,7 +49,7 @@ impl Files {
     }
 
     /// The gate of the youngest file, or of one that is not on the shelf yet.
-    fn gate(&self, own: usize) -> ShelfGate {
+    pub(crate) fn gate(&self, own: usize) -> ShelfGate {
         let named = self.files.iter().enumerate();
         let shelf = Shelf::of(
             named

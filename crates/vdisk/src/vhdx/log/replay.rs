@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use blockio::{ByteCount, ByteOffset, ByteRange, Storage, ZeroMode};
 use uuid::Uuid;
+use zerocopy::FromBytes;
 
 use super::super::format::{
-    MAX_FILE_LENGTH, MAX_LOG_LENGTH, PAGE, PAGE_SIZE, REGION_TABLE_OFFSETS, index,
+    LOG_ENTRY_SIGNATURE, LogEntryHeader, MAX_FILE_LENGTH, MAX_LOG_LENGTH, PAGE, PAGE_SIZE,
+    REGION_TABLE_OFFSETS, index,
 };
 use super::entry::{Change, EntryHeader};
 use crate::error::ImageError;
@@ -50,6 +52,30 @@ pub(in super::super) fn read_log(
     log_guid: Uuid,
 ) -> Result<Overlay, ImageError> {
     let file_length = storage.len()?.get();
+    read_log_for(storage, log, log_guid, file_length)
+}
+
+/// Reads a log that may be one of a closed session, after which the file was cut to what it needs:
+/// what the log says of the file's length does not count.
+///
+/// # Errors
+/// As for [`read_log`].
+pub(in super::super) fn read_former_log(
+    storage: &dyn Storage,
+    log: ByteRange,
+    log_guid: Uuid,
+) -> Result<Overlay, ImageError> {
+    read_log_for(storage, log, log_guid, MAX_FILE_LENGTH)
+}
+
+/// As [`read_log`]; `vouched_length` is what the file is held to have for what the log vouches for.
+fn read_log_for(
+    storage: &dyn Storage,
+    log: ByteRange,
+    log_guid: Uuid,
+    vouched_length: u64,
+) -> Result<Overlay, ImageError> {
+    let file_length = storage.len()?.get();
     let at = log.start();
     if log.is_empty() || log.end().get() > file_length {
         let message = format!("log at {log} lies outside the file of {file_length} bytes");
@@ -73,7 +99,7 @@ pub(in super::super) fn read_log(
     let (head, sequence) = active_sequence(&entries, log.len().get()).ok_or_else(|| {
         ImageError::damaged_at(RULE, at, "log holds no whole sequence of entries")
     })?;
-    if head.flushed_file_offset > file_length {
+    if head.flushed_file_offset > vouched_length {
         let message = format!(
             "file of {file_length} bytes was cut off: its log was written for at least {}",
             head.flushed_file_offset
@@ -97,6 +123,29 @@ pub(in super::super) fn read_log(
         }
     }
     Ok(overlay)
+}
+
+/// The identifiers that the entries of a log carry, the remains of former sessions included; at
+/// most `limit` of them.
+pub(in super::super) fn identifiers(
+    storage: &dyn Storage,
+    log: ByteRange,
+    limit: usize,
+) -> Result<Vec<Uuid>, ImageError> {
+    let mut found: Vec<Uuid> = Vec::new();
+    let mut page = [0; PAGE_SIZE];
+    let mut at = log.start().get();
+    while at < log.end().get() && found.len() < limit {
+        storage.read_at(&mut page, ByteOffset(at))?;
+        if let Ok((entry, _)) = LogEntryHeader::ref_from_prefix(&page)
+            && entry.signature == LOG_ENTRY_SIGNATURE
+            && !found.contains(&entry.log_guid.into())
+        {
+            found.push(entry.log_guid.into());
+        }
+        at = at.saturating_add(PAGE);
+    }
+    Ok(found)
 }
 
 /// All whole entries by their offset in the log, and the number of headers, also of torn entries;
@@ -187,6 +236,25 @@ impl Overlay {
     /// Whether the replay changes no byte (it may still grow the file).
     pub(in super::super) fn is_empty(&self) -> bool {
         self.pages.is_empty() && self.zeros.is_empty()
+    }
+
+    /// Whether the file holds already what a replay would write; its length does not count.
+    pub(in super::super) fn is_in(&self, storage: &dyn Storage) -> Result<bool, ImageError> {
+        let length = storage.len()?.get();
+        if !self.zeros.is_empty() {
+            return Ok(false);
+        }
+        let mut found = [0; PAGE_SIZE];
+        for (offset, page) in &self.pages {
+            if offset.saturating_add(PAGE) > length {
+                return Ok(false);
+            }
+            storage.read_at(&mut found, ByteOffset(*offset))?;
+            if found != **page {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn add(&mut self, change: Change, log: ByteRange) -> Result<(), ImageError> {
