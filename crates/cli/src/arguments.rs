@@ -6,7 +6,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
     acl, attrib, cat, check, clone, completions, convert, cp, create, diff_create, export, fsck,
-    info, inspect, label, ls, man, mkdir, mv, prune, rm, serve, snapshot, tree,
+    info, inspect, label, ls, man, map, mkdir, mv, prune, rm, salvage, serve, snapshot, tree,
 };
 use crate::exit;
 
@@ -124,6 +124,8 @@ pub(crate) enum Verb {
     Fsck(fsck::Arguments),
     Info(info::Arguments),
     Convert(convert::Arguments),
+    Salvage(salvage::Arguments),
+    Map(map::Arguments),
     DiffCreate(diff_create::Arguments),
     Serve(serve::Arguments),
     Snapshot(snapshot::Arguments),

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use blockio::{Disk, FileAccess, FileStorage, Storage};
-use vdisk::{Access, CheckReport, ImageError, ImageFormat, ImageInfo, ParentGate};
+use vdisk::{Access, CheckReport, ImageError, ImageFormat, ImageInfo, ParentGate, RepairState};
 use volume::VolumeError;
 
 use crate::Engine;
@@ -136,6 +136,10 @@ impl Engine {
         let storage = self.open_storage(image)?;
         let format = self.format_of(image, format)?;
         let mut report = vdisk::check(&*storage, format).map_err(Error::image("check", &name))?;
+        if self.repair_state(image)? == Some(RepairState::Begun) {
+            let message = "a repair was cut short; `cvol check --repair` completes it";
+            report.error("repair backup", None, message);
+        }
         let mut parents = Vec::new();
         if report.is_sound() {
             let format = report.format;
@@ -193,7 +197,22 @@ impl Engine {
         Ok(Box::new(view))
     }
 
-    fn open_storage(&self, image: &ImageReference) -> Result<Box<dyn Storage>> {
+    /// How far a repair has come whose backup lies beside the image.
+    pub(crate) fn repair_state(&self, image: &ImageReference) -> Result<Option<RepairState>> {
+        Ok(match image {
+            ImageReference::File(path) => volume::image_repair_state(path)?,
+            ImageReference::Volume(name) => {
+                let named = volume_ref(name)?;
+                match named.snapshot {
+                    // Nobody writes to a snapshot.
+                    Some(_) => None,
+                    None => self.store()?.repair_state(&named.volume)?,
+                }
+            }
+        })
+    }
+
+    pub(crate) fn open_storage(&self, image: &ImageReference) -> Result<Box<dyn Storage>> {
         match image {
             ImageReference::File(path) => open_file(path),
             ImageReference::Volume(name) => self.open_volume_storage(name),

@@ -10,6 +10,8 @@
 //!     |-- access.rs               acl: who may do what in a disk at rest; files of rules
 //!     |-- export.rs               export: such a disk as a tar archive
 //!     |-- image.rs, convert.rs    info, check, convert: image files and the images of volumes
+//!     |-- repair.rs, salvage.rs   check --repair, salvage: damaged images
+//!     |-- map.rs                  map: which image of a chain holds what
 //!     |-- fsck.rs                 fsck: the file systems in them
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
@@ -35,9 +37,12 @@ mod export;
 mod fsck;
 mod image;
 mod layers;
+mod map;
 mod parents;
 mod place;
 mod progress;
+mod repair;
+mod salvage;
 mod seed;
 mod serve;
 mod target;
@@ -57,22 +62,27 @@ pub use export::{ExportTarget, ExportVolume, ExportedVolume};
 pub use fsck::{CheckedVolume, CheckedVolumes};
 pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
 pub use layers::CloneVolume;
+pub use map::{ImageMap, MapLayer};
 pub use place::{Entry, EntryDetails, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
+pub use repair::RepairImage;
+pub use salvage::{SalvageImage, SalvagedImage, known_sizes};
 pub use serve::{ServeEndpoint, ServeFailure, ServeImage, ServeStop, ServedImage, ServerEvent};
+pub use target::write_file;
 pub use timestamp::Timestamp;
 pub use vdisk::{
-    CheckReport, Finding, ImageFormat, ImageInfo, ImageKind, ParentInfo, ParentPath, Provisioning,
-    Severity,
+    CheckReport, Finding, Fix, Holder, ImageFormat, ImageInfo, ImageKind, LostRange, MapRun,
+    ParentInfo, ParentPath, Provisioning, RepairPlan, SalvageOptions, SalvageReport, Severity,
+    remedy,
 };
 pub use volume::export::ExportReport;
 pub use volume::tar_tree::Compression;
 pub use volume::{
     Attributes, BuildReport, CasePolicy, CloneOutcome, CreateOutcome, DosNames, FileSystemKind,
     FindingSeverity, ImageUse, LayerDetails, LayerState, MergeOutcome, NamePolicy, Notice,
-    PartitionLayout, PruneOutcome, RebuildReport, Removed, SnapshotRecord, SnapshotState, TarInput,
-    VolumeDetails, VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size,
-    parse_size,
+    PartitionLayout, PruneOutcome, RebuildReport, Removed, RepairedImage, SnapshotRecord,
+    SnapshotState, TarInput, VolumeDetails, VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec,
+    VolumeState, format_size, parse_size,
 };
 pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

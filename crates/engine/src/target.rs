@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use blockio::{FileStorage, replace_file};
+use blockio::{FileStorage, replace_file, write_file_atomically};
 
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
@@ -39,6 +39,24 @@ pub(crate) fn check_target(path: &Path, replace: bool, source: &ImageReference) 
         });
     }
     Ok(())
+}
+
+/// Makes `bytes` the whole content of a file, in one step.
+///
+/// # Errors
+/// `InvalidArgument` where the path names no file, `NotFound`, `NoSpace`, `Io`.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let Some(name) = path.file_name() else {
+        return Err(Error::InvalidRequest {
+            message: format!("{} names no file", path.display()),
+        });
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    write_file_atomically(folder, name, bytes)
+        .map_err(Error::image("write", path.display().to_string()))
 }
 
 /// A file that is removed on drop unless it took its place.

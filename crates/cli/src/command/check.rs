@@ -1,10 +1,11 @@
-//! `cvol check`: whether an image keeps the rules of its format.
+//! `cvol check`: whether an image keeps the rules of its format, and its repair.
 
 use std::ffi::OsString;
 
-use engine::{CheckReport, CheckedImage, Finding, ImageFormat, Severity};
+use engine::{CheckReport, CheckedImage, Finding, ImageFormat, RepairImage, Severity};
 use serde::Serialize;
 
+use super::repair_report;
 use super::{Context, Outcome, Result, values};
 use crate::output::{Form, quantity, terminal};
 use crate::reference::ImageOrVolume;
@@ -12,9 +13,15 @@ use crate::reference::ImageOrVolume;
 /// Check the structure of an image file, or of the image of a volume
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Not a byte of the image is changed. The exit code is 1 if a rule of the format is broken. Leaked
-space (bytes in the file that nothing uses, as a crash may leave them) and notes are listed, but
-are no problems. The parents of a differencing image are checked with it.
+Without --repair not a byte of the image is changed. The exit code is 1 if a rule of the format is
+broken. Leaked space (bytes in the file that nothing uses, as a crash may leave them) and notes are
+listed, but are no problems. The parents of a differencing image are checked with it.
+
+--repair mends what has one right answer and names the rest; nothing that can be read is lost. The
+bytes it replaces are kept in FILE.repair-backup beside the image, from which --undo-repair restores
+them, and from which a repair that was cut short is completed. --accept-loss lets parts of the disk
+that cannot be read become zeros, so that the rest can be used; each is listed. The parents of an
+image are not repaired with it. The exit code is 1 if something is left.
 
 The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img,
 or names a file that exists here; else it is a volume. --image and --volume decide otherwise.
@@ -22,7 +29,10 @@ or names a file that exists here; else it is a volume. --image and --volume deci
 Examples:
   cvol check disk.vhdx
   cvol check data --json
-  cvol check --volume backup.img")]
+  cvol check --volume backup.img
+  cvol check disk.vhdx --repair --dry-run
+  cvol check disk.vhdx --repair --accept-loss
+  cvol check disk.vhdx --undo-repair")]
 pub(crate) struct Arguments {
     /// Image file, or name of a volume
     #[arg(value_name = "FILE|NAME")]
@@ -34,10 +44,26 @@ pub(crate) struct Arguments {
     /// Format of the image [default: found out]
     #[arg(short, long, value_parser = values::image_format())]
     format: Option<ImageFormat>,
+
+    /// Repair what can be repaired, with a backup beside the image
+    #[arg(long)]
+    repair: bool,
+
+    /// Let what cannot be read become zeros
+    #[arg(long, requires = "repair")]
+    accept_loss: bool,
+
+    /// Only say what a repair would do
+    #[arg(long, requires = "repair")]
+    dry_run: bool,
+
+    /// Undo the last repair from its backup
+    #[arg(long, conflicts_with_all = ["repair", "accept_loss", "dry_run"])]
+    undo_repair: bool,
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+pub(super) struct Document<'a> {
     image: &'a str,
     format: String,
     sound: bool,
@@ -63,6 +89,18 @@ struct FindingDocument<'a> {
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         let image = self.which.resolve(&self.subject)?;
+        if self.undo_repair {
+            context.engine.undo_image_repair(&image)?;
+            return repair_report::undone(context, &image.to_string());
+        }
+        if self.repair {
+            let request = RepairImage {
+                image,
+                format: self.format,
+                accept_loss: self.accept_loss,
+            };
+            return repair_report::run(context, &request, self.dry_run);
+        }
         let checked = context.engine.check_image(&image, self.format)?;
         match context.output.form() {
             Form::Json => context.output.print_json(&document(&checked))?,
@@ -101,7 +139,7 @@ fn document(checked: &CheckedImage) -> Document<'_> {
     }
 }
 
-fn of_image<'a>(name: &'a str, report: &'a CheckReport) -> Document<'a> {
+pub(super) fn of_image<'a>(name: &'a str, report: &'a CheckReport) -> Document<'a> {
     let findings = report.findings().iter().map(|finding| FindingDocument {
         severity: severity_name(finding.severity),
         rule: finding.rule,
@@ -123,7 +161,7 @@ fn of_image<'a>(name: &'a str, report: &'a CheckReport) -> Document<'a> {
     }
 }
 
-fn text(name: &str, report: &CheckReport) -> String {
+pub(super) fn text(name: &str, report: &CheckReport) -> String {
     let mut text: String = report.findings().iter().map(line).collect();
     if report.omitted() > 0 {
         text.push_str(&format!("... and {} more\n", report.omitted()));

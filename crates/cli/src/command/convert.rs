@@ -107,7 +107,7 @@ impl Arguments {
 }
 
 /// The format that the name of a file ends in; a name without an extension is a VHDX.
-fn format_by_name(path: &Path) -> std::result::Result<ImageFormat, Failure> {
+pub(super) fn format_by_name(path: &Path) -> std::result::Result<ImageFormat, Failure> {
     let Some(extension) = path.extension() else {
         return Ok(ImageFormat::Vhdx);
     };

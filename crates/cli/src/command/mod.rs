@@ -18,10 +18,13 @@ pub(crate) mod inspect;
 pub(crate) mod label;
 pub(crate) mod ls;
 pub(crate) mod man;
+pub(crate) mod map;
 pub(crate) mod mkdir;
 pub(crate) mod mv;
 pub(crate) mod prune;
+mod repair_report;
 pub(crate) mod rm;
+pub(crate) mod salvage;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod tree;
@@ -81,6 +84,8 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Fsck(arguments) => arguments.run(context),
         Verb::Info(arguments) => arguments.run(context),
         Verb::Convert(arguments) => arguments.run(context),
+        Verb::Salvage(arguments) => arguments.run(context),
+        Verb::Map(arguments) => arguments.run(context),
         Verb::DiffCreate(arguments) => arguments.run(context),
         Verb::Serve(arguments) => arguments.run(context),
         Verb::Snapshot(arguments) => arguments.run(context),

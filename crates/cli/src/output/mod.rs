@@ -5,6 +5,7 @@
 
 pub(crate) mod json;
 pub(crate) mod quantity;
+pub(crate) mod svg;
 pub(crate) mod table;
 pub(crate) mod terminal;
 

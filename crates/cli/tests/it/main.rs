@@ -10,6 +10,8 @@ mod help;
 mod images;
 mod layers;
 mod notices;
+mod repair;
+mod salvage;
 mod usage;
 mod volumes;
 

@@ -16,6 +16,8 @@ mod chains;
 mod change;
 mod command;
 mod corpus;
+#[path = "../../../vdisk/tests/it/damage/mod.rs"]
+mod damage;
 mod fat32;
 mod fsck;
 mod full_disk;
@@ -26,6 +28,7 @@ mod ntfs;
 mod ntfs_golden;
 mod ntfs_whole;
 mod random;
+mod repair;
 mod reproducible;
 mod store;
 mod tar;

@@ -229,10 +229,10 @@ impl Store {
     }
 }
 
-/// The journal of an image that belongs to no store.
-fn journal_of(image: &Path) -> Result<Journal> {
+/// The folder of an image that belongs to no store, and the name of the image in it. A link to an
+/// image has its companions where the image is, whatever it is called by.
+pub(super) fn folder_of_image(image: &Path) -> Result<(Dir, String)> {
     let shown = image.display().to_string();
-    // A link to an image has its journal where the image is, whatever it is called by.
     let image = image
         .canonicalize()
         .map_err(|e| VolumeError::host("finding", shown.clone(), e))?;
@@ -244,6 +244,12 @@ fn journal_of(image: &Path) -> Result<Journal> {
         .ok_or(VolumeError::Request("the name of the image is not Unicode"))?;
     let folder = Dir::open_ambient_dir(folder, ambient_authority())
         .map_err(|error| VolumeError::host("opening the folder of", shown, error))?;
+    Ok((folder, name.to_owned()))
+}
+
+/// The journal of an image that belongs to no store.
+fn journal_of(image: &Path) -> Result<Journal> {
+    let (folder, name) = folder_of_image(image)?;
     Ok(Journal {
         folder,
         name: format!("{name}{JOURNAL_SUFFIX}"),

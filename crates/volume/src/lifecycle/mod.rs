@@ -13,6 +13,7 @@ mod merge;
 mod open;
 mod prune;
 mod remove;
+pub(crate) mod repair;
 mod snapshot;
 mod source;
 
