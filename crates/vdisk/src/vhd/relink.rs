@@ -46,12 +46,14 @@ pub(crate) fn relink(
             Some(_) => Err(ImageError::invalid_option("child", "it has no parent")),
         };
     }
-    if found.place != Place::End {
-        return Err(ImageError::damaged(
-            footer::RULE,
-            "the footer at the end is not whole: repair the image first",
-        ));
-    }
+    let found = match found.place {
+        Place::End => found,
+        Place::Start => mend_end(storage, &found)?,
+        Place::OldEnd => {
+            let message = "the footer at the end is one of before 2004: repair the image first";
+            return Err(ImageError::damaged(footer::RULE, message));
+        }
+    };
     let start = footer::read(storage, 0, FOOTER_LEN)?;
     if start != found.footer.bytes {
         storage.write_at(&found.footer.bytes, ByteOffset(0))?;
@@ -62,6 +64,15 @@ pub(crate) fn relink(
         None => stand_alone(storage, &found),
         Some((linkage, names)) => change_parent(storage, &found, linkage, names),
     }
+}
+
+/// Brings the footer back to the end of a file that a crash left without one.
+fn mend_end(storage: &dyn Storage, found: &Found) -> Result<Found, ImageError> {
+    let end = found.file_length.next_multiple_of(SECTOR);
+    storage.write_at(&found.footer.bytes, ByteOffset(end))?;
+    // Before anything is built on it.
+    storage.sync()?;
+    footer::find(storage)
 }
 
 /// The footer says what kind of disk it is: the header's word of a parent has no meaning then.

@@ -5,6 +5,7 @@
 mod chain;
 mod chain_crash;
 mod chain_links;
+mod chain_merge;
 mod convert;
 mod corpus;
 mod crash;
