@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, attrib, cat, check, clone, completions, convert, cp, create, diff_create, export, fsck,
-    info, inspect, label, ls, man, map, mkdir, mv, prune, rm, salvage, serve, snapshot, tree,
+    acl, attrib, cat, check, clone, completions, convert, cp, create, diff, diff_create, export,
+    flatten, fsck, info, inspect, label, ls, man, map, merge, mkdir, mv, prune, rebase, rm,
+    salvage, serve, snapshot, tree,
 };
 use crate::exit;
 
@@ -130,6 +131,10 @@ pub(crate) enum Verb {
     Serve(serve::Arguments),
     Snapshot(snapshot::Arguments),
     Clone(clone::Arguments),
+    Diff(diff::Arguments),
+    Merge(merge::Arguments),
+    Rebase(rebase::Arguments),
+    Flatten(flatten::Arguments),
     Completions(completions::Arguments),
     #[command(hide = true)]
     Man(man::Arguments),

@@ -13,9 +13,11 @@
 //!     |-- repair.rs, salvage.rs   check --repair, salvage: damaged images
 //!     |-- map.rs                  map: which image of a chain holds what
 //!     |-- fsck.rs                 fsck: the file systems in them
+//!     |-- diff.rs                 diff: where two disks differ
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
 //!     |-- child.rs, parents.rs    differencing images, and which files may be their parents
+//!     |-- merge.rs                merge, rebase, flatten: their chains made shorter
 //!     |
 //!   volume    nbd    vdisk    blockio
 //! ```
@@ -32,12 +34,14 @@ mod child;
 mod config;
 mod convert;
 mod copy_out;
+mod diff;
 mod error;
 mod export;
 mod fsck;
 mod image;
 mod layers;
 mod map;
+mod merge;
 mod parents;
 mod place;
 mod progress;
@@ -51,18 +55,20 @@ mod volumes;
 mod wiring;
 
 pub use access::Access;
-pub use blockio::{ByteCount, ByteOffset, SectorSize};
+pub use blockio::{ByteCount, ByteOffset, ByteRange, SectorSize};
 pub use change::{CopiedIn, CopyIn};
 pub use child::CreateChild;
 pub use config::Config;
 pub use convert::{ConvertImage, ConvertedImage};
 pub use copy_out::{CopiedOut, CopyOut};
+pub use diff::{ChangedEntry, Differences, EntryChange};
 pub use error::{Error, ErrorKind, Result, Subject};
 pub use export::{ExportTarget, ExportVolume, ExportedVolume};
 pub use fsck::{CheckedVolume, CheckedVolumes};
 pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
 pub use layers::CloneVolume;
 pub use map::{ImageMap, MapLayer};
+pub use merge::{MergedImage, RebaseImage};
 pub use place::{Entry, EntryDetails, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
 pub use repair::RepairImage;

@@ -80,7 +80,35 @@ impl PathGate {
         })
     }
 
-    fn find(&self, format: ImageFormat, parent: &ParentInfo) -> Result<PathBuf, ImageError> {
+    /// The gate of a file that this one led to.
+    pub(crate) fn of(&self, path: &Path) -> Self {
+        Self {
+            allowed: self.allowed.clone(),
+            child: path.to_owned(),
+        }
+    }
+
+    /// Opens a parent that was found for writing.
+    ///
+    /// # Errors
+    /// What opening it fails with.
+    pub(crate) fn open_for_writing(&self, path: &Path) -> Result<OpenedParent, ImageError> {
+        Ok(OpenedParent {
+            storage: Box::new(FileStorage::open(path, FileAccess::ReadWrite)?),
+            name: path.display().to_string(),
+            gate: Box::new(self.of(path)),
+        })
+    }
+
+    /// The file that is the parent that an image of `format` names.
+    ///
+    /// # Errors
+    /// `ParentDenied`, `ParentMissing`.
+    pub(crate) fn find(
+        &self,
+        format: ImageFormat,
+        parent: &ParentInfo,
+    ) -> Result<PathBuf, ImageError> {
         if let Some(given) = self.given(format, parent) {
             return Ok(given.clone());
         }

@@ -1,7 +1,7 @@
 //! Looking into a volume at rest: listing, reading, copying out, without mounting.
 //!
 //! ```text
-//!   copy_out, walk            trees: bounded in depth and number
+//!   copy_out, walk, compare   trees: bounded in depth and number
 //!        |
 //!   FileSystemView            one path at a time
 //!     /        \
@@ -14,6 +14,7 @@
 //! and memory. Names are compared as Windows does, without regard to case where no name fits
 //! exactly. Paths are written with `/` or `\`.
 
+mod compare;
 mod copy_out;
 mod error;
 mod fat;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use blockio::{ByteRange, Disk, Window};
 use mkfs::{FileSystem, SecurityDescriptor};
 
+pub use compare::{ChangedEntry, EntryChange, OnChange, compare};
 pub use copy_out::{CopyOptions, CopyReport, copy_out};
 pub use error::{BrowseError, Result};
 pub use mkfs::NtTime;

@@ -10,8 +10,10 @@ pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod diff;
 pub(crate) mod diff_create;
 pub(crate) mod export;
+pub(crate) mod flatten;
 pub(crate) mod fsck;
 pub(crate) mod info;
 pub(crate) mod inspect;
@@ -19,9 +21,11 @@ pub(crate) mod label;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod map;
+pub(crate) mod merge;
 pub(crate) mod mkdir;
 pub(crate) mod mv;
 pub(crate) mod prune;
+pub(crate) mod rebase;
 mod repair_report;
 pub(crate) mod rm;
 pub(crate) mod salvage;
@@ -90,6 +94,10 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Serve(arguments) => arguments.run(context),
         Verb::Snapshot(arguments) => arguments.run(context),
         Verb::Clone(arguments) => arguments.run(context),
+        Verb::Diff(arguments) => arguments.run(context),
+        Verb::Merge(arguments) => arguments.run(context),
+        Verb::Rebase(arguments) => arguments.run(context),
+        Verb::Flatten(arguments) => arguments.run(context),
         Verb::Completions(arguments) => arguments.run(context),
         Verb::Man(arguments) => arguments.run(context),
     }

@@ -104,3 +104,92 @@ fn a_raw_image_is_no_parent_and_an_existing_file_stays() {
     assert_eq!(small.code, 2, "{}", small.stderr);
     assert!(!scratch.path("d.vhdx").exists());
 }
+
+fn raw_bytes(scratch: &Scratch, image: &str) -> Vec<u8> {
+    scratch.ok(&["convert", "--force", image, "out.raw"]);
+    std::fs::read(scratch.path("out.raw")).unwrap()
+}
+
+/// A base and a child that stand for themselves, and what each reads.
+fn base_and_child(scratch: &Scratch, extension: &str) -> (String, String, [Vec<u8>; 2]) {
+    let parent = base(scratch, "images", extension);
+    let child = format!("images/child.{extension}");
+    scratch.ok(&["diff-create", &parent, &child]);
+    // Written by way of another image of the same size, since no verb writes plain bytes.
+    let mut disk = vec![0; 4 << 20];
+    disk[3_000_000..3_000_005].copy_from_slice(b"other");
+    scratch.write("other.raw", &disk);
+    let other = format!("images/other.{extension}");
+    scratch.ok(&["convert", "other.raw", &other]);
+    let bytes = [raw_bytes(scratch, &parent), raw_bytes(scratch, &other)];
+    (parent, child, bytes)
+}
+
+#[test]
+fn a_child_gets_another_parent_and_reads_the_same_unless_it_is_told_to_trust() {
+    for extension in ["vhdx", "vhd"] {
+        let scratch = Scratch::new();
+        let (parent, child, [of_base, of_other]) = base_and_child(&scratch, extension);
+        let other = format!("images/other.{extension}");
+        let rebased = scratch.json(&["rebase", &child, &other]);
+        assert_eq!(rebased["copied"], 4096);
+        assert!(raw_bytes(&scratch, &child) == of_base);
+        scratch.ok(&["check", &child]);
+        let info = scratch.json(&["info", &child]);
+        let chain = info["chain"][0]["image"].as_str().unwrap();
+        assert!(chain.contains("other"), "{chain}");
+        // What shows through the new parent by trust is the new parent's.
+        let trusting = format!("images/trusting.{extension}");
+        scratch.ok(&["diff-create", &parent, &trusting]);
+        scratch.ok(&["rebase", "--trust", &trusting, &other]);
+        assert!(raw_bytes(&scratch, &trusting) == of_other);
+        // Moved, it is the same parent, wherever it is.
+        std::fs::create_dir(scratch.path("images/moved")).unwrap();
+        let moved = format!("images/moved/other.{extension}");
+        std::fs::rename(scratch.path(&other), scratch.path(&moved)).unwrap();
+        assert_eq!(scratch.run(&["convert", &child, "gone.raw"]).code, 3);
+        let rebased = scratch.json(&["rebase", &child, &moved]);
+        assert_eq!(rebased["copied"], 0);
+        assert!(raw_bytes(&scratch, &child) == of_base);
+        let circle = scratch.run(&["rebase", &child, &child]);
+        assert_eq!(circle.code, 6, "{}", circle.stderr);
+        let refused = scratch.run(&["rebase", &parent, &moved]);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_child_is_merged_into_its_parent_or_stands_alone() {
+    for extension in ["vhdx", "vhd"] {
+        let scratch = Scratch::new();
+        let (parent, child, [of_base, _]) = base_and_child(&scratch, extension);
+        let other = format!("images/other.{extension}");
+        // The child now holds four kilobytes of its own.
+        scratch.ok(&["rebase", &child, &other]);
+        let alone = format!("images/alone.{extension}");
+        scratch.ok(&["diff-create", &child, &alone]);
+        assert!(raw_bytes(&scratch, &alone) == of_base);
+        scratch.ok(&["flatten", &alone]);
+        let info = scratch.json(&["info", &alone]);
+        assert_eq!(info["type"], "dynamic", "{info}");
+        scratch.ok(&["check", &alone]);
+        let kept = scratch.json(&["merge", "--keep", &child]);
+        assert_eq!(
+            (&kept["removed"], &kept["copied"]),
+            (&false.into(), &4096.into())
+        );
+        assert!(raw_bytes(&scratch, &other) == of_base);
+        assert!(raw_bytes(&scratch, &child) == of_base);
+        scratch.ok(&["merge", &child]);
+        assert!(!scratch.path(&child).exists());
+        scratch.ok(&["check", &other]);
+        // Nothing of the chain is needed by what stands alone.
+        std::fs::remove_file(scratch.path(&other)).unwrap();
+        std::fs::remove_file(scratch.path(&parent)).unwrap();
+        assert!(raw_bytes(&scratch, &alone) == of_base);
+        let refused = scratch.run(&["merge", &alone]);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        let refused = scratch.run(&["flatten", "disk.raw"]);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+    }
+}

@@ -146,3 +146,89 @@ fn a_raw_volume_says_that_it_has_no_layers() {
     let message = refused["error"]["message"].as_str().unwrap();
     assert!(message.contains("raw"), "{message}");
 }
+
+#[test]
+fn what_was_changed_since_a_snapshot_is_shown_in_ranges_and_files() {
+    for file_system in ["ntfs", "fat32"] {
+        let scratch = Scratch::new();
+        std::fs::create_dir_all(scratch.path("tree/folder")).unwrap();
+        for (name, bytes) in [
+            ("tree/same.txt", &b"the same"[..]),
+            ("tree/changed.txt", b"one"),
+            ("tree/hidden.txt", b"shown"),
+            ("tree/folder/gone.txt", b"gone"),
+        ] {
+            scratch.write(name, bytes);
+        }
+        let made = [
+            "create",
+            "data",
+            "--size",
+            "64M",
+            "--fs",
+            file_system,
+            "--from",
+            "tree",
+        ];
+        scratch.ok(&made);
+        scratch.ok(&["snapshot", "create", "data@one"]);
+        scratch.write("changed.txt", b"two");
+        scratch.write("added.txt", b"added");
+        scratch.ok(&["cp", "changed.txt", "data:/changed.txt"]);
+        scratch.ok(&["cp", "added.txt", "data:/added.txt"]);
+        scratch.ok(&["attrib", "data:/hidden.txt", "+h"]);
+        scratch.ok(&["rm", "-r", "data:/folder"]);
+        scratch.ok(&["snapshot", "create", "data@two"]);
+        let found = scratch.json(&["diff", "--files", "data@one", "data@two"]);
+        let files: Vec<(String, String)> = found["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|file| {
+                let text = |key: &str| file[key].as_str().unwrap().to_owned();
+                (text("change"), text("path"))
+            })
+            .collect();
+        let expected = [
+            ("added", "/added.txt"),
+            ("changed", "/changed.txt"),
+            ("removed", "/folder"),
+            ("removed", "/folder/gone.txt"),
+            ("metadata", "/hidden.txt"),
+        ];
+        let expected = expected.map(|(change, path)| (change.to_owned(), path.to_owned()));
+        assert_eq!(files, expected, "{file_system}");
+        // The ranges are those in which the bytes differ, found another way.
+        scratch.ok(&["convert", "data@one", "one.raw"]);
+        scratch.ok(&["convert", "data@two", "two.raw"]);
+        let bytes = |name: &str| std::fs::read(scratch.path(name)).unwrap();
+        let (one, two) = (bytes("one.raw"), bytes("two.raw"));
+        let mut expected: Vec<(u64, u64)> = Vec::new();
+        for (number, (one, two)) in (0..).zip(one.chunks(4096).zip(two.chunks(4096))) {
+            if one == two {
+                continue;
+            }
+            match expected.last_mut() {
+                Some((start, length)) if *start + *length == number * 4096 => *length += 4096,
+                _ => expected.push((number * 4096, 4096)),
+            }
+        }
+        let ranges = |found: &serde_json::Value| -> Vec<(u64, u64)> {
+            let ranges = found["ranges"].as_array().unwrap().iter();
+            let number = |range: &serde_json::Value, key: &str| range[key].as_u64().unwrap();
+            ranges
+                .map(|range| (number(range, "offset"), number(range, "length")))
+                .collect()
+        };
+        assert!(!expected.is_empty());
+        assert_eq!(ranges(&found), expected, "{file_system}");
+        let between_files = scratch.json(&["diff", "one.raw", "two.raw"]);
+        assert_eq!(ranges(&between_files), expected, "{file_system}");
+        let same = scratch.json(&["snapshot", "diff", "data@two"]);
+        assert_eq!(same["changed_bytes"], 0);
+        let shown = scratch
+            .ok(&["snapshot", "diff", "data@one", "--files"])
+            .stdout;
+        assert!(shown.contains("/added.txt"), "{shown}");
+    }
+}

@@ -4,6 +4,7 @@ mod access;
 pub(crate) mod change;
 mod clone;
 mod create;
+mod diff;
 mod fill;
 mod inspect;
 mod layer;

@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// The layer that a reference leads to.
-    fn layer_of(&self, name: &VolumeRef) -> Result<(Uuid, ImageFormat)> {
+    pub(super) fn layer_of(&self, name: &VolumeRef) -> Result<(Uuid, ImageFormat)> {
         match &name.snapshot {
             None => {
                 let record = self.ready(&name.volume)?;

@@ -1,0 +1,69 @@
+//! `cvol merge`: a differencing image into its parent.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{Context, Outcome, Result};
+use crate::output::{Form, quantity, terminal};
+
+/// Merge a differencing image into its parent
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The parent then reads as the child did, and the child is removed, as `Merge-VHD` of Windows does.
+Whatever else stands on the parent is lost: it is made of what the parent was. Children of the child
+get the parent as theirs with `cvol rebase --trust`. A merge that was stopped or died is done again by
+the same command; until then the child reads as before, and the parent alone is neither old nor new.
+
+The snapshots of a volume are merged by `cvol snapshot rm`.
+
+Examples:
+  cvol merge child.vhdx
+  cvol merge --keep child.avhdx --parent /images/base.vhdx")]
+pub(crate) struct Arguments {
+    /// Differencing image file
+    #[arg(value_name = "CHILD")]
+    child: PathBuf,
+
+    /// Do not remove the child
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    child: String,
+    parent: String,
+    copied: u64,
+    removed: bool,
+}
+
+impl Arguments {
+    pub(crate) fn run(self, context: &Context) -> Result {
+        let merged = {
+            let reporter = context.reporter("merging");
+            context
+                .engine
+                .merge_image(&self.child, self.keep, &|progress| {
+                    reporter.report(progress)
+                })?
+        };
+        let parent = merged.parent.to_string_lossy();
+        match context.output.form() {
+            Form::Json => context.output.print_json(&Document {
+                child: self.child.to_string_lossy().into_owned(),
+                parent: parent.into_owned(),
+                copied: merged.copied.get(),
+                removed: !self.keep,
+            })?,
+            Form::Quiet => context.output.print_name(&parent)?,
+            Form::Text => context.output.print(&format!(
+                "{}: took in {} of {}\n",
+                terminal::escape(&parent),
+                quantity::bytes(merged.copied.get()),
+                terminal::escape(&self.child.to_string_lossy()),
+            ))?,
+        }
+        Ok(Outcome::Done)
+    }
+}
