@@ -11,7 +11,7 @@ use engine::{ImageReference, Place};
 use crate::failure::Failure;
 
 /// File name extensions that make an argument an image file even where no such file exists.
-const IMAGE_EXTENSIONS: [&str; 6] = ["vhdx", "vhd", "avhdx", "avhd", "raw", "img"];
+const IMAGE_EXTENSIONS: [&str; 7] = ["vhdx", "vhd", "avhdx", "avhd", "raw", "img", "qcow2"];
 
 /// `--image` and `--volume`, which decide what the argument of a verb on images is.
 #[derive(Debug, clap::Args)]

@@ -14,6 +14,8 @@ const TARGETS: &[(&str, Body)] = &[
     ("vhdx_changes", vdisk::vhdx::fuzz_open_fixed),
     ("vhdx_child", vdisk::vhdx::fuzz_child),
     ("vhd_open", vdisk::vhd::fuzz_open),
+    ("qcow2_open", vdisk::qcow2::fuzz_open),
+    ("repair", vdisk::fuzz_repair),
     ("gpt", mkfs::gpt::fuzz_gpt),
     ("ntfs_fsck", mkfs::ntfs::fsck::fuzz_ntfs),
     ("option_string", volume::fuzz_spec),
@@ -54,6 +56,16 @@ fn no_committed_input_brings_vhdx_changes_down() {
 #[test]
 fn no_committed_input_brings_vhdx_child_down() {
     replay("vhdx_child");
+}
+
+#[test]
+fn no_committed_input_brings_qcow2_open_down() {
+    replay("qcow2_open");
+}
+
+#[test]
+fn no_committed_input_brings_repair_down() {
+    replay("repair");
 }
 
 #[test]

@@ -214,6 +214,7 @@ fn host_path(folder: &Path, name: &ParentPath) -> Option<PathBuf> {
     let mut parts = name.path.split(['\\', '/']).filter(|part| !part.is_empty());
     let is_relative = match name.kind {
         "relative_path" | "W2ru" | "Wi2r" => true,
+        "backing_file" => !name.path.starts_with('/'),
         // Old programs wrote a bare name into the header.
         _ => !name.path.contains(['\\', '/', ':']),
     };

@@ -68,6 +68,11 @@ pub fn create_child(
     if storage.len()?.get() != 0 {
         return Err(ImageError::invalid_option("storage", "it is not empty"));
     }
+    if format == ImageFormat::Qcow2 {
+        return Err(ImageError::unsupported(
+            "making a qcow2 image on a backing file",
+        ));
+    }
     if format == ImageFormat::Raw {
         return Err(ImageError::invalid_option(
             "format",
@@ -92,7 +97,9 @@ pub fn create_child(
     let parents = Chain::new(std::iter::once(layer).chain(ancestors).collect());
     match format {
         ImageFormat::Vhdx => vhdx::create_child(storage, &child, parents),
-        ImageFormat::Vhd | ImageFormat::Raw => vhd::create_child(storage, &child, parents),
+        ImageFormat::Vhd | ImageFormat::Raw | ImageFormat::Qcow2 => {
+            vhd::create_child(storage, &child, parents)
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::ids::IdSource;
 use crate::info::ImageInfo;
 use crate::probe::probe;
 use crate::report::CheckReport;
-use crate::{raw, vhd, vhdx};
+use crate::{qcow2, raw, vhd, vhdx};
 
 /// The formats of image files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +25,8 @@ pub enum ImageFormat {
     Vhd,
     /// The bytes of the disk and nothing else.
     Raw,
+    /// qcow2, the format of QEMU: read, and written as new images.
+    Qcow2,
 }
 
 /// Whether space is taken when it is needed or from the start.
@@ -107,6 +109,7 @@ pub fn create(
         ImageFormat::Vhdx => vhdx::create(storage, options),
         ImageFormat::Vhd => vhd::create(storage, options),
         ImageFormat::Raw => raw::create(storage, options),
+        ImageFormat::Qcow2 => qcow2::create(storage, options),
     }
 }
 
@@ -138,6 +141,7 @@ pub fn open_chain(
         ImageFormat::Vhdx => vhdx::open(storage, access, gate),
         ImageFormat::Vhd => vhd::open(storage, access, gate),
         ImageFormat::Raw => raw::open(storage, access),
+        ImageFormat::Qcow2 => qcow2::open(storage, access, gate),
     }
 }
 
@@ -150,6 +154,7 @@ pub fn info(storage: &dyn Storage, format: Option<ImageFormat>) -> Result<ImageI
         ImageFormat::Vhdx => vhdx::info(storage),
         ImageFormat::Vhd => vhd::info(storage),
         ImageFormat::Raw => raw::info(storage),
+        ImageFormat::Qcow2 => qcow2::info(storage),
     }
 }
 
@@ -165,6 +170,7 @@ pub fn check(
         ImageFormat::Vhdx => vhdx::check(storage),
         ImageFormat::Vhd => vhd::check(storage),
         ImageFormat::Raw => raw::check(storage),
+        ImageFormat::Qcow2 => qcow2::check(storage),
     }
 }
 
@@ -184,6 +190,7 @@ impl fmt::Display for ImageFormat {
             Self::Vhdx => "vhdx",
             Self::Vhd => "vhd",
             Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
         })
     }
 }
@@ -213,9 +220,10 @@ impl FromStr for ImageFormat {
             "vhdx" => Ok(Self::Vhdx),
             "vhd" => Ok(Self::Vhd),
             "raw" => Ok(Self::Raw),
+            "qcow2" => Ok(Self::Qcow2),
             _ => Err(UnknownName {
                 name: text.to_owned(),
-                expected: "vhdx, vhd, raw",
+                expected: "vhdx, vhd, raw, qcow2",
             }),
         }
     }
@@ -242,12 +250,17 @@ mod tests {
 
     #[test]
     fn a_format_reads_back_from_its_own_name() {
-        for format in [ImageFormat::Vhdx, ImageFormat::Vhd, ImageFormat::Raw] {
+        for format in [
+            ImageFormat::Vhdx,
+            ImageFormat::Vhd,
+            ImageFormat::Raw,
+            ImageFormat::Qcow2,
+        ] {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         for provisioning in [Provisioning::Dynamic, Provisioning::Fixed] {
             assert_eq!(provisioning.to_string().parse(), Ok(provisioning));
         }
-        assert!("qcow2".parse::<ImageFormat>().is_err());
+        assert!("vmdk".parse::<ImageFormat>().is_err());
     }
 }

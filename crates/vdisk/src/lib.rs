@@ -35,6 +35,7 @@ mod info;
 mod link;
 mod merge;
 mod probe;
+pub mod qcow2;
 mod raw;
 mod repair;
 mod report;
@@ -60,6 +61,8 @@ pub use merge::{
     MergeSummary, OnProgress, PullLevels, RebaseCheck, merge_into_parent, pull, rebase,
 };
 pub use probe::probe;
-pub use repair::{Fix, RepairBackup, RepairOptions, RepairPlan, RepairState, plan_repair, remedy};
+pub use repair::{
+    Fix, RepairBackup, RepairOptions, RepairPlan, RepairState, fuzz_repair, plan_repair, remedy,
+};
 pub use report::{CheckReport, Finding, MAX_FINDINGS, Severity};
 pub use salvage::{LostRange, Salvage, SalvageOptions, SalvageReport};

@@ -38,7 +38,7 @@ pub fn link_state(storage: &dyn Storage, format: ImageFormat) -> Result<LinkStat
                 parent: facts.parent,
             })
         }
-        ImageFormat::Raw => Ok(LinkState {
+        ImageFormat::Raw | ImageFormat::Qcow2 => Ok(LinkState {
             size: storage.len()?,
             data_identity: None,
             dirty_log: false,

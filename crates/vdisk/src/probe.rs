@@ -17,6 +17,12 @@ pub fn probe(storage: &dyn Storage) -> Result<ImageFormat, ImageError> {
     if starts_with(storage, len, 0, b"vhdxfile")? {
         return Ok(ImageFormat::Vhdx);
     }
+    // Version 2 or 3: what else begins with these four bytes is an older format, or none.
+    for version in [b"QFI\xfb\0\0\0\x02", b"QFI\xfb\0\0\0\x03"] {
+        if starts_with(storage, len, 0, version)? {
+            return Ok(ImageFormat::Qcow2);
+        }
+    }
     // The footer of a VHD is the last 512 bytes; by old Virtual PC, the last 511. A dynamic disk
     // has a copy at the start, which counts when the end was torn off.
     let footers = [len.checked_sub(512), len.checked_sub(511), Some(0)];

@@ -24,6 +24,7 @@ names a file that exists here; else it is a volume. --image and --volume decide 
 Examples:
   cvol convert disk.vhd disk.vhdx
   cvol convert data backup.vhdx
+  cvol convert disk.qcow2 disk.vhdx
   cvol convert -O vhd --type fixed disk.raw azure.vhd")]
 pub(crate) struct Arguments {
     /// Image file, or name of a volume
@@ -115,9 +116,10 @@ pub(super) fn format_by_name(path: &Path) -> std::result::Result<ImageFormat, Fa
         Some("vhdx") => Ok(ImageFormat::Vhdx),
         Some("vhd") => Ok(ImageFormat::Vhd),
         Some("raw" | "img" | "bin" | "dd") => Ok(ImageFormat::Raw),
+        Some("qcow2") => Ok(ImageFormat::Qcow2),
         _ => Err(Failure::usage(
             format!("{} does not say which format is wanted", path.display()),
-            "give the format with `-O vhdx`, `-O vhd` or `-O raw`",
+            "give the format with `-O vhdx`, `-O vhd`, `-O raw` or `-O qcow2`",
         )),
     }
 }
@@ -154,7 +156,8 @@ mod tests {
             ("a.VHD", Some(ImageFormat::Vhd)),
             ("a.img", Some(ImageFormat::Raw)),
             ("a", Some(ImageFormat::Vhdx)),
-            ("a.qcow2", None),
+            ("a.qcow2", Some(ImageFormat::Qcow2)),
+            ("a.vmdk", None),
         ] {
             assert_eq!(format_by_name(Path::new(name)).ok(), format, "{name}");
         }

@@ -9,7 +9,8 @@ use crate::failure::Failure;
 
 /// The names of image formats.
 pub(crate) fn image_format() -> impl TypedValueParser<Value = ImageFormat> {
-    PossibleValuesParser::new(["vhdx", "vhd", "raw"]).try_map(|word| word.parse::<ImageFormat>())
+    PossibleValuesParser::new(["vhdx", "vhd", "raw", "qcow2"])
+        .try_map(|word| word.parse::<ImageFormat>())
 }
 
 /// The ways an image takes its space.

@@ -27,6 +27,7 @@ mod nbd;
 mod ntfs;
 mod ntfs_golden;
 mod ntfs_whole;
+mod qcow2;
 mod random;
 mod repair;
 mod reproducible;

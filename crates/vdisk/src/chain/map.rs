@@ -7,10 +7,9 @@ use blockio::{ByteCount, ByteOffset, ByteRange, Disk, ExtentKind, Storage};
 use super::{ChainDisk, link_facts, open_layer, open_parents};
 use crate::error::ImageError;
 use crate::gate::ParentGate;
-use crate::image::{Access, ImageFormat};
+use crate::image::{Access, ImageFormat, open_chain};
 use crate::info::ImageInfo;
 use crate::probe::probe;
-use crate::raw;
 
 /// A part of the disk that is held in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +62,9 @@ pub fn map_image(
         None => probe(&*storage)?,
     };
     let mut joined = Joined { last: None, visit };
-    if format == ImageFormat::Raw {
-        let disk = raw::open(storage, Access::ReadOnly)?;
+    if matches!(format, ImageFormat::Raw | ImageFormat::Qcow2) {
+        // A qcow2 image is shown as one layer with all that is behind it.
+        let disk = open_chain(storage, Some(format), Access::ReadOnly, gate)?;
         let info = disk.info();
         map_flat(&*disk, &mut joined)?;
         return Ok(vec![info]);

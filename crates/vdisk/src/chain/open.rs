@@ -65,7 +65,13 @@ pub(crate) fn open_layer(
         ImageFormat::Vhdx => vhdx::open_layer(storage),
         ImageFormat::Vhd => vhd::open_layer(storage),
         ImageFormat::Raw => Err(raw_parent()),
+        ImageFormat::Qcow2 => Err(qcow2_layer()),
     }
+}
+
+/// A qcow2 image opens its backing files by itself: they need not be of its format.
+fn qcow2_layer() -> ImageError {
+    ImageError::unsupported("qcow2 image in a chain of differencing images")
 }
 
 fn raw_parent() -> ImageError {
@@ -81,6 +87,7 @@ pub(crate) fn link_facts(
         ImageFormat::Vhdx => vhdx::link_facts(storage),
         ImageFormat::Vhd => vhd::link_facts(storage),
         ImageFormat::Raw => Err(raw_parent()),
+        ImageFormat::Qcow2 => Err(qcow2_layer()),
     }
 }
 
@@ -95,7 +102,7 @@ pub fn walk_chain(
     gate: &dyn ParentGate,
     visit: &mut dyn FnMut(LinkedImage) -> Result<(), ImageError>,
 ) -> Result<(), ImageError> {
-    if format == ImageFormat::Raw {
+    if matches!(format, ImageFormat::Raw | ImageFormat::Qcow2) {
         return Ok(());
     }
     let child = link_facts(format, storage)?;

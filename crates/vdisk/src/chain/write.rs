@@ -27,7 +27,7 @@ pub(crate) fn open_taker(
     match format {
         ImageFormat::Vhdx => vhdx::open_taker(storage, below),
         ImageFormat::Vhd => vhd::open_taker(storage, below),
-        ImageFormat::Raw => Err(raw_image()),
+        ImageFormat::Raw | ImageFormat::Qcow2 => Err(raw_image()),
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn open_into(
     match format {
         ImageFormat::Vhdx => vhdx::open_as(parent.storage, &*parent.gate, identity),
         ImageFormat::Vhd => vhd::open(parent.storage, Access::ReadWrite, &*parent.gate),
-        ImageFormat::Raw => Err(raw_image()),
+        ImageFormat::Raw | ImageFormat::Qcow2 => Err(raw_image()),
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn relink(
             vhdx::relink(Box::new(storage), parent.as_ref())
         }
         ImageFormat::Vhd => vhd::relink(&*storage, parent),
-        ImageFormat::Raw => Err(raw_image()),
+        ImageFormat::Raw | ImageFormat::Qcow2 => Err(raw_image()),
     }
 }
 

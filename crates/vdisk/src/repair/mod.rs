@@ -14,6 +14,7 @@
 
 mod backup;
 mod draft;
+mod fuzz;
 
 use blockio::{ByteCount, ByteOffset, ByteRange, Storage};
 
@@ -24,6 +25,7 @@ use crate::{image, vhd, vhdx};
 
 pub use backup::{RepairBackup, RepairState};
 pub(crate) use draft::Draft;
+pub use fuzz::fuzz_repair;
 
 /// Most fixes and lost ranges that are listed one by one.
 const MAX_LISTED: usize = 1000;
@@ -161,7 +163,7 @@ pub fn plan_repair(
     let guards = match format {
         ImageFormat::Vhdx => vhdx::repair(&draft, &mut repairs)?,
         ImageFormat::Vhd => vhd::repair(&draft, &mut repairs)?,
-        ImageFormat::Raw => Vec::new(),
+        ImageFormat::Raw | ImageFormat::Qcow2 => Vec::new(),
     };
     let mut plan = RepairPlan {
         before,
@@ -198,7 +200,7 @@ pub fn remedy(finding: &Finding) -> &'static str {
              `cvol salvage` reads them so"
         }
         "parent" | "VHD parent locator" | "MS-VHDX 2.6.2.6" => {
-            "the parent has to be found or named again: `--parent FILE`"
+            "the parent has to be given by `--parent FILE`, or named anew by `cvol rebase`"
         }
         rule if rule.starts_with("MS-VHDX 2.6") => {
             "there is no second copy of the metadata: `cvol salvage --size --block-size` reads the \

@@ -18,11 +18,11 @@ use blockio::{ByteCount, ByteRange, Disk, SectorSize, Storage};
 use crate::chain::{ChainDisk, Layer, open_parents};
 use crate::error::ImageError;
 use crate::gate::ParentGate;
-use crate::image::{Access, ImageDisk, ImageFormat};
+use crate::image::{Access, ImageDisk, ImageFormat, open_chain};
 use crate::info::ImageInfo;
 use crate::probe::probe;
 use crate::repair::{Draft, Fix, RepairOptions, Repairs};
-use crate::{raw, vhd, vhdx};
+use crate::{vhd, vhdx};
 
 pub use copy::{LostRange, SalvageReport};
 use lenient::Lenient;
@@ -90,8 +90,9 @@ impl Salvage {
             Some(format) => format,
             None => probe(&*storage)?,
         };
-        if format == ImageFormat::Raw {
-            return Ok(Self::of_disk(raw::open(storage, Access::ReadOnly)?));
+        if matches!(format, ImageFormat::Raw | ImageFormat::Qcow2) {
+            let disk = open_chain(storage, Some(format), Access::ReadOnly, gate)?;
+            return Ok(Self::of_disk(disk));
         }
         let lenient = Lenient::new(storage);
         let draft = Draft::new(lenient.clone())?;

@@ -14,6 +14,7 @@ mod gates;
 mod hostile;
 mod images;
 mod operations;
+mod qcow2;
 mod random;
 mod repair;
 mod salvage;

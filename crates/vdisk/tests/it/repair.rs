@@ -328,3 +328,25 @@ fn there_is_nothing_to_repair_in_a_sound_image() {
         assert!(plan.before.is_sound() && plan.lost.is_empty());
     }
 }
+
+#[test]
+fn broken_bytes_anywhere_in_the_tables_bring_neither_repair_nor_salvage_down() {
+    let mut random = crate::random::Random::new(8);
+    for (format, tables) in [(ImageFormat::Vhdx, 4 * MIB), (ImageFormat::Vhd, 4096)] {
+        let subject = sample(format, Sample::Dirty);
+        let good = images::bytes_of(&*subject.file);
+        for _ in 0..60 {
+            let mut image = good.clone();
+            for _ in 0..1 + random.below(4) {
+                // Where structures stand, which is at the start of each mebibyte.
+                let at = match format {
+                    ImageFormat::Vhdx => random.below(tables / MIB) * MIB + random.below(300_000),
+                    _ => random.below(tables),
+                };
+                let at = usize::try_from(at).unwrap() % image.len();
+                image[at] = u8::try_from(random.below(256)).unwrap();
+            }
+            vdisk::fuzz_repair(&image);
+        }
+    }
+}

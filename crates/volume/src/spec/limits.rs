@@ -49,7 +49,8 @@ fn check_size(spec: &VolumeSpec) -> Result<(), SpecError> {
     let (format, max) = match spec.format {
         ImageFormat::Vhdx => ("VHDX", VHDX_MAX),
         ImageFormat::Vhd => ("VHD", VHD_MAX),
-        ImageFormat::Raw => ("raw", RAW_MAX),
+        // No specification asks for qcow2: see `parse::format_value`.
+        ImageFormat::Raw | ImageFormat::Qcow2 => ("raw", RAW_MAX),
     };
     if spec.size > max {
         let [size, max] = [spec.size, max].map(format_size);
@@ -75,7 +76,7 @@ fn check_image(spec: &VolumeSpec) -> Result<(), SpecError> {
     let (min, max) = match spec.format {
         ImageFormat::Vhdx => (MIB, 256 * MIB),
         ImageFormat::Vhd => (512 * KIB, 2 * MIB),
-        ImageFormat::Raw => {
+        ImageFormat::Raw | ImageFormat::Qcow2 => {
             let message = "a raw image has no blocks; leave it out";
             return Err(SpecError::of_option("block", message));
         }

@@ -351,7 +351,12 @@ fn file_system_value(value: &str) -> Result<FileSystemKind, SpecError> {
 
 fn format_value(value: &str) -> Result<ImageFormat, SpecError> {
     let words = ["vhdx", "vhd", "raw"];
-    let parsed = value.to_ascii_lowercase().parse();
+    let word = value.to_ascii_lowercase();
+    if word == "qcow2" {
+        let message = "a volume is not kept in qcow2; `cvol convert` makes and reads such images";
+        return Err(unsupported_value("format", message));
+    }
+    let parsed = word.parse();
     parsed.map_err(|_| unknown_word("format", value, &words))
 }
 
