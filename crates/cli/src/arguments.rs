@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, attrib, cat, check, clone, completions, convert, cp, create, diff, diff_create, export,
-    flatten, fsck, info, inspect, label, ls, man, map, merge, mkdir, mv, prune, rebase, rm,
+    acl, attrib, cat, check, clone, completions, convert, cp, create, diff, diff_create, doctor,
+    export, flatten, fsck, info, inspect, label, ls, man, map, merge, mkdir, mv, prune, rebase, rm,
     salvage, serve, snapshot, tree,
 };
 use crate::exit;
@@ -126,6 +126,7 @@ pub(crate) enum Verb {
     Info(info::Arguments),
     Convert(convert::Arguments),
     Salvage(salvage::Arguments),
+    Doctor(doctor::Arguments),
     Map(map::Arguments),
     DiffCreate(diff_create::Arguments),
     Serve(serve::Arguments),

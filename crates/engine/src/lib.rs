@@ -12,6 +12,7 @@
 //!     |-- image.rs, convert.rs    info, check, convert: image files and the images of volumes
 //!     |-- repair.rs, salvage.rs   check --repair, salvage: damaged images
 //!     |-- map.rs                  map: which image of a chain holds what
+//!     |-- doctor.rs               doctor: the whole store, rows, files, images
 //!     |-- fsck.rs                 fsck: the file systems in them
 //!     |-- diff.rs                 diff: where two disks differ
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
@@ -35,6 +36,7 @@ mod config;
 mod convert;
 mod copy_out;
 mod diff;
+mod doctor;
 mod error;
 mod export;
 mod fsck;
@@ -62,6 +64,7 @@ pub use config::Config;
 pub use convert::{ConvertImage, ConvertedImage};
 pub use copy_out::{CopiedOut, CopyOut};
 pub use diff::{ChangedEntry, Differences, EntryChange};
+pub use doctor::{Diagnosis, ExamineStore, Symptom};
 pub use error::{Error, ErrorKind, Result, Subject};
 pub use export::{ExportTarget, ExportVolume, ExportedVolume};
 pub use fsck::{CheckedVolume, CheckedVolumes};
@@ -87,8 +90,8 @@ pub use volume::{
     Attributes, BuildReport, CasePolicy, CloneOutcome, CreateOutcome, DosNames, FileSystemKind,
     FindingSeverity, ImageUse, LayerDetails, LayerState, MergeOutcome, NamePolicy, Notice,
     PartitionLayout, PruneOutcome, RebuildReport, Removed, RepairedImage, SnapshotRecord,
-    SnapshotState, TarInput, VolumeDetails, VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec,
-    VolumeState, format_size, parse_size,
+    SnapshotState, StoreCure, TarInput, VolumeDetails, VolumeFinding, VolumeRecord, VolumeReport,
+    VolumeSpec, VolumeState, format_size, parse_size,
 };
 pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

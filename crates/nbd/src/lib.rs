@@ -32,7 +32,6 @@ mod format;
 mod handshake;
 mod incoming;
 mod reply;
-mod scratch;
 mod server;
 mod stream;
 #[cfg(unix)]

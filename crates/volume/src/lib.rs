@@ -68,4 +68,4 @@ pub use spec::path::{PathError, VolumePath};
 pub use spec::size::{SizeError, format_size, parse_size};
 pub use spec::{DEFAULT_SIZE, SpecError, SpecErrorKind, SpecOptions, VolumeSpec, fuzz_spec};
 pub use state::VolumeState;
-pub use store::{Notice, RebuildReport, Store};
+pub use store::{Notice, RebuildReport, Store, StoreClass, StoreCure, StoreFinding};

@@ -12,6 +12,7 @@ pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod diff_create;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod flatten;
 pub(crate) mod fsck;
@@ -88,6 +89,7 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Fsck(arguments) => arguments.run(context),
         Verb::Info(arguments) => arguments.run(context),
         Verb::Convert(arguments) => arguments.run(context),
+        Verb::Doctor(arguments) => arguments.run(context),
         Verb::Salvage(arguments) => arguments.run(context),
         Verb::Map(arguments) => arguments.run(context),
         Verb::DiffCreate(arguments) => arguments.run(context),

@@ -1,6 +1,8 @@
 //! A picture of who holds which part of a disk, as SVG: a row for each layer, one for the disk as a
 //! guest sees it, one for what its file systems use.
 //!
+//! What is drawn are the blocks that a layer holds, whether or not the host keeps holes in them: so the
+//! picture does not depend on the host.
 //! The same map gives the same bytes. No text of an image gets into the picture unescaped.
 
 use std::fmt::Write as _;
@@ -54,7 +56,7 @@ pub(crate) fn picture(map: &ImageMap, title: &str) -> String {
     let filled = layers_filled(map);
     for (number, (layer, cells)) in map.layers.iter().zip(&filled).enumerate() {
         let name = layer.name.rsplit(['/', '\\']).next().unwrap_or_default();
-        let held = quantity::bytes(layer.data.get());
+        let held = quantity::bytes(layer.held.get());
         row(&mut svg, number, &format!("{name} ({held})"));
         bar(&mut svg, map.size, number, cells, colour(number));
     }
@@ -96,7 +98,7 @@ fn colour(layer: usize) -> &'static str {
 fn layers_filled(map: &ImageMap) -> Vec<Cells> {
     let mut filled = vec![vec![0; CELLS]; map.layers.len()];
     for run in &map.runs {
-        if let Some(holder) = run.holder.filter(|holder| holder.is_data)
+        if let Some(holder) = run.holder
             && let Some(cells) = filled.get_mut(holder.layer)
         {
             fill(

@@ -6,6 +6,7 @@
 mod browse;
 mod chains;
 mod changes;
+mod doctor;
 mod help;
 mod images;
 mod layers;

@@ -188,7 +188,7 @@ impl Store {
     }
 
     /// Completes what a crash left in the head of a volume: a change, and a log.
-    pub(super) fn complete_pending(&self, name: &VolumeName) -> Result<()> {
+    pub(crate) fn complete_pending(&self, name: &VolumeName) -> Result<()> {
         let (record, disk) = self.open_head(name)?;
         disk.close().map_err(|source| VolumeError::Image {
             name: record.name.as_str().to_owned(),

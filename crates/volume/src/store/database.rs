@@ -79,16 +79,26 @@ impl Database {
         self.write("making its schema", |transaction| {
             schema::upgrade(transaction.connection, 0).map_err(failed("making its schema"))?;
             for volume in volumes {
-                transaction.insert(&volume.record, Trigger::Rebuilt, None)?;
-                for layer in &volume.layers {
-                    transaction.insert_layer(layer, None)?;
-                }
-                for snapshot in &volume.snapshots {
-                    transaction.insert_snapshot(volume.record.id, snapshot)?;
-                }
+                transaction.insert_rescue(volume)?;
             }
             Ok(())
         })
+    }
+
+    /// What SQLite finds wrong with the file; nothing where it is whole.
+    pub(crate) fn integrity(&self) -> Result<Vec<String>> {
+        let fail = failed("checking it");
+        let mut statement = self
+            .connection
+            .prepare("PRAGMA integrity_check(10)")
+            .map_err(fail)?;
+        let mut rows = statement.query([]).map_err(fail)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(fail)? {
+            found.push(text(row, 0)?);
+        }
+        found.retain(|message| message != "ok");
+        Ok(found)
     }
 
     /// Brings a database of an older version up to today's, in one transaction.
@@ -203,6 +213,19 @@ impl Transaction<'_> {
     /// The volume of this name, in whatever state.
     pub(crate) fn find(&self, name: &VolumeName) -> Result<Option<VolumeRecord>> {
         find(self.connection, name)
+    }
+
+    /// Adds a volume with its layers and snapshots, as its rescue record has them. The name must be
+    /// free.
+    pub(crate) fn insert_rescue(&self, rescue: &Rescue) -> Result<()> {
+        self.insert(&rescue.record, Trigger::Rebuilt, None)?;
+        for layer in &rescue.layers {
+            self.insert_layer(layer, None)?;
+        }
+        for snapshot in &rescue.snapshots {
+            self.insert_snapshot(rescue.record.id, snapshot)?;
+        }
+        Ok(())
     }
 
     /// Adds a volume by `trigger`. The name must be free.

@@ -13,6 +13,7 @@
 //! `store.lock` is held alone, while the database is made.
 
 pub(crate) mod database;
+mod examine;
 pub(crate) mod folder;
 pub(crate) mod gate;
 pub(crate) mod layers;
@@ -34,6 +35,7 @@ use database::Database;
 use folder::{DATABASE, Folders, STORE_LOCK};
 use schema::SCHEMA_VERSION;
 
+pub use examine::{StoreClass, StoreCure, StoreFinding};
 pub use rebuild::RebuildReport;
 
 /// A store of volumes, open.
@@ -41,6 +43,18 @@ pub struct Store {
     folders: Folders,
     database: Mutex<Database>,
     notices: Vec<Notice>,
+    recovered: Recovered,
+}
+
+/// What opening the store finished of the work of dead processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Recovered {
+    /// Volumes that were being made or removed.
+    volumes: u64,
+    /// Layers that were being made, merged or removed.
+    layers: u64,
+    /// Rescue records that were older than their rows.
+    records: u64,
 }
 
 /// Something the store did on its own when it was opened, for the user to know.
@@ -79,6 +93,7 @@ impl Store {
             folders,
             database: Mutex::new(database),
             notices,
+            recovered: Recovered::default(),
         };
         store.recover()?;
         Ok(store)

@@ -130,7 +130,7 @@ pub(super) fn set_database_aside(folders: &Folders) -> Result<Option<String>> {
 }
 
 /// The rescue record of a folder, if its images are there too.
-fn read_volume(folders: &Folders, name: &str) -> std::result::Result<Rescue, String> {
+pub(super) fn read_volume(folders: &Folders, name: &str) -> std::result::Result<Rescue, String> {
     let id = parse_id(name).ok_or("its name is no id")?;
     let folder = folders
         .open_volume_folder(id)

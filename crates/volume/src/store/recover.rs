@@ -24,8 +24,11 @@ impl Store {
         let locks = folder::names(self.folders().locks(), LOCKS)?;
         let unfinished = self.database().unfinished()?;
         for work in &unfinished {
-            if let Err(error) = self.finish(work) {
-                tracing::warn!(volume = %work.id, %error, "unfinished work stays unfinished");
+            match self.finish(work) {
+                Ok(finished) => self.recovered.volumes += u64::from(finished),
+                Err(error) => {
+                    tracing::warn!(volume = %work.id, %error, "unfinished work stays unfinished");
+                }
             }
         }
         let layers = self.database().unfinished_layers()?;
@@ -33,14 +36,18 @@ impl Store {
             let Some(operation) = of_one.first().map(|work| work.operation) else {
                 continue;
             };
-            if let Err(error) = self.finish_layers(operation) {
-                tracing::warn!(%operation, %error, "unfinished layers stay unfinished");
+            match self.finish_layers(operation) {
+                Ok(finished) => self.recovered.layers += finished,
+                Err(error) => {
+                    tracing::warn!(%operation, %error, "unfinished layers stay unfinished");
+                }
             }
         }
         let stale = self.database().stale_volumes()?;
         for volume in stale {
-            if let Err(error) = self.refresh_rescue(volume) {
-                tracing::warn!(%volume, %error, "a rescue record stays stale");
+            match self.refresh_rescue(volume) {
+                Ok(()) => self.recovered.records += 1,
+                Err(error) => tracing::warn!(%volume, %error, "a rescue record stays stale"),
             }
         }
         let named: BTreeSet<String> = unfinished
@@ -59,26 +66,29 @@ impl Store {
         operation::sweep(&self.folders, &mut self.database(), &strays)
     }
 
-    fn finish(&self, work: &Unfinished) -> Result<()> {
+    /// Finishes the work of a dead process on a volume; `false` where the process lives, or another
+    /// one was faster.
+    fn finish(&self, work: &Unfinished) -> Result<bool> {
         let taken = Operation::take_over(self.folders(), &mut self.database(), work.operation)?;
         let Some(operation) = taken else {
-            return Ok(());
+            return Ok(false);
         };
         // It may have been finished between reading the row and taking the lock.
-        if self.database().is_unfinished(work)? {
+        let is_left = self.database().is_unfinished(work)?;
+        if is_left {
             self.clear(work)?;
             tracing::info!(volume = %work.id, state = %work.state, "finished what was left");
         }
         operation.end(self.folders());
-        Ok(())
+        Ok(is_left)
     }
 
     /// Finishes the layers of one operation: those that were being made or removed go, those that
-    /// were being merged are whole and become ready.
-    fn finish_layers(&self, operation: Uuid) -> Result<()> {
+    /// were being merged are whole and become ready. How many that were.
+    fn finish_layers(&self, operation: Uuid) -> Result<u64> {
         let taken = Operation::take_over(self.folders(), &mut self.database(), operation)?;
         let Some(taken) = taken else {
-            return Ok(());
+            return Ok(0);
         };
         // Read again: they may have been finished between reading the rows and taking the lock.
         let mut left = self.database().unfinished_layers()?;
@@ -103,7 +113,7 @@ impl Store {
             tracing::info!(layer = %work.layer.id, state = %work.state, "finished what was left");
         }
         taken.end(self.folders());
-        Ok(())
+        Ok(u64::try_from(left.len()).unwrap_or(u64::MAX))
     }
 
     /// Removes the files and then the row of a volume that is being created or deleted.

@@ -225,7 +225,7 @@ pub(crate) fn read(folder: &Dir) -> Result<Option<Rescue>> {
 impl Transaction<'_> {
     /// What the rows say of a volume, layers that are being made or removed left out; `None` where
     /// it is not there any more.
-    fn rescue(&self, volume: Uuid) -> Result<Option<Rescue>> {
+    pub(super) fn rescue(&self, volume: Uuid) -> Result<Option<Rescue>> {
         let Some(record) = self.volume(volume)? else {
             return Ok(None);
         };

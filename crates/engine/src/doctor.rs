@@ -1,0 +1,232 @@
+//! Looking a whole store over: its rows and files, every image with its chain, and, where that is
+//! wanted, every file system.
+
+use vdisk::RepairState;
+use volume::{StoreClass, StoreCure, StoreFinding, VolumeRecord, VolumeState};
+
+use crate::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::ImageReference;
+use crate::progress::ProgressFn;
+use crate::repair::RepairImage;
+
+/// How a store is looked over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExamineStore {
+    /// Whether what is safe is mended.
+    pub mend: bool,
+    /// Whether the file systems are walked too.
+    pub deep: bool,
+}
+
+/// What was found in a store.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    /// Volumes whose images were looked at.
+    pub volumes: u64,
+    /// The findings: of the store first, then volume by volume.
+    pub findings: Vec<Symptom>,
+}
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symptom {
+    /// The word of its class.
+    pub class: &'static str,
+    /// The volume, file or folder that it is about.
+    pub subject: String,
+    /// What is the case.
+    pub message: String,
+    /// What became of it.
+    pub cure: StoreCure,
+}
+
+impl Diagnosis {
+    /// Whether nothing is wrong that was not mended.
+    pub fn is_sound(&self) -> bool {
+        let is_left =
+            |symptom: &Symptom| matches!(symptom.cure, StoreCure::Mendable | StoreCure::ByHand);
+        !self.findings.iter().any(is_left)
+    }
+
+    fn add(
+        &mut self,
+        class: &'static str,
+        subject: &str,
+        message: impl Into<String>,
+        cure: StoreCure,
+    ) {
+        self.findings.push(Symptom {
+            class,
+            subject: subject.to_owned(),
+            message: message.into(),
+            cure,
+        });
+    }
+}
+
+impl From<StoreFinding> for Symptom {
+    fn from(finding: StoreFinding) -> Self {
+        Self {
+            class: finding.class.as_str(),
+            subject: finding.subject,
+            message: finding.message,
+            cure: finding.cure,
+        }
+    }
+}
+
+impl Engine {
+    /// Looks a store over, and mends what is safe where that is asked for. Volumes that are used are
+    /// named and passed over.
+    ///
+    /// # Errors
+    /// `InUse` and `Damaged` where the database cannot be read, `Interrupted`, `Io`.
+    pub fn examine_store(
+        &self,
+        request: ExamineStore,
+        progress: ProgressFn<'_>,
+    ) -> Result<Diagnosis> {
+        let store = self.store()?;
+        let findings = store.examine(request.mend)?;
+        let missing: Vec<String> = findings
+            .iter()
+            .filter(|finding| finding.class == StoreClass::MissingFile)
+            .map(|finding| finding.subject.clone())
+            .collect();
+        let mut diagnosis = Diagnosis {
+            findings: findings.into_iter().map(Symptom::from).collect(),
+            ..Diagnosis::default()
+        };
+        for record in self.list_volumes(&[])? {
+            let name = record.name.as_str();
+            if record.state != VolumeState::Ready || missing.iter().any(|found| found == name) {
+                continue;
+            }
+            diagnosis.volumes += 1;
+            self.examine_image(&record, request, &mut diagnosis)?;
+            if request.deep {
+                self.examine_file_systems(&record, &mut diagnosis, progress)?;
+            }
+        }
+        Ok(diagnosis)
+    }
+
+    /// The image of a volume with all below it, and those of its snapshots.
+    fn examine_image(
+        &self,
+        record: &VolumeRecord,
+        request: ExamineStore,
+        diagnosis: &mut Diagnosis,
+    ) -> Result<()> {
+        let name = record.name.as_str();
+        let image = ImageReference::Volume(name.to_owned());
+        let is_cut_short = matches!(self.repair_state(&image), Ok(Some(RepairState::Begun)));
+        if is_cut_short {
+            let message = "a repair of its image was cut short";
+            let cure = self.repair_where(request.mend, &image);
+            diagnosis.add("repair", name, message, cure);
+        }
+        let snapshots = self.store()?.snapshots(&record.name)?;
+        let snapshots = snapshots
+            .iter()
+            .map(|snapshot| format!("{name}@{}", snapshot.name));
+        let all = std::iter::once(name.to_owned()).chain(snapshots);
+        for subject in all {
+            let image = ImageReference::Volume(subject.clone());
+            let checked = match self.check_image(&image, None) {
+                Ok(checked) => checked,
+                Err(error) => {
+                    unreadable(&subject, &error, diagnosis)?;
+                    continue;
+                }
+            };
+            let first = |report: &vdisk::CheckReport| {
+                let errors = report.error_count();
+                let first = report
+                    .findings()
+                    .iter()
+                    .find(|finding| finding.severity == vdisk::Severity::Error);
+                let first = first.map_or_else(String::new, |first| first.message.clone());
+                format!("{errors} broken rules of the image, the first: {first}")
+            };
+            if !checked.report.is_sound() {
+                let cure = match subject == name {
+                    true => self.repair_where(request.mend, &image),
+                    // Nobody writes to a snapshot.
+                    false => StoreCure::ByHand,
+                };
+                diagnosis.add("image", &subject, first(&checked.report), cure);
+            }
+            for (below, report) in &checked.parents {
+                if !report.is_sound() {
+                    let message = format!("below it, {below}: {}", first(report));
+                    diagnosis.add("chain", &subject, message, StoreCure::ByHand);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Repairs an image without loss, where that is wanted.
+    fn repair_where(&self, wanted: bool, image: &ImageReference) -> StoreCure {
+        let request = RepairImage {
+            image: image.clone(),
+            format: None,
+            accept_loss: false,
+        };
+        if wanted {
+            return match self.repair_image(&request) {
+                Ok(repaired) if repaired.plan.remaining().is_sound() => StoreCure::Mended,
+                _ => StoreCure::ByHand,
+            };
+        }
+        match self.plan_image_repair(&request) {
+            Ok(plan) if plan.remaining().is_sound() => StoreCure::Mendable,
+            _ => StoreCure::ByHand,
+        }
+    }
+
+    fn examine_file_systems(
+        &self,
+        record: &VolumeRecord,
+        diagnosis: &mut Diagnosis,
+        progress: ProgressFn<'_>,
+    ) -> Result<()> {
+        let name = record.name.as_str();
+        let image = ImageReference::Volume(name.to_owned());
+        match self.check_volume(&image, progress) {
+            Ok(checked) if checked.is_clean() => {}
+            Ok(checked) => {
+                let problems: u64 = checked.volumes.iter().map(|it| it.report.problems()).sum();
+                let message = format!("{problems} problems of its file system: `cvol fsck {name}`");
+                diagnosis.add("file-system", name, message, StoreCure::ByHand);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            // A disk without a file system is none that could be wrong.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) => unreadable(name, &error, diagnosis)?,
+        }
+        Ok(())
+    }
+}
+
+/// What an image that cannot be looked at says.
+fn unreadable(subject: &str, error: &Error, diagnosis: &mut Diagnosis) -> Result<()> {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    let cure = match error.kind() {
+        ErrorKind::InUse => StoreCure::NotNeeded,
+        _ => StoreCure::ByHand,
+    };
+    let class = match cure {
+        StoreCure::NotNeeded => "in-use",
+        _ => "image",
+    };
+    diagnosis.add(class, subject, message, cure);
+    Ok(())
+}
