@@ -3,6 +3,8 @@
 //! A flush that is answered covers every change that was answered before it was asked for: the disk
 //! promises that of its own flush, and a change is answered only after the disk has taken it.
 
+use std::sync::{Mutex, PoisonError};
+
 use blockio::{BlockKind, ByteCount, ByteOffset, ByteRange, Disk, IoError, IoErrorKind};
 use zerocopy::IntoBytes;
 
@@ -55,6 +57,9 @@ impl From<IoError> for Failure {
 pub(crate) struct Answerer<'d> {
     disk: &'d dyn Disk,
     agreement: Agreement,
+    /// Where there were no holes when the disk was last asked. It may be out of date: zeros are then
+    /// sent as data, which is as right.
+    dense: Mutex<Option<ByteRange>>,
 }
 
 impl<'d> Answerer<'d> {
@@ -62,6 +67,7 @@ impl<'d> Answerer<'d> {
         Self {
             disk: export.disk(),
             agreement,
+            dense: Mutex::new(None),
         }
     }
 
@@ -160,7 +166,7 @@ impl<'d> Answerer<'d> {
             replies.nothing_chunk(request.cookie);
             return Ok(());
         }
-        if whole || request.length < LOOKS_FOR_HOLES {
+        if whole || request.length < LOOKS_FOR_HOLES || self.is_dense(range) {
             let start = range.start().get();
             replies.data_chunk(request.cookie, Position::Last, start, request.length);
             return self.read_into(range, replies);
@@ -186,6 +192,21 @@ impl<'d> Answerer<'d> {
     fn read_into(&self, range: ByteRange, replies: &mut Replies) -> Outcome {
         let length = usize::try_from(range.len().get()).unwrap_or(usize::MAX);
         Ok(self.disk.read_at(replies.room(length), range.start())?)
+    }
+
+    /// Whether a range is known to hold no holes. The disk is asked about what lies behind the range
+    /// too: asking may cost a host as much for a little as for a lot.
+    fn is_dense(&self, range: ByteRange) -> bool {
+        let mut dense = self.dense.lock().unwrap_or_else(PoisonError::into_inner);
+        if dense.is_some_and(|dense| dense.intersect(range) == Some(range)) {
+            return true;
+        }
+        let ahead = ByteRange::between(range.start(), ByteOffset(self.disk.size().get()));
+        let found = ahead.and_then(|ahead| self.disk.block_status(ahead).ok());
+        // A failure is met again, and told, when the range is cut into pieces.
+        let found = found.filter(|found| !found.kind.reads_zero());
+        *dense = found.map(|found| found.range);
+        dense.is_some_and(|dense| dense.intersect(range) == Some(range))
     }
 
     /// The range cut into what has to be sent and what reads as zeros, in turn.

@@ -20,8 +20,8 @@ use crate::stream::Stream;
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
 /// Threads of a connection. More would only matter for a host whose disk does many things at once.
 const THREADS: usize = 4;
-/// From this length on requests of a connection are carried out one after the other, in bytes, so
-/// that a client bounds the memory it takes.
+/// Requests that are longer are carried out one after the other, in bytes, so that a client bounds
+/// the memory it takes.
 const LARGE: u32 = 1024 * 1024;
 
 /// Why a client is gone that did not leave by the rules.
@@ -118,15 +118,14 @@ impl Session<'_> {
                     return;
                 }
                 // Waited for with `incoming` held: nothing more is taken before there is room.
-                let is_large = batch.requests.iter().any(|request| request.length >= LARGE);
+                let is_large = batch.requests().any(|(request, _)| request.length > LARGE);
                 is_large.then(|| lock(&self.large))
             };
-            if batch.requests.is_empty() {
+            if batch.is_empty() {
                 return;
             }
             replies.clear();
-            for request in &batch.requests {
-                let payload = &batch.payload[request.payload.clone()];
+            for (request, payload) in batch.requests() {
                 self.answerer.answer(request, payload, &mut replies);
             }
             let sent = {

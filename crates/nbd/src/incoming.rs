@@ -11,6 +11,7 @@ use zerocopy::FromBytes;
 
 use crate::format::{REQUEST_MAGIC, RequestHeader, command, command_flag};
 use crate::handshake::MAX_REQUEST_LENGTH;
+use crate::scratch::Scratch;
 
 /// Bytes of a connection that are read ahead.
 const BUFFER_LENGTH: usize = 128 * 1024;
@@ -41,15 +42,15 @@ pub(crate) struct Request {
     pub(crate) offset: u64,
     /// Bytes.
     pub(crate) length: u32,
-    /// Where the bytes of a write stand in [`Batch::payload`].
-    pub(crate) payload: Range<usize>,
+    /// Where the bytes of a write stand in those of the batch.
+    payload: Range<usize>,
 }
 
 /// Requests taken together, and the bytes that came with them. Its memory is used again.
 #[derive(Default)]
 pub(crate) struct Batch {
-    pub(crate) requests: Vec<Request>,
-    pub(crate) payload: Vec<u8>,
+    requests: Vec<Request>,
+    payload: Scratch,
     bytes: u64,
 }
 
@@ -63,12 +64,22 @@ pub(crate) struct Incoming<R> {
 }
 
 impl Batch {
-    /// Forgets the requests; memory for large ones is given back.
     fn clear(&mut self) {
         self.requests.clear();
         self.payload.clear();
-        self.payload.shrink_to(2 * BUFFER_LENGTH);
         self.bytes = 0;
+    }
+
+    /// Whether the client has left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// The requests in the order in which they were sent, each with the bytes that came with it.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = (&Request, &[u8])> {
+        let payload = self.payload.as_bytes();
+        let requests = self.requests.iter();
+        requests.map(move |request| (request, &payload[request.payload.clone()]))
     }
 
     fn is_full(&self) -> bool {
@@ -162,22 +173,19 @@ impl<R: Read> Incoming<R> {
         header: &RequestHeader,
         batch: &mut Batch,
     ) -> Result<Range<usize>, ConnectionError> {
-        let start = batch.payload.len();
+        let start = batch.payload.mark();
         if header.command.get() != command::WRITE {
             return Ok(start..start);
         }
         let length = payload_length(header);
-        let arrived = length.min(self.filled.len());
-        let from = self.filled.start;
-        batch
+        let (early, late) = batch
             .payload
-            .extend_from_slice(&self.buffer[from..from + arrived]);
-        self.filled.start += arrived;
-        if arrived < length {
-            batch.payload.resize(start + length, 0);
-            self.stream
-                .read_exact(&mut batch.payload[start + arrived..])?;
-        }
+            .room(length)
+            .split_at_mut(length.min(self.filled.len()));
+        let from = self.filled.start;
+        early.copy_from_slice(&self.buffer[from..from + early.len()]);
+        self.filled.start += early.len();
+        self.stream.read_exact(late)?;
         Ok(start..start + length)
     }
 
@@ -244,14 +252,9 @@ mod tests {
     fn commands(incoming: &mut Incoming<impl Read>) -> Result<Vec<(u16, usize)>, ConnectionError> {
         let mut batch = Batch::default();
         incoming.take(&mut batch)?;
-        let requests = batch.requests.iter();
+        let requests = batch.requests();
         Ok(requests
-            .map(|request| {
-                (
-                    request.command,
-                    batch.payload[request.payload.clone()].len(),
-                )
-            })
+            .map(|(request, payload)| (request.command, payload.len()))
             .collect())
     }
 

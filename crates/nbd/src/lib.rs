@@ -32,6 +32,7 @@ mod format;
 mod handshake;
 mod incoming;
 mod reply;
+mod scratch;
 mod server;
 mod stream;
 #[cfg(unix)]

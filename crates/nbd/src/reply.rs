@@ -1,24 +1,17 @@
 //! Replies, laid out in one piece of memory and sent together.
 
-use std::ops::Range;
-
 use zerocopy::IntoBytes;
 
 use crate::format::{
     ChunkHeader, ErrorPayload, HolePayload, REPLY_FLAG_DONE, SIMPLE_REPLY_MAGIC,
     STRUCTURED_REPLY_MAGIC, SimpleReply, chunk,
 };
-
-/// Memory that is kept from one sending to the next, in bytes.
-const KEPT: usize = 1024 * 1024;
+use crate::scratch::Scratch;
 
 /// Replies that wait to be sent.
 #[derive(Default)]
 pub(crate) struct Replies {
-    /// As long as it ever had to be: what stands behind `used` is of earlier replies, and not
-    /// filled with zeros before it is used again.
-    bytes: Vec<u8>,
-    used: usize,
+    bytes: Scratch,
 }
 
 /// Whether a chunk is the last of its reply.
@@ -31,27 +24,24 @@ pub(crate) enum Position {
 }
 
 impl Replies {
-    /// Forgets all replies; memory for large ones is given back.
+    /// Forgets all replies.
     pub(crate) fn clear(&mut self) {
-        self.used = 0;
-        if self.bytes.len() > KEPT {
-            self.bytes = Vec::new();
-        }
+        self.bytes.clear();
     }
 
     /// What is to be sent.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.used]
+        self.bytes.as_bytes()
     }
 
     /// A place to come back to by [`Replies::rewind`].
     pub(crate) fn mark(&self) -> usize {
-        self.used
+        self.bytes.mark()
     }
 
     /// Takes back all that was added since `mark`.
     pub(crate) fn rewind(&mut self, mark: usize) {
-        self.used = self.used.min(mark);
+        self.bytes.rewind(mark);
     }
 
     /// A simple reply; where `error` is 0 and something was read, its bytes have to follow.
@@ -66,8 +56,7 @@ impl Replies {
 
     /// Room for `length` bytes, to be filled by the caller: they hold anything.
     pub(crate) fn room(&mut self, length: usize) -> &mut [u8] {
-        let range = self.extend(length);
-        &mut self.bytes[range]
+        self.bytes.room(length)
     }
 
     /// The head of a chunk that holds `length` bytes read at `offset`; they have to follow.
@@ -140,15 +129,6 @@ impl Replies {
             length: length.into(),
         };
         self.push(header.as_bytes());
-    }
-
-    fn extend(&mut self, length: usize) -> Range<usize> {
-        let range = self.used..self.used + length;
-        if self.bytes.len() < range.end {
-            self.bytes.resize(range.end, 0);
-        }
-        self.used = range.end;
-        range
     }
 }
 

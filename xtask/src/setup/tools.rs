@@ -61,6 +61,7 @@ use Group::{Bench, Build, Demo, Fuzz, Test, Windows, Wine};
 pub(crate) const TOOLS: &[Tool] = &[
     tool("cc", &["gcc", "libc6-dev"], &[Build]),
     tool("qemu-img", &["qemu-utils"], &[Demo, Test, Bench]),
+    tool("qemu-nbd", &["qemu-utils"], &[Bench]),
     tool("qemu-io", &["qemu-utils"], &[Test, Bench]),
     tool("ntfs-3g", &["ntfs-3g"], &[Test, Bench]),
     tool("mkntfs", &["ntfs-3g"], &[Test, Bench]),

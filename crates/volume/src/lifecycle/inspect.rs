@@ -4,13 +4,13 @@ use blockio::FileAccess;
 
 use super::open::{explain, try_lock_image};
 use super::{ImageUse, VolumeDetails};
-use crate::error::Result;
+use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 use crate::platform;
 use crate::record::VolumeRecord;
 use crate::state::VolumeState;
 use crate::store::Store;
-use crate::store::folder::{self, ImageOpenError};
+use crate::store::folder::ImageOpenError;
 
 impl Store {
     /// The record of a volume in whatever state, and what its image says.
@@ -61,14 +61,9 @@ impl Store {
 
     /// Bytes that the image takes on the host, and its length; `None` where it is missing.
     pub(super) fn image_sizes(&self, record: &VolumeRecord) -> Result<(Option<u64>, Option<u64>)> {
-        let Some(folder) = self.folders().open_volume_folder(record.id)? else {
-            return Ok((None, None));
-        };
-        let found = folder::metadata(&folder, &record.image_file_name())?;
-        let found = found.filter(cap_std::fs::Metadata::is_file);
-        Ok((
-            found.as_ref().map(platform::allocated_bytes),
-            found.as_ref().map(cap_std::fs::Metadata::len),
-        ))
+        let (folder, file) = (record.id.to_string(), record.image_file_name());
+        let found = platform::sizes_below(self.folders().volumes(), &folder, &file)
+            .map_err(|error| VolumeError::host("looking at", folder, error))?;
+        Ok((found.map(|found| found.0), found.map(|found| found.1)))
     }
 }

@@ -8,7 +8,9 @@ use cap_std::fs::{
     Dir, DirBuilder, DirBuilderExt, Metadata, MetadataExt, OpenOptions, OpenOptionsExt,
     Permissions, PermissionsExt,
 };
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FileStat, SFlag, fstatat};
 
 /// Bytes in the unit of `st_blocks`.
 const STAT_BLOCK: u64 = 512;
@@ -57,6 +59,31 @@ pub(crate) fn sync_folder(folder: &Dir) -> io::Result<()> {
 /// Bytes that a file takes on the host.
 pub(crate) fn allocated_bytes(metadata: &Metadata) -> u64 {
     metadata.blocks().saturating_mul(STAT_BLOCK)
+}
+
+/// What a file in a folder below `folder` takes on the host and how long it is; `None` where no such
+/// file is there. Nothing is opened, which counts where thousands are looked at. Whoever puts a link in
+/// the place of the folder at the same moment can have a size of his told, and nothing else.
+pub(crate) fn sizes_below(folder: &Dir, name: &str, file: &str) -> io::Result<Option<(u64, u64)>> {
+    let look = |path: &Path| match fstatat(folder, path, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(error) => Err(io::Error::from(error)),
+    };
+    let is = |found: &FileStat, kind: SFlag| {
+        SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == kind
+    };
+    // Looked at by itself: below a link, the file would be somebody else's.
+    if !look(Path::new(name))?.is_some_and(|found| is(&found, SFlag::S_IFDIR)) {
+        return Ok(None);
+    }
+    let found = look(&Path::new(name).join(file))?;
+    let found = found.filter(|found| is(found, SFlag::S_IFREG));
+    Ok(found.map(|found| {
+        let blocks = u64::try_from(found.st_blocks).unwrap_or(0);
+        let length = u64::try_from(found.st_size).unwrap_or(0);
+        (blocks.saturating_mul(STAT_BLOCK), length)
+    }))
 }
 
 /// Whether an error may pass by itself within moments: never here.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf, Prefix};
 
 use blockio::LockMode;
+use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, DirBuilder, Metadata, OpenOptions, OpenOptionsExt};
 
 /// FILE_SHARE_READ ([MS-SMB2] 2.2.13 has the same numbers).
@@ -64,6 +65,24 @@ pub(crate) fn sync_folder(_folder: &Dir) -> io::Result<()> {
 /// their length.
 pub(crate) fn allocated_bytes(metadata: &Metadata) -> u64 {
     metadata.len()
+}
+
+/// What a file in a folder below `folder` takes on the host and how long it is; `None` where no such
+/// file is there. Links are not followed.
+pub(crate) fn sizes_below(folder: &Dir, name: &str, file: &str) -> io::Result<Option<(u64, u64)>> {
+    let missing = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
+        _ => Err(error),
+    };
+    let folder = match folder.open_dir_nofollow(name) {
+        Ok(folder) => folder,
+        Err(error) => return missing(error),
+    };
+    match folder.symlink_metadata(file) {
+        Ok(found) if found.is_file() => Ok(Some((allocated_bytes(&found), found.len()))),
+        Ok(_) => Ok(None),
+        Err(error) => missing(error),
+    }
 }
 
 /// Whether an error may pass by itself within moments: a scanner or another process looks at the

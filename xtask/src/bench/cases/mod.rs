@@ -5,6 +5,8 @@ mod convert;
 mod disk;
 mod empty;
 mod list;
+#[cfg(unix)]
+mod nbd;
 mod populate;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +49,12 @@ pub(super) const ALL: &[Case] = &[
         name: "list",
         what: "processor time of `cvol ls` with 10,000 volumes",
         run: list::run,
+    },
+    #[cfg(unix)]
+    Case {
+        name: "nbd",
+        what: "a VHDX served to fio and nbdcopy against qemu-nbd",
+        run: nbd::rates,
     },
     Case {
         name: "populate",

@@ -1,0 +1,34 @@
+//! Volumes in use: what has to happen so that sources appear at their targets in a virtual machine.
+//!
+//! ```text
+//!   MountRequest ──┐
+//!   Platform ──────┼──> Plan ──┬──> hcs::render, render_first_schema
+//!   Slots ─────────┘           ├──> oci_mounts
+//!                              ├──> qemu_arguments
+//!                              └──> PlanDocument
+//! ```
+//!
+//! Nothing here touches a host, a machine or a guest: a plan is data, and so is every form of it. It
+//! knows machines, slots, shares and guests, and no volume by its name: whoever asks says which image
+//! a volume is.
+
+#![forbid(unsafe_code)]
+
+mod guest;
+pub mod hcs;
+mod mount;
+mod oci;
+mod path;
+mod plan;
+mod qemu;
+mod slots;
+
+pub use guest::{GuestSystem, Hypervisor, Platform, SchemaVersion, UnknownWord};
+pub use mount::{DiskSource, GuestFileSystem, MountRequest, SmbSource, Source, mount_flag};
+pub use oci::{OciMount, oci_mounts};
+pub use path::{HostPath, PathError, Target};
+pub use plan::{
+    Action, Plan, PlanDocument, PlanError, PlanRefusal, Share, ShareTransport, Step, StepDocument,
+};
+pub use qemu::{QemuMachine, qemu_arguments};
+pub use slots::{Released, Reservation, Slot, SlotError, SlotLayout, Slots};

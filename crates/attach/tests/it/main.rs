@@ -1,0 +1,13 @@
+//! Plans, slots and documents, through the public doors alone.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod documents;
+mod invalid;
+mod plans;
+mod requests;
+mod slots;
