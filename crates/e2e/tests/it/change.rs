@@ -215,3 +215,121 @@ fn a_volume_that_was_not_unmounted_is_refused_and_left_as_it_is() {
     tools::run("ntfsfix", &[&"-d", &image]);
     cvol.ok(&["mkdir", &format!("{}:/x", image.display())]);
 }
+
+#[test]
+fn volumes_at_the_end_of_random_histories_pass_the_checkers_of_others() {
+    if !tools::needs(&ntfs::TOOLS) || !tools::needs(&["fsck.fat"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // The histories are those of the tests of mkfs, which leave their volumes where they are told to.
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["test", "--quiet", "--package", "mkfs", "--test", "it"])
+        .arg("--manifest-path")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"))
+        .args(["--", "change::", "change_model::a_random_history"])
+        .env("CVOL_DUMP", folder.path())
+        .env("CVOL_CHANGE_HISTORIES", "24")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    let (mut ntfs_volumes, mut fat_volumes) = (0, 0);
+    for entry in folder.path().read_dir().unwrap() {
+        let volume = entry.unwrap().path();
+        if volume.extension().unwrap() == "Fat32" {
+            tools::run("fsck.fat", &[&"-n", &volume]);
+            fat_volumes += 1;
+            continue;
+        }
+        ntfs::validate(&volume);
+        // Every byte of every file, by another implementation.
+        let mount = ntfs::Mount::with(&volume, "ro");
+        tools::run("diff", &[&"-r", &mount.path(), &mount.path()]);
+        ntfs_volumes += 1;
+    }
+    assert!(
+        ntfs_volumes >= 30 && fat_volumes >= 2,
+        "{ntfs_volumes}, {fat_volumes}"
+    );
+}
+
+/// What a volume holds: its names, in their order.
+fn state(cvol: &Cvol, image: &str) -> String {
+    let archive = cvol.work().join("state.tar");
+    let path = archive.to_str().unwrap();
+    cvol.ok(&["export", image, "-o", path, "--force"]);
+    tools::run("tar", &[&"-t", &"-f", &archive])
+}
+
+#[test]
+fn a_change_that_is_killed_at_any_moment_has_happened_or_has_not() {
+    if !tools::needs(&["tar"]) {
+        return;
+    }
+    let cvol = Cvol::new();
+    let source = source(&cvol);
+    let (mut before_count, mut after_count) = (0, 0);
+    for file_system in ["ntfs", "fat32"] {
+        if file_system == "fat32" {
+            // FAT has no links, and the export of one volume after the other is compared.
+            for entry in walk(&source) {
+                if entry.is_symlink() {
+                    std::fs::remove_file(entry).unwrap();
+                }
+            }
+        }
+        let image = cvol.work().join(format!("{file_system}.raw"));
+        let path = image.to_str().unwrap();
+        cvol.ok(&[
+            "create",
+            "aa",
+            "--size",
+            "64M",
+            "--fs",
+            file_system,
+            "--format",
+            "raw",
+            "--from",
+            source.to_str().unwrap(),
+        ]);
+        let start = std::fs::read(cvol.image("aa")).unwrap();
+        cvol.ok(&["rm", "aa"]);
+        let target = format!("{path}:/many");
+        let begin = || std::fs::write(&image, &start).unwrap();
+        begin();
+        let before = state(&cvol, path);
+        let change = || {
+            // A large change, whose commit takes a while.
+            let mut command = cvol.command(&["rm", "-r", &target]);
+            command.stdout(std::process::Stdio::null());
+            command.stderr(std::process::Stdio::null());
+            command.spawn().unwrap()
+        };
+        let begun = std::time::Instant::now();
+        assert!(change().wait().unwrap().success());
+        let took = begun.elapsed();
+        let after = state(&cvol, path);
+        assert_ne!(before, after);
+        for part in 0..16 {
+            begin();
+            let mut child = change();
+            std::thread::sleep(took * part / 13);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let found = state(&cvol, path);
+            before_count += usize::from(found == before);
+            after_count += usize::from(found == after);
+            assert!(
+                found == before || found == after,
+                "{file_system}, {part}/13 of {took:?}"
+            );
+            // Whoever changes it next completes what was begun, and the volume is sound.
+            cvol.ok(&["mkdir", &format!("{path}:/next")]);
+            let text = cvol.ok(&["fsck", path, "--image"]);
+            assert!(text.ends_with(": clean\n"), "{text}");
+        }
+    }
+    println!("{before_count} times before, {after_count} times after");
+    assert!(before_count > 0 && after_count > 0);
+}

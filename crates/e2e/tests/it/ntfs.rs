@@ -42,7 +42,7 @@ pub(crate) fn partition_of(cvol: &Cvol, image: &Path, name: &str) -> PathBuf {
 fn copy_range(from: &Path, start: u64, length: u64, to: &Path) {
     let storage = FileStorage::open(from, FileAccess::ReadOnly).unwrap();
     let disk = FileDisk::new(Box::new(storage), SectorSize::B512).unwrap();
-    let target = std::fs::File::create_new(to).unwrap();
+    let target = std::fs::File::create(to).unwrap();
     target.set_len(length).unwrap();
     let mut buffer = vec![0; 1 << 20];
     let (mut at, end) = (start, start + length);

@@ -293,3 +293,42 @@ fn each_difference_from_a_volume_that_windows_formatted_is_documented_with_its_r
     let documented: Vec<[String; 3]> = documented.into_iter().map(|(row, _)| row).collect();
     assert_eq!(documented, computed, "the differences are:\n{table}");
 }
+
+#[test]
+fn windows_formats_a_log_of_ones_and_closes_it_with_pages_that_say_clean() {
+    const PAGE: usize = 4096;
+    let Some(corpus) = tools::corpus() else {
+        return;
+    };
+    let cvol = Cvol::new();
+    for file in ["ntfs-parent.vhdx", "ntfs-fixed.vhd", "ntfs-dynamic.vhdx"] {
+        let image = corpus::unpack(&corpus, &format!("dfvfs/{file}"), cvol.work());
+        let raw = cvol.work().join(format!("{file}.raw"));
+        let (from, to) = (image.to_str().unwrap(), raw.to_str().unwrap());
+        cvol.ok(&["convert", from, to, "-O", "raw"]);
+        let (start, length) = GOLDEN;
+        let disk = memory_disk(&std::fs::read(raw).unwrap()[start..start + length]);
+        let volume = NtfsVolume::open(&disk).unwrap();
+        let log = volume.read_file(2).unwrap();
+        let log = log.value(&volume, kind::DATA, "").unwrap().unwrap();
+        let log = log.read_all(&volume, 1 << 22).unwrap();
+        let (mut restart, mut used, mut ones) = (0, 0, 0);
+        for page in log.chunks(PAGE) {
+            match &page[..4] {
+                // RESTART_IS_CLEAN is 2; the area begins where the page says.
+                b"RSTR" => {
+                    let area = usize::from(u16::from_le_bytes([page[24], page[25]]));
+                    assert_eq!(page[area + 14] & 2, 2, "{file}");
+                    restart += 1;
+                }
+                b"RCRD" => used += 1,
+                _ => {
+                    assert!(page.iter().all(|byte| *byte == 0xFF), "{file}");
+                    ones += 1;
+                }
+            }
+        }
+        println!("{file}: {restart} restart pages, {used} used, {ones} never used");
+        assert!(restart == 2 && used > 0 && ones > 400, "{file}");
+    }
+}

@@ -5,8 +5,6 @@
 //! has used since Windows 7 ("A Tale of Two File Names", 2015). Characters beyond ASCII are left out,
 //! which is the state of Windows where `fsutil behavior set allowextchar` was not used.
 
-use super::upcase::Upcase;
-
 /// Characters before and after the dot.
 const MAX_STEM: usize = 8;
 const MAX_EXTENSION: usize = 3;
@@ -45,8 +43,8 @@ fn is_legal_unit(unit: u16) -> bool {
         .is_ok_and(|byte| byte.is_ascii_graphic() && !br#""*+,./:;<=>?[\]|"#.contains(&byte))
 }
 
-fn kept(unit: u16, upcase: &Upcase) -> Kept {
-    match u8::try_from(upcase.of(unit)) {
+fn kept(unit: u16, upcase: &dyn Fn(u16) -> u16) -> Kept {
+    match u8::try_from(upcase(unit)) {
         Ok(b' ' | b'.') => Kept::Not,
         Ok(byte) if is_legal_unit(u16::from(byte)) => Kept::As(byte),
         Ok(byte) if byte.is_ascii() => Kept::As(b'_'),
@@ -54,7 +52,7 @@ fn kept(unit: u16, upcase: &Upcase) -> Kept {
     }
 }
 
-fn taken_from(units: &[u16], most: usize, upcase: &Upcase) -> Vec<u8> {
+fn taken_from(units: &[u16], most: usize, upcase: &dyn Fn(u16) -> u16) -> Vec<u8> {
     units
         .iter()
         .filter_map(|unit| match kept(*unit, upcase) {
@@ -68,7 +66,7 @@ fn taken_from(units: &[u16], most: usize, upcase: &Upcase) -> Vec<u8> {
 /// The first 8.3 name for `name` that is free; `None` where a million are taken.
 pub(super) fn generate(
     name: &[u16],
-    upcase: &Upcase,
+    upcase: &dyn Fn(u16) -> u16,
     is_free: impl Fn(&[u16]) -> bool,
 ) -> Option<Box<[u16]>> {
     let leading = name.iter().take_while(|unit| **unit == DOT).count();
@@ -124,6 +122,7 @@ fn checksum(name: &[u16]) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::upcase::Upcase;
     use super::*;
 
     fn units(text: &str) -> Vec<u16> {
@@ -134,7 +133,7 @@ mod tests {
         let upcase = Upcase::new();
         let mut taken: Vec<Box<[u16]>> = Vec::new();
         for name in names {
-            let made = generate(&units(name), &upcase, |candidate| {
+            let made = generate(&units(name), &|unit| upcase.of(unit), |candidate| {
                 taken.iter().all(|name| **name != *candidate)
             });
             taken.push(made.unwrap());
@@ -202,11 +201,11 @@ mod tests {
         let upcase = Upcase::new();
         let one = all(&["界.txt"]);
         assert!(one[0].ends_with("~1.TXT") && one[0].len() == 10, "{one:?}");
-        let late = generate(&units("Some Stuff"), &upcase, |candidate| {
+        let late = generate(&units("Some Stuff"), &|unit| upcase.of(unit), |candidate| {
             candidate.ends_with(&units("~1234"))
         });
         assert_eq!(late.unwrap().len(), 8);
-        assert!(generate(&units("Some Stuff"), &upcase, |_| false).is_none());
+        assert!(generate(&units("Some Stuff"), &|unit| upcase.of(unit), |_| false).is_none());
         assert_eq!(all(&["...profile"]), ["PROFIL~1"]);
     }
 }

@@ -126,7 +126,7 @@ impl Builder<'_, '_> {
     fn new_dos_name(&self, parent: DirectoryIndex, name: &[u16]) -> Option<Box<[u16]>> {
         let made = self.dos_names.as_ref()?;
         let siblings = &self.directories.get(parent).siblings;
-        dos_name::generate(name, &self.upcase, |candidate| {
+        dos_name::generate(name, &|unit| self.upcase.of(unit), |candidate| {
             !siblings.contains(candidate) && !made.contains(parent, candidate)
         })
     }

@@ -110,16 +110,20 @@ impl Volume<'_> {
         }
         let upcase = self.upcase.clone();
         let fold = move |unit: u16| upcase.get(usize::from(unit)).copied().unwrap_or(unit);
-        let rules = NameRules {
-            policy: arrival.policy,
-            upcase: &fold,
-            case: CasePolicy::Rename,
-        };
         let Some(place) = arrival.places.get_mut(&entry.parent) else {
             let reason = "its directory did not come before it";
             return Err(
                 TreeError::new(TreeErrorKind::Malformed, entry.name.to_string(), reason).into(),
             );
+        };
+        let rules = NameRules {
+            policy: arrival.policy,
+            upcase: &fold,
+            case: if self.loaded(place.record)?.is_case_sensitive() {
+                CasePolicy::KeepBoth
+            } else {
+                CasePolicy::Rename
+            },
         };
         let path = format!("{}/{}", place.path, entry.name);
         let notes = &mut arrival.report.name_notes;

@@ -13,6 +13,8 @@ const VOLUME: u64 = 3;
 /// Where the flags stand in volume information.
 const FLAGS: usize = 10;
 const DIRTY: u16 = 0x0001;
+/// No short names are made on the volume.
+const NO_SHORT_NAMES: u16 = 0x0080;
 /// Flags of a volume on which Windows has work to do.
 const WORK_TO_DO: [(u16, &str); 5] = [
     (DIRTY, "it is marked as dirty"),
@@ -23,7 +25,8 @@ const WORK_TO_DO: [(u16, &str); 5] = [
 ];
 
 impl Volume<'_> {
-    /// Refuses a volume that was not unmounted cleanly, or that is not of version 3.
+    /// Learns what the volume says of itself, and refuses one that was not unmounted cleanly, or that is
+    /// not of version 3.
     pub(super) fn refuse_unclean(&mut self) -> Result<(), ChangeError> {
         let file = self.loaded(VOLUME)?;
         let information = file.attribute(kind::VOLUME_INFORMATION, &[])?.clone();
@@ -31,6 +34,7 @@ impl Volume<'_> {
         let flags = u16_at(&value, FLAGS).ok_or_else(|| {
             ChangeError::damaged("$Volume", VOLUME, "its information is cut short")
         })?;
+        self.makes_short_names = flags & NO_SHORT_NAMES == 0;
         if value[8] != 3 {
             return Err(ChangeError::Unsupported(
                 "an NTFS volume of a version before 3.0",

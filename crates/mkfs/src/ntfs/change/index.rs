@@ -137,7 +137,8 @@ impl<'d> Volume<'d> {
         })
     }
 
-    /// The entry of a name in a directory: the one spelled so, or one that differs in case only.
+    /// The entry of a name in a directory: the one spelled so, or one that differs in case only where
+    /// the directory does not tell case apart.
     pub(super) fn index_find_name(
         &mut self,
         file: u64,
@@ -149,8 +150,13 @@ impl<'d> Volume<'d> {
                 kind: IndexKind::Names,
             },
             |tree| {
-                for is_folding in [false, true] {
-                    tree.is_folding = is_folding;
+                let cases: &[bool] = if tree.file.is_case_sensitive() {
+                    &[false]
+                } else {
+                    &[false, true]
+                };
+                for is_folding in cases {
+                    tree.is_folding = *is_folding;
                     let (path, is_found) = tree.descend(key)?;
                     if let Some(step) = path.last().filter(|_| is_found) {
                         return Ok(step.node.entries.get(step.at).cloned());

@@ -1,11 +1,15 @@
 //! Names of files: how directories hold them, what they show of the file, and paths.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use super::bytes::{put, u16_at, u32_at, u64_at};
 use super::index::{Index, IndexKind, name_units};
 use super::node::Entry;
 use super::record::{Attribute, Value, kind, record_of};
 use super::volume::{File, Volume};
 use crate::change::{ChangeError, PathNames};
+use crate::ntfs::dos_name;
 use crate::ntfs::narrow::to_u8;
 use crate::tree::NtTime;
 
@@ -34,6 +38,18 @@ const LISTING: std::ops::Range<usize> = 0x08..0x40;
 const LONG: u8 = 1;
 /// Name space of the short partner.
 const SHORT: u8 = 2;
+/// Name space of a name that is short itself.
+const BOTH: u8 = 3;
+
+/// What stands beside a new name.
+enum Partner {
+    /// Nothing: the volume makes no short names, or the file has one.
+    None,
+    /// The name is short itself.
+    Same,
+    /// A short name made for it.
+    Short(Box<[u16]>),
+}
 
 /// Something found in a directory.
 #[derive(Clone, Debug)]
@@ -74,6 +90,14 @@ impl File {
         self.information()
             .and_then(|value| u32_at(value, 0x20))
             .unwrap_or(0)
+    }
+
+    /// Whether names of a directory that differ in case only are different names there.
+    pub(super) fn is_case_sensitive(&self) -> bool {
+        const VERSION: usize = 0x28;
+        self.information()
+            .and_then(|value| u32_at(value, VERSION))
+            .is_some_and(|flags| flags & 1 != 0)
     }
 
     /// Changes its standard information.
@@ -211,18 +235,38 @@ impl Volume<'_> {
         })
     }
 
-    /// Gives a file one more name, in a directory that does not have it.
+    /// Gives a file one more name, in a directory that does not have it; and a short partner where the
+    /// volume has such names and the file has none.
     pub(super) fn link(
         &mut self,
         record: u64,
         parent: u64,
         name: &[u16],
     ) -> Result<(), ChangeError> {
+        match self.partner(record, parent, name)? {
+            Partner::None => self.link_one(record, parent, name, 0)?,
+            Partner::Same => self.link_one(record, parent, name, BOTH)?,
+            Partner::Short(short) => {
+                self.link_one(record, parent, name, LONG)?;
+                self.link_one(record, parent, &short, SHORT)?;
+            }
+        }
+        self.touch_directory(parent)
+    }
+
+    fn link_one(
+        &mut self,
+        record: u64,
+        parent: u64,
+        name: &[u16],
+        name_space: u8,
+    ) -> Result<(), ChangeError> {
         let parent_reference = self.loaded(parent)?.reference();
         let mut key = search_key(name)?;
         let reference = self.with_file(record, |file| {
             put(&mut key, 0, &parent_reference.to_le_bytes());
             put(&mut key, LISTING.start, &file.listing());
+            put(&mut key, NAME_SPACE_AT, &[name_space]);
             file.links = file
                 .links
                 .checked_add(1)
@@ -232,14 +276,47 @@ impl Volume<'_> {
             Ok(file.reference())
         })?;
         let entry = Entry::name(reference, &key)?;
-        self.index_insert(
-            Index {
-                file: parent,
-                kind: IndexKind::Names,
-            },
-            entry,
-        )?;
-        self.touch_directory(parent)
+        let index = Index {
+            file: parent,
+            kind: IndexKind::Names,
+        };
+        self.index_insert(index, entry)
+    }
+
+    /// What is to stand beside a new name of a file, as Windows decides it: a file has one short name
+    /// at most, and names in a directory that tells case apart have none.
+    fn partner(&mut self, record: u64, parent: u64, name: &[u16]) -> Result<Partner, ChangeError> {
+        if !self.makes_short_names || self.loaded(parent)?.is_case_sensitive() {
+            return Ok(Partner::None);
+        }
+        let has_one = self.loaded(record)?.names().any(|key| {
+            let space = key.get(NAME_SPACE_AT);
+            matches!(space, Some(&SHORT | &BOTH))
+        });
+        if has_one {
+            return Ok(Partner::None);
+        }
+        if dos_name::is_legal(name) {
+            return Ok(Partner::Same);
+        }
+        // What goes wrong while names are looked up ends the search, and is told then.
+        let upcase = Arc::clone(&self.upcase);
+        let state = RefCell::new((self, None));
+        let of = |unit: u16| upcase.get(usize::from(unit)).copied().unwrap_or(unit);
+        let made = dos_name::generate(name, &of, |candidate| {
+            let (volume, failure) = &mut *state.borrow_mut();
+            match volume.lookup(parent, candidate) {
+                Ok(found) => found.is_none(),
+                Err(error) => {
+                    *failure = Some(error);
+                    true
+                }
+            }
+        });
+        match state.into_inner().1 {
+            Some(error) => Err(error),
+            None => Ok(made.map_or(Partner::None, Partner::Short)),
+        }
     }
 
     /// Takes a name from a file, with its short or long partner, and from their directory.

@@ -64,7 +64,7 @@ impl Volume<'_> {
     fn store_taken(&mut self, file: &mut File) -> Result<(), ChangeError> {
         let room = Record::room(self.layout.record);
         file.attributes
-            .sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+            .sort_by(|a, b| order_of(a).cmp(&order_of(b)));
         if let Some(Value::Stream(list)) = file.list.take() {
             self.space.give(&self.disk, &list.runs)?;
         }
@@ -152,7 +152,12 @@ impl Volume<'_> {
         for piece in pieces {
             let length = piece.encoded_length();
             let is_fixed = matches!(piece.kind, kind::STANDARD_INFORMATION | kind::INDEX_ROOT);
-            if is_fixed || length <= left {
+            // Parts of a stream stand in their order: none here behind one that stands elsewhere.
+            let is_behind = bins.last().is_some_and(|bin| {
+                let last = bin.attributes.last();
+                last.is_some_and(|last| last.kind == piece.kind && last.name == piece.name)
+            });
+            if is_fixed || length <= left && !is_behind {
                 left -= if is_fixed { 0 } else { length };
                 base.push(piece);
                 continue;
@@ -233,6 +238,15 @@ impl Volume<'_> {
         }
         Ok(())
     }
+}
+
+/// What attributes are sorted by: names of files by their bytes, as Windows has them.
+fn order_of(attribute: &Attribute) -> (u32, &[u16], &[u8]) {
+    let value = match &attribute.value {
+        Value::Resident(value) if attribute.kind == kind::FILE_NAME => value.as_slice(),
+        _ => &[],
+    };
+    (attribute.kind, &attribute.name, value)
 }
 
 fn number_instances(attributes: &mut [Attribute]) {

@@ -49,6 +49,8 @@ pub(super) struct Volume<'d> {
     pub next_record: u64,
     pub upcase: Arc<[u16]>,
     pub now: NtTime,
+    /// Whether new names get partners of eight and three characters.
+    pub makes_short_names: bool,
     /// Security descriptors that were looked for, and their numbers.
     pub descriptors: HashMap<Vec<u8>, u32>,
     files: BTreeMap<u64, File>,
@@ -136,6 +138,7 @@ impl<'d> Volume<'d> {
             next_record: 0,
             upcase: Arc::from([]),
             now,
+            makes_short_names: false,
             descriptors: HashMap::new(),
             files: BTreeMap::new(),
             removed: BTreeSet::new(),
@@ -328,8 +331,13 @@ impl<'d> Volume<'d> {
             }
             rest = rest.get(size..).unwrap_or_default();
         }
+        // The first record may hold a later part of a stream whose first part stands elsewhere.
+        let is_later = |a: &mut Attribute| match &a.value {
+            Value::Stream(stream) => stream.first_vcn > 0,
+            Value::Resident(_) => false,
+        };
+        let mut parts: Vec<Attribute> = file.attributes.extract_if(.., is_later).collect();
         self.put_file(file);
-        let mut parts = Vec::new();
         for (extension, target) in extensions {
             let record = self.read_record(extension)?;
             let own = self.file(number)?.reference();
