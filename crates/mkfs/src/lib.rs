@@ -39,6 +39,6 @@ pub use names::{
 pub use report::{BuildReport, Change, Changed, SkipReason, Skipped};
 pub use security::SecurityDescriptor;
 pub use tree::{
-    Attributes, EntryKind, FileContent, NodeId, NodeName, NtTime, Times, TreeEntry, TreeError,
-    TreeErrorKind, TreeSource, TreeTotals,
+    Amendment, Attributes, EntryKind, FileContent, NodeId, NodeName, NtTime, Times, TreeEntry,
+    TreeError, TreeErrorKind, TreeSource, TreeTotals,
 };

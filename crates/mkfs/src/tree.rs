@@ -48,6 +48,25 @@ pub trait TreeSource {
     fn totals(&self) -> Option<TreeTotals> {
         None
     }
+
+    /// What was said of directories once more after they were delivered, the last word on each. Asked
+    /// for once, after the last entry.
+    fn amendments(&mut self) -> Vec<Amendment> {
+        Vec::new()
+    }
+}
+
+/// The last word on a directory that was delivered, or on the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amendment {
+    /// Which one.
+    pub directory: NodeId,
+    /// Its four times.
+    pub times: Times,
+    /// Its attributes; those of the root are the builder's.
+    pub attributes: Attributes,
+    /// Who may do what with it; `None` where nothing was said of that.
+    pub security: Option<SecurityDescriptor>,
 }
 
 /// How much a source is going to deliver.

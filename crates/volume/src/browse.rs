@@ -229,7 +229,7 @@ pub trait FileSystemView: Send {
     /// Reads the content of a file; returns its size.
     ///
     /// # Errors
-    /// `NotFound`, `InvalidArgument` where it is no file, `Unsupported` where it is compressed or
+    /// `NotFound`, `InvalidArgument` where it is no file, `Unsupported` where it is
     /// encrypted, `Damaged`, `Io`.
     fn read_at(&mut self, place: &Place, sink: &mut dyn ContentSink) -> Result<u64>;
 

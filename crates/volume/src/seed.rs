@@ -5,7 +5,9 @@ use std::io::Read;
 
 use blockio::ByteCount;
 use mkfs::tree::{FileContent, Times};
-use mkfs::{EntryKind, SecurityDescriptor, TreeEntry, TreeError, TreeSource, TreeTotals};
+use mkfs::{
+    Amendment, EntryKind, SecurityDescriptor, TreeEntry, TreeError, TreeSource, TreeTotals,
+};
 
 use crate::error::{Result, VolumeError};
 use crate::lifecycle::CreateRequest;
@@ -45,6 +47,10 @@ impl TreeSource for Counted<'_> {
 
     fn totals(&self) -> Option<TreeTotals> {
         self.totals.or_else(|| self.tree.totals())
+    }
+
+    fn amendments(&mut self) -> Vec<Amendment> {
+        self.tree.amendments()
     }
 }
 
@@ -167,6 +173,13 @@ fn hash_tree(
         if progress(done).is_break() {
             return Err(VolumeError::Interrupted);
         }
+    }
+    for amendment in tree.amendments() {
+        hash.number(u64::from(amendment.directory.0));
+        hash.times(&amendment.times);
+        hash.number(u64::from(amendment.attributes.bits()));
+        let security = amendment.security.as_ref();
+        hash.bytes(security.map_or(&[], SecurityDescriptor::as_bytes));
     }
     totals.data = ByteCount(done.bytes);
     Ok(totals)

@@ -16,8 +16,8 @@
 //!
 //! Rules where a stream leaves a choice:
 //! - A directory that is missing is made, with the times of the first entry below it.
-//! - A directory that comes again is listed and stays as it was; anything else that comes again is
-//!   an error, since one pass cannot take back what was delivered.
+//! - A directory that comes again is listed, and what is said of it last counts; anything else that
+//!   comes again is an error, since one pass cannot take back what was delivered.
 //! - The archive must end with its mark (two blocks of zeros); what comes behind it is not read.
 //! - Members that Windows wrote (records `MSWINDOWS.*`) may be followed by their streams, as members
 //!   named `PATH:STREAM` without such records.
@@ -42,12 +42,13 @@ mod stream;
 mod tests;
 pub(crate) mod windows;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mkfs::{
-    NodeId, NtTime, SecurityDescriptor, Times, TreeEntry, TreeError, TreeErrorKind, TreeSource,
+    Amendment, NodeId, NtTime, SecurityDescriptor, Times, TreeEntry, TreeError, TreeErrorKind,
+    TreeSource,
 };
 
 pub use compression::Compression;
@@ -101,6 +102,8 @@ pub struct TarTree {
     pending: VecDeque<TreeEntry>,
     root_times: Option<Times>,
     root_security: Option<SecurityDescriptor>,
+    /// Directories that came again, and what was said of them last.
+    amendments: BTreeMap<NodeId, Amendment>,
     /// Whether it is a Windows layer, once that is known.
     is_layer: Option<bool>,
     /// The member read last, whose streams may follow.
@@ -147,6 +150,7 @@ impl TarTree {
             pending: VecDeque::new(),
             root_times: None,
             root_security: None,
+            amendments: BTreeMap::new(),
             last: Last::default(),
             directory: (Vec::new(), NodeId::ROOT),
             has_ended: false,
@@ -253,5 +257,9 @@ impl TreeSource for TarTree {
 
     fn root_security(&self) -> Option<SecurityDescriptor> {
         self.root_security.clone()
+    }
+
+    fn amendments(&mut self) -> Vec<Amendment> {
+        std::mem::take(&mut self.amendments).into_values().collect()
     }
 }

@@ -15,6 +15,7 @@ mod browse;
 mod chains;
 mod change;
 mod command;
+mod compressed;
 mod corpus;
 #[path = "../../../vdisk/tests/it/damage/mod.rs"]
 mod damage;

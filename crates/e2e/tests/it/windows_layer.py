@@ -5,7 +5,7 @@ the volume in `Files`, registry hives and a helper machine's files beside it.
 """
 import sys
 
-from windows_archive import Archive, D, F, H, L
+from windows_archive import TIMES, Archive, D, F, H, L
 
 archive = Archive(sys.argv[1])
 add = archive.add
@@ -31,6 +31,9 @@ add("Files/relative", L, 0x420, link="Windows\\System32\\library1.dll")
 add("Files/Users", D, 0x11)
 # The folder above this one is missing.
 add("Files/" + "n" * 200 + "/\u00fc\U0001F600", F, 0x20, b"long")
+# What is said of a folder last counts.
+late = {key: str(int(float(time)) + 7) + ".0000007" for key, time in TIMES.items()}
+add("Files/Windows", D, 0x12, number=902, times=late)
 add("Hives", D, 0x10)
 add("Hives/SAM_Base", F, 0x20, b"regf")
 add("UtilityVM", D, 0x10)

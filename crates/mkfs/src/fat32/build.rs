@@ -124,6 +124,14 @@ impl<'a> Builder<'a> {
             self.take(entry, progress)?;
             self.tell(progress)?;
         }
+        for amendment in tree.amendments() {
+            let at = usize::try_from(amendment.directory.0).unwrap_or(usize::MAX);
+            // The root has no entry, so nothing is told of it.
+            if let Some(node) = at.checked_sub(1).and_then(|at| self.nodes.get_mut(at)) {
+                node.times = amendment.times;
+                node.attributes = amendment.attributes;
+            }
+        }
         Ok(())
     }
 

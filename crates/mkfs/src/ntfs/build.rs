@@ -204,6 +204,9 @@ impl Builder<'_, '_> {
             }
         }
         self.close_last()?;
+        for amendment in tree.amendments() {
+            self.amend(&amendment)?;
+        }
         self.report.bytes = ByteCount(self.meter.bytes);
         self.meter.tell()
     }

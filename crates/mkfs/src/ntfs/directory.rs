@@ -313,6 +313,22 @@ impl Directories {
         listing.tag = tag;
     }
 
+    /// The directory that a node is; none where it was left out or is none.
+    pub(super) fn of_node(&self, node: NodeId) -> Option<DirectoryIndex> {
+        self.by_node.get(&node).copied()
+    }
+
+    /// Replaces what the index of its parent says of a node.
+    pub(super) fn list_anew(&mut self, node: NodeId, listing: Listing) {
+        let place = usize::try_from(node.0)
+            .ok()
+            .and_then(|at| self.listed.get(at));
+        if let Some(Some(place)) = place {
+            let place = *place;
+            self.children[place.get()].listing = listing;
+        }
+    }
+
     /// What a relative target leads to from a directory, by exactly these names and through real
     /// directories. Only after [`Directories::sort`].
     pub(super) fn follow(

@@ -6,7 +6,7 @@ use super::bitmap;
 use super::build::Builder;
 use super::directory::DirectoryIndex;
 use super::file::FIRST_USE;
-use super::format::{AttributeKind, NAME_SPACE_DOS, RECORD_DIRECTORY};
+use super::format::{AttributeKind, FILE_REPARSE_POINT, NAME_SPACE_DOS, RECORD_DIRECTORY};
 use super::index::{
     BlockSink, BuiltIndex, FILE_NAMES, IndexBuilder, IndexEntry, IndexKind, REPARSE_POINTS,
     ROOT_HEADER, RootRoom,
@@ -18,6 +18,7 @@ use super::spread::When;
 use super::stream::{IndexStore, StreamBuilder, Volume};
 use super::system;
 use crate::error::MkfsError;
+use crate::tree::{Amendment, Attributes};
 
 /// Bytes that a record needs to describe index blocks: the stream with up to 24 bytes of runs, and
 /// their bitmap.
@@ -128,6 +129,28 @@ fn block_bitmap(
 }
 
 impl Builder<'_, '_> {
+    /// Takes the last word on a directory; one that was left out has none.
+    pub(super) fn amend(&mut self, amendment: &Amendment) -> Result<(), MkfsError> {
+        let Some(index) = self.directories.of_node(amendment.directory) else {
+            return Ok(());
+        };
+        let security = match &amendment.security {
+            Some(descriptor) => Some(self.secure.key(descriptor)?),
+            None => None,
+        };
+        let directory = self.directories.get_mut(index);
+        directory.times = amendment.times;
+        directory.security = security.or(directory.security);
+        if index != DirectoryIndex::ROOT {
+            let plain = Attributes::NORMAL.with(Attributes::COMPRESSED).bits();
+            directory.attributes &= FILE_REPARSE_POINT;
+            directory.attributes |= amendment.attributes.bits() & !plain;
+        }
+        let listing = directory.listing();
+        self.directories.list_anew(amendment.directory, listing);
+        Ok(())
+    }
+
     /// Builds the index of a directory and puts its record.
     pub(super) fn finish_directory(&mut self, index: DirectoryIndex) -> Result<(), MkfsError> {
         let directory = self.directories.get(index);

@@ -11,7 +11,8 @@ use super::descriptor::{DescriptorError, SecurityDescriptor};
 use super::inherit::{Creator, assign, inherit, windows_root};
 use super::rules::{AccessRules, Fold, Progress};
 use crate::tree::{
-    EntryKind, NodeId, Times, TreeEntry, TreeError, TreeErrorKind, TreeSource, TreeTotals,
+    Amendment, EntryKind, NodeId, Times, TreeEntry, TreeError, TreeErrorKind, TreeSource,
+    TreeTotals,
 };
 
 /// A tree with access control. What applies to an entry, the first that there is:
@@ -184,6 +185,15 @@ impl TreeSource for AccessTree<'_> {
 
     fn totals(&self) -> Option<TreeTotals> {
         self.source.totals()
+    }
+
+    /// Access stays as it was given: what lies below has it from there.
+    fn amendments(&mut self) -> Vec<Amendment> {
+        let mut amendments = self.source.amendments();
+        for amendment in &mut amendments {
+            amendment.security = None;
+        }
+        amendments
     }
 }
 

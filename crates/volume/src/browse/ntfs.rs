@@ -1,7 +1,7 @@
 //! NTFS through the crate `ntfs`; directories are read by [`index`], which follows no pointers.
 //!
-//! Limits: files that are compressed, encrypted or kept by Windows behind a reparse point are
-//! refused. What lies behind the valid data of a file reads as zeros, whatever its clusters hold.
+//! Limits: files that are encrypted or kept by Windows behind a reparse point are refused; what is
+//! compressed is unpacked by the reader of `mkfs`. What lies behind the valid data of a file reads as zeros, whatever its clusters hold.
 
 mod details;
 mod index;
@@ -164,16 +164,15 @@ impl NtfsView {
         let item = item.map_err(damaged(path))?;
         let attribute = item.to_attribute().map_err(damaged(path))?;
         let flags = attribute.flags();
-        for (flag, what) in [
-            (NtfsAttributeFlags::COMPRESSED, "a compressed file"),
-            (NtfsAttributeFlags::ENCRYPTED, "an encrypted file"),
-        ] {
-            if flags.contains(flag) {
-                return Err(BrowseError::Unsupported {
-                    path: path.into(),
-                    what,
-                });
-            }
+        if flags.contains(NtfsAttributeFlags::ENCRYPTED) {
+            return Err(BrowseError::Unsupported {
+                path: path.into(),
+                what: "an encrypted file",
+            });
+        }
+        if flags.contains(NtfsAttributeFlags::COMPRESSED) {
+            let plain = Arc::clone(&self.plain);
+            return details::read_data(&plain, record, path, sink);
         }
         let valid = valid::length(&attribute, &mut self.disk, path)?;
         let mut sink = valid::ValidSink::new(sink, valid);

@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use blockio::ByteCount;
 use mkfs::{
-    Attributes, EntryKind, FileContent, NodeId, NodeName, SecurityDescriptor, Times, TreeEntry,
-    TreeError, TreeErrorKind,
+    Amendment, Attributes, EntryKind, FileContent, NodeId, NodeName, SecurityDescriptor, Times,
+    TreeEntry, TreeError, TreeErrorKind,
 };
 
 use super::content::Content;
@@ -78,7 +78,7 @@ impl TarTree {
         let times = self.times(&member);
         let parent = self.parent(&path, directories, times)?;
         if let Some(known) = self.nodes.find(parent, name) {
-            return self.repeated(&path, known, &member);
+            return self.repeated(&path, known, member);
         }
         self.add(&path, parent, name, member)
     }
@@ -113,24 +113,40 @@ impl TarTree {
             return Err(malformed(path, "the root of the tree is no directory"));
         }
         if self.root_times.is_some() || self.nodes.next_id() != Some(NodeId(1)) {
-            self.notes.add(path, TarNoteReason::RepeatedDirectory);
-            return Ok(());
+            return self.amend(path, NodeId::ROOT, member);
         }
         self.root_times = Some(self.times(&member));
         self.root_security = self.security(path, &mut member.records)?;
         Ok(())
     }
 
-    fn repeated(&mut self, path: &[u8], known: NodeId, member: &Member) -> Result<(), TreeError> {
+    fn repeated(&mut self, path: &[u8], known: NodeId, member: Member) -> Result<(), TreeError> {
         let is_directory = self.nodes.kind(known) == Some(NodeKind::Directory);
-        if is_directory && member.kind == kind::DIRECTORY {
-            self.notes.add(path, TarNoteReason::RepeatedDirectory);
-            return Ok(());
+        if is_directory && member.kind == kind::DIRECTORY && member.records.reparse.is_none() {
+            return self.amend(path, known, member);
         }
         Err(malformed(
             path,
             "comes twice in the archive, and what came first cannot be taken back",
         ))
+    }
+
+    /// Takes what is said of a directory once more.
+    fn amend(
+        &mut self,
+        path: &[u8],
+        directory: NodeId,
+        mut member: Member,
+    ) -> Result<(), TreeError> {
+        self.notes.add(path, TarNoteReason::RepeatedDirectory);
+        let amendment = Amendment {
+            directory,
+            times: self.times(&member),
+            attributes: attributes_of(&member.records),
+            security: self.security(path, &mut member.records)?,
+        };
+        self.amendments.insert(directory, amendment);
+        Ok(())
     }
 
     /// The directory that `names` lead to; those that are missing are made.
@@ -223,10 +239,7 @@ impl TarTree {
             id,
             name: node_name,
             times,
-            attributes: match member.records.attributes {
-                Some(attributes) => Attributes::from_bits(attributes).with(Attributes::NORMAL),
-                None => Attributes::NONE,
-            },
+            attributes: attributes_of(&member.records),
             security,
             kind,
         });
@@ -378,6 +391,13 @@ impl TarTree {
         decoded
             .map(Some)
             .map_err(|what| malformed(path, format!("its security descriptor: {what}")))
+    }
+}
+
+fn attributes_of(records: &Records) -> Attributes {
+    match records.attributes {
+        Some(attributes) => Attributes::from_bits(attributes).with(Attributes::NORMAL),
+        None => Attributes::NONE,
     }
 }
 

@@ -42,7 +42,7 @@ impl fmt::Display for TarNoteReason {
         f.write_str(match self {
             Self::SpecialFile => "left out: neither a file, a directory nor a link",
             Self::LayerPart => "left out: no part of the volume, but of the layer",
-            Self::RepeatedDirectory => "the directory comes again: what it said first stays",
+            Self::RepeatedDirectory => "the directory comes again: what it says last counts",
             Self::NameNotUnicode => "its name is not unicode",
             Self::ExtendedAttributes => "its extended attributes are left out",
             Self::StoredPlain => "was encrypted: it is stored plain",

@@ -403,6 +403,18 @@ fn devices_and_pipes_are_left_out_and_listed() {
 fn a_directory_may_come_again_and_nothing_else() {
     let twice = archive(&[member(b"d/", b'5', b""), member(b"d/", b'5', b"")]);
     assert_eq!(listed(&twice).unwrap(), ["0 1 d: directory"]);
+    // What it says last counts, of the root too.
+    let mut again = member(b"d/", b'5', b"");
+    again[136..148].copy_from_slice(b"00000000017\0");
+    seal(&mut again);
+    let twice = archive(&[member(b"d/", b'5', b""), again.clone(), again]);
+    let mut tree = open(&twice).unwrap();
+    while tree.next_entry().unwrap().is_some() {}
+    let amendments = tree.amendments();
+    assert_eq!(amendments.len(), 1);
+    assert_eq!(amendments[0].directory, NodeId(1));
+    assert_eq!(amendments[0].times.modified, NtTime::from_unix(15, 0));
+    assert!(tree.amendments().is_empty());
     for (first, second) in [(b'0', b'0'), (b'5', b'0'), (b'0', b'5')] {
         let bytes = archive(&[member(b"x", first, b""), member(b"./x", second, b"")]);
         let error = error_of(&bytes);

@@ -1,5 +1,7 @@
 //! The content of a file or stream of an NTFS volume: the ranges that hold data, and a reader.
 
+mod units;
+
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
@@ -12,7 +14,8 @@ use super::malformed;
 /// The content that a value holds.
 ///
 /// # Errors
-/// `Unsupported` where it is compressed or encrypted, `Malformed` where clusters are missing.
+/// `Unsupported` where it is encrypted or compressed in an unknown way, `Malformed` where clusters are
+/// missing.
 pub(crate) fn content(
     value: Value,
     disk: &Arc<dyn Disk>,
@@ -26,13 +29,12 @@ pub(crate) fn content(
         }
         Value::Stream(map) => map,
     };
-    for (is_so, what) in [
-        (map.is_compressed(), "a compressed file is not supported"),
-        (map.is_encrypted(), "an encrypted file is not supported"),
-    ] {
-        if is_so {
-            return Err(TreeError::new(TreeErrorKind::Unsupported, path, what));
-        }
+    if map.is_encrypted() {
+        let what = "an encrypted file is not supported";
+        return Err(TreeError::new(TreeErrorKind::Unsupported, path, what));
+    }
+    if map.is_compressed() {
+        return units::content(map, disk, cluster, path);
     }
     pieces(&map, cluster, path).map(|(islands, pieces)| FileContent {
         size: ByteCount(map.size),

@@ -32,7 +32,7 @@ pub(crate) struct Described {
     pub(crate) streams: Vec<(Vec<u16>, Value)>,
 }
 
-pub(super) fn of_parse(path: &str, error: &ParseError) -> TreeError {
+pub(crate) fn of_parse(path: &str, error: &ParseError) -> TreeError {
     let kind = match error.kind() {
         MkfsErrorKind::Unsupported => TreeErrorKind::Unsupported,
         MkfsErrorKind::Damaged => TreeErrorKind::Malformed,

@@ -7,7 +7,7 @@
 //!     |
 //!   file, list                   a base record with its extension records
 //!     |
-//!   volume, stream, runs         records by number, values by position
+//!   volume, stream, runs         records by number, values by position (compressed ones unpacked)
 //!     |
 //!   record, attribute, fixup     one record, and what stands in it
 //!     |
@@ -20,6 +20,7 @@
 mod attribute;
 mod bits;
 mod collation;
+mod compressed;
 mod error;
 mod file;
 mod fixup;
@@ -38,6 +39,7 @@ mod volume;
 pub use attribute::{AttributeView, BodyView, NonResidentView, kind};
 pub use bits::count_ones_from;
 pub use collation::{Collation, compare_names};
+pub use compressed::unpack_lznt1;
 pub use error::{ParseError, Structure};
 pub use file::File;
 pub use fixup::{FixupProblem, unprotect};

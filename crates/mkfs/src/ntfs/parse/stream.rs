@@ -30,6 +30,8 @@ pub struct StreamMap {
     pub total_allocated: Option<u64>,
     /// Flags of the attribute: compressed, encrypted, sparse.
     pub flags: u16,
+    /// Exponent of the clusters of a compression unit; zero without compression.
+    pub compression_unit: u16,
 }
 
 impl StreamMap {
@@ -50,6 +52,7 @@ impl StreamMap {
             initialized: body.initialized,
             total_allocated: body.total_allocated,
             flags: attribute.flags,
+            compression_unit: body.compression_unit,
         };
         if map.size > i64::MAX.unsigned_abs() || map.initialized > map.size {
             return Err(ParseError::damaged(Structure::Stream, "its sizes are none"));

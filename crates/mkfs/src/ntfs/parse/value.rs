@@ -34,8 +34,8 @@ impl Value {
     /// what lies behind the valid bytes, read as zeros.
     ///
     /// # Errors
-    /// `Unsupported` for compressed and encrypted values, `Damaged` where clusters are missing,
-    /// `Disk`.
+    /// `Unsupported` for encrypted values and those compressed in an unknown way, `Damaged` where
+    /// clusters are missing or do not unpack, `Disk`.
     pub fn read_at(
         &self,
         volume: &NtfsVolume<'_>,
@@ -94,11 +94,11 @@ fn read_stream(
     buf: &mut [u8],
     mut offset: u64,
 ) -> Result<(), ParseError> {
-    if map.is_compressed() {
-        return Err(ParseError::Unsupported("a compressed stream"));
-    }
     if map.is_encrypted() {
         return Err(ParseError::Unsupported("an encrypted stream"));
+    }
+    if map.is_compressed() {
+        return read_compressed(map, volume, buf, offset);
     }
     let cluster = volume.geometry().cluster;
     let mut rest = buf;
@@ -115,6 +115,31 @@ fn read_stream(
             Some(position) if valid > 0 => volume.read(now, position)?,
             _ => now.fill(0),
         }
+        offset += u64::try_from(count).unwrap_or(u64::MAX);
+        rest = later;
+    }
+    Ok(())
+}
+
+fn read_compressed(
+    map: &StreamMap,
+    volume: &NtfsVolume<'_>,
+    buf: &mut [u8],
+    mut offset: u64,
+) -> Result<(), ParseError> {
+    let cluster = volume.geometry().cluster;
+    let unit = map.unit_bytes(cluster)?;
+    let too_long = || ParseError::Unsupported("a compressed stream of an unknown kind");
+    let mut bytes = vec![0; usize::try_from(unit).map_err(|_| too_long())?];
+    let mut rest = buf;
+    while !rest.is_empty() {
+        map.read_unit(offset / unit, cluster, &mut bytes, &mut |part, at| {
+            volume.read(part, at)
+        })?;
+        let within = usize::try_from(offset % unit).map_err(|_| too_long())?;
+        let count = (bytes.len() - within).min(rest.len());
+        let (now, later) = rest.split_at_mut(count);
+        now.copy_from_slice(&bytes[within..within + count]);
         offset += u64::try_from(count).unwrap_or(u64::MAX);
         rest = later;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use blockio::Disk;
 use mkfs::NtTime;
-use mkfs::ntfs::parse::NtfsVolume;
+use mkfs::ntfs::parse::{NtfsVolume, Value};
 
 use super::super::error::{BrowseError, Result};
 use super::super::{ContentSink, Details, Entry, NamedStream};
@@ -81,6 +81,31 @@ pub(super) fn read_stream(
         .ok_or_else(|| BrowseError::NotFound {
             path: format!("{path}:{stream}"),
         })?;
+    copy(&volume, disk, value, path, sink)
+}
+
+/// Hands the content of a file on, whatever it is stored as; returns its size.
+pub(super) fn read_data(
+    disk: &Arc<dyn Disk>,
+    record: u64,
+    path: &str,
+    sink: &mut dyn ContentSink,
+) -> Result<u64> {
+    let volume = NtfsVolume::open(&**disk).map_err(|error| BrowseError::damaged(path, error))?;
+    let mut descriptions = Descriptions::open(&volume).map_err(BrowseError::Tree)?;
+    match described(&volume, &mut descriptions, record, path)?.data {
+        Some(value) => copy(&volume, disk, value, path, sink),
+        None => Ok(0),
+    }
+}
+
+fn copy(
+    volume: &NtfsVolume<'_>,
+    disk: &Arc<dyn Disk>,
+    value: Value,
+    path: &str,
+    sink: &mut dyn ContentSink,
+) -> Result<u64> {
     let cluster = volume.geometry().cluster;
     let found = content(value, disk, cluster, path).map_err(BrowseError::Tree)?;
     let size = found.size.get();
