@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use mkfs::{
-    EntryKind, SecurityDescriptor, Times, TreeEntry, TreeError, TreeErrorKind, TreeSource,
-    TreeTotals,
+    Amendment, EntryKind, SecurityDescriptor, Times, TreeEntry, TreeError, TreeErrorKind,
+    TreeSource, TreeTotals,
 };
 
 /// Bytes of content that are handed over at a time.
@@ -42,8 +42,8 @@ struct Batch {
 enum End {
     /// Another one.
     More,
-    /// Nothing: the source has ended.
-    Whole,
+    /// Nothing: the source has ended, with the last word on some directories.
+    Whole(Vec<Amendment>),
     /// The source failed.
     Failed(TreeError),
     /// The content of the last entry failed; none where it ended before its size.
@@ -95,6 +95,7 @@ impl<T: TreeSource + Send + 'static> TreeAhead<T> {
                 filled: 0,
                 end: End::More,
             },
+            amendments: Vec::new(),
             at: 0,
             content: 0,
             left: 0,
@@ -147,6 +148,10 @@ impl<T> TreeSource for TreeAhead<T> {
     fn totals(&self) -> Option<TreeTotals> {
         self.totals
     }
+
+    fn amendments(&mut self) -> Vec<Amendment> {
+        std::mem::take(&mut lock(&self.delivery).amendments)
+    }
 }
 
 /// Nobody listens any more.
@@ -166,7 +171,7 @@ impl Reading {
         loop {
             let mut entry = match source.next_entry() {
                 Ok(Some(entry)) => entry,
-                Ok(None) => return self.send(End::Whole),
+                Ok(None) => return self.send(End::Whole(source.amendments())),
                 Err(error) => return self.send(End::Failed(error)),
             };
             let content = match &mut entry.kind {
@@ -236,6 +241,8 @@ struct Delivery {
     batches: Receiver<Batch>,
     empty: SyncSender<Vec<u8>>,
     batch: Batch,
+    /// What came with the end.
+    amendments: Vec<Amendment>,
     /// Bytes of the batch that were delivered.
     at: usize,
     /// Counts contents, so that a reader of an earlier one is told from that of this one.
@@ -258,9 +265,14 @@ impl Delivery {
             {
                 return Ok(Some(entry));
             }
-            match std::mem::replace(&mut self.batch.end, End::Whole) {
+            match std::mem::replace(&mut self.batch.end, End::Whole(Vec::new())) {
                 End::More => self.receive(),
-                End::Whole => return Ok(None),
+                End::Whole(amendments) => {
+                    if !amendments.is_empty() {
+                        self.amendments = amendments;
+                    }
+                    return Ok(None);
+                }
                 End::Failed(error) => return Err(error),
                 End::ContentFailed(error) => {
                     let error = error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
@@ -316,7 +328,7 @@ impl Delivery {
                 End::More => self.receive(),
                 End::ContentFailed(error) => return error.take().map_or(Ok(0), Err),
                 // Both come only behind whole contents, but for a thread that panicked.
-                End::Whole | End::Failed(_) => return Ok(0),
+                End::Whole(_) | End::Failed(_) => return Ok(0),
             }
         }
         let bytes = self.take(out.len());

@@ -39,7 +39,7 @@ mod volume;
 pub use attribute::{AttributeView, BodyView, NonResidentView, kind};
 pub use bits::count_ones_from;
 pub use collation::{Collation, compare_names};
-pub use compressed::unpack_lznt1;
+pub use compressed::{ReadVolume, unpack_lznt1};
 pub use error::{ParseError, Structure};
 pub use file::File;
 pub use fixup::{FixupProblem, unprotect};
