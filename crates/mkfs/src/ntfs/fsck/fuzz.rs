@@ -1,9 +1,10 @@
-//! Checking volumes of arbitrary bytes, for the fuzz target and for random damage in tests.
+//! Checking and reading volumes of arbitrary bytes, for the fuzz target and for random damage in tests.
 
 use std::ops::ControlFlow;
 
 use blockio::{ByteCount, ByteOffset, Disk, MIB, MemoryDisk, SectorSize};
 
+use super::super::parse::{NtfsVolume, kind, unpack_lznt1};
 use super::super::{NtfsOptions, format};
 use crate::tree::memory::MemoryTree;
 use crate::{NodeId, NodeName};
@@ -13,8 +14,13 @@ const CHANGE: usize = 4;
 /// Changes made of one input.
 const MAX_CHANGES: usize = 256;
 
-/// Takes an input as changes to a small volume, and checks that volume: it must end, whatever the
-/// changes are.
+/// Records whose contents are read.
+const MAX_RECORDS: u64 = 256;
+/// Bytes of a content that are read.
+const MAX_CONTENT: u64 = 256 * 1024;
+
+/// Takes an input as changes to a small volume, and checks and reads that volume; and as compressed
+/// data. All of it must end, whatever the bytes are.
 pub fn fuzz_ntfs(data: &[u8]) {
     let Some(disk) = volume() else {
         return;
@@ -25,6 +31,21 @@ pub fn fuzz_ntfs(data: &[u8]) {
         drop(disk.write_at(&change[3..], ByteOffset(place % disk.size().get())));
     }
     drop(super::check(&disk, &|_, _| ControlFlow::Continue(())));
+    if let Ok(volume) = NtfsVolume::open(&disk) {
+        read_contents(&volume);
+    }
+    let _ = unpack_lznt1(data, &mut [0; 16 * 1024]);
+}
+
+fn read_contents(volume: &NtfsVolume<'_>) {
+    for number in 0..volume.record_count().min(MAX_RECORDS) {
+        let Ok(file) = volume.read_file(number) else {
+            continue;
+        };
+        if let Ok(Some(value)) = file.value(volume, kind::DATA, "") {
+            drop(value.read_all(volume, MAX_CONTENT));
+        }
+    }
 }
 
 /// A small volume with each kind of structure.
