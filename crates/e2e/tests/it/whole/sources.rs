@@ -36,10 +36,13 @@ pub(super) fn make(root: &Path, count: usize) {
             write!(name, "-{}", folders.len()).unwrap();
             let folder = parent.join(name);
             fs::create_dir(&folder).unwrap();
+            if pick(20) == 0 {
+                symlink("../Makefile", folder.join("Makefile")).unwrap();
+            }
             folders.push(folder);
         }
         let folder = folders.last().unwrap().clone();
-        for number in 0..1 + pick(2 * FILES) {
+        for _ in 0..1 + pick(2 * FILES) {
             let word = WORDS[pick(WORDS.len())];
             let ending = ENDINGS[pick(ENDINGS.len())];
             let size = match pick(40) {
@@ -49,12 +52,9 @@ pub(super) fn make(root: &Path, count: usize) {
                 _ => pick(24_000),
             };
             let start = pick(text.len() - size + 1);
-            let path = folder.join(format!("{word}_{number}.{ending}"));
+            let path = folder.join(format!("{word}_{made}.{ending}"));
             fs::write(path, &text[start..start + size]).unwrap();
             made += 1;
-        }
-        if pick(20) == 0 {
-            symlink("../Makefile", folder.join("Makefile")).unwrap();
         }
     }
 }
