@@ -3,7 +3,7 @@
 //! The file is durable before the first byte of the image is changed. So it is the journal of the
 //! repair as well: a repair that a crash cut short is completed from it (or undone), and a repair
 //! that is done is undone from it. Neither is done to an image that was changed otherwise since:
-//! every sector must hold what it held before or what it was given.
+//! every byte of the patches must be what it was before or what it was given.
 //!
 //! ```text
 //!   0   8  CVOLREP1
@@ -20,7 +20,7 @@ use blockio::{ByteCount, ByteOffset, Storage};
 use crate::bounds::{buffer_len, to_index};
 use crate::error::ImageError;
 
-/// What is written whole, or not: bytes are compared in units of this many.
+/// Patches are made of whole sectors of this many bytes.
 pub(super) const SECTOR: usize = 512;
 /// Largest file that is read.
 const MAX_LENGTH: u64 = 1 << 30;
@@ -205,9 +205,9 @@ impl RepairBackup {
             if stored > 0 {
                 image.read_at(&mut found[..stored], ByteOffset(patch.offset))?;
             }
-            let offsets = (patch.offset..).step_by(SECTOR);
-            let pairs = patch.before.chunks(SECTOR).zip(patch.after.chunks(SECTOR));
-            for ((offset, now), (before, after)) in offsets.zip(found.chunks(SECTOR)).zip(pairs) {
+            // Byte by byte: a host that fails may do a part of a write, not only whole sectors.
+            let pairs = patch.before.iter().zip(&patch.after);
+            for ((offset, now), (before, after)) in (patch.offset..).zip(&found).zip(pairs) {
                 if now != before && now != after {
                     return Ok(RepairState::ChangedSince(ByteOffset(offset)));
                 }
@@ -295,7 +295,7 @@ fn take_patch(bytes: &[u8]) -> Option<(Patch, &[u8])> {
 #[cfg(test)]
 mod tests {
     use blockio::MemoryStorage;
-    use blockio::sim::{CrashPlan, SimStorage};
+    use blockio::sim::{CrashPlan, Fault, FaultTarget, SimStorage};
 
     use super::super::draft::Draft;
     use super::*;
@@ -356,6 +356,37 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_of_the_host_at_any_operation_leaves_what_the_next_try_completes() {
+        let backup = backup();
+        let fresh = || {
+            let image = SimStorage::new();
+            image.write_at(&old(), ByteOffset(0)).unwrap();
+            image
+        };
+        let whole = fresh();
+        let before = whole.counts().of(FaultTarget::Any);
+        backup.apply(&whole).unwrap();
+        let operations = whole.counts().of(FaultTarget::Any) - before;
+        assert!(operations > 8, "{operations}");
+        for nth in 0..operations {
+            let image = fresh();
+            let fault = Fault::new(FaultTarget::Any, nth).after_bytes(700);
+            image.inject(if nth % 2 == 0 {
+                fault.no_space()
+            } else {
+                fault
+            });
+            assert!(backup.apply(&image).is_err(), "{nth}");
+            image.clear_faults();
+            let undone = SimStorage::from_image(&image.image());
+            backup.apply(&image).unwrap();
+            assert!(bytes(&image) == bytes(&whole), "{nth}");
+            backup.undo(&undone).unwrap();
+            assert!(bytes(&undone) == old(), "{nth}");
+        }
+    }
+
+    #[test]
     fn an_image_that_was_changed_since_is_left_alone() {
         let backup = backup();
         let image = MemoryStorage::from_bytes(old());
@@ -363,11 +394,8 @@ mod tests {
         backup.apply(&image).unwrap();
         assert_eq!(backup.state(&image).unwrap(), RepairState::Done);
         image.write_at(&[3], ByteOffset(70_100)).unwrap();
-        let sector = ByteOffset(70_100 / 512 * 512);
-        let state = backup.state(&image).unwrap();
-        assert!(
-            matches!(state, RepairState::ChangedSince(at) if at >= ByteOffset(69_632) && at <= sector)
-        );
+        let changed = RepairState::ChangedSince(ByteOffset(70_100));
+        assert_eq!(backup.state(&image).unwrap(), changed);
         assert!(backup.undo(&image).is_err());
         assert!(backup.apply(&image).is_err());
     }
