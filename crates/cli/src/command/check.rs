@@ -23,8 +23,9 @@ them, and from which a repair that was cut short is completed. --accept-loss let
 that cannot be read become zeros, so that the rest can be used; each is listed. The parents of an
 image are not repaired with it. The exit code is 1 if something is left.
 
-The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img,
-or names a file that exists here; else it is a volume. --image and --volume decide otherwise.
+The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw, .img or
+.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide
+otherwise.
 
 Examples:
   cvol check disk.vhdx

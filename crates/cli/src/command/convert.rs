@@ -18,8 +18,9 @@ The target appears under its name only when it is whole. With SOURCE_DATE_EPOCH 
 are derived from the content, and equal input gives equal bytes. A differencing image is read together
 with its parents, so that the target stands alone.
 
-The source is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img, or
-names a file that exists here; else it is a volume. --image and --volume decide otherwise.
+The source is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw, .img or
+.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide
+otherwise.
 
 Examples:
   cvol convert disk.vhd disk.vhdx

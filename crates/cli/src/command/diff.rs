@@ -22,8 +22,8 @@ With --files, files and directories are shown: added, removed, changed (content,
 target of a link) or metadata (times, attributes, number of names, access control). On NTFS a file
 whose record says that it did not change is not read; on FAT32, where nothing says so, every file is.
 
-An argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img, or
-names a file that exists here; else it is a volume or snapshot.
+An argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw, .img or
+.qcow2, or names a file that exists here; else it is a volume or snapshot.
 
 Examples:
   cvol diff data@monday data@tuesday

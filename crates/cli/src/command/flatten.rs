@@ -16,8 +16,9 @@ Of a volume, what it has from the volume that it was cloned from is copied into 
 stay. The base can be removed afterwards. What was stopped or died is done again by the same command;
 until then the image or volume reads as before.
 
-The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img, or
-names a file that exists here; else it is a volume. --image and --volume decide otherwise.
+The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw, .img or
+.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide
+otherwise.
 
 Examples:
   cvol flatten child.vhdx

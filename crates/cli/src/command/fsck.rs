@@ -17,8 +17,9 @@ disk. Findings are grouped by class; classes keep their names from version to ve
 code is 1 if an error or a warning was found, 6 if a file system is too damaged to be walked.
 `cvol check` checks the image around the file systems.
 
-The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img,
-or names a file that exists here; else it is a volume. --image and --volume decide otherwise.
+The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw, .img or
+.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide
+otherwise.
 
 Examples:
   cvol fsck data

@@ -13,8 +13,9 @@ use crate::reference::ImageOrVolume;
 /// Describe an image file, or the image of a volume
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img,
-or names a file that exists here; else it is a volume. --image and --volume decide otherwise.
+The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw, .img or
+.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide
+otherwise.
 
 Examples:
   cvol info disk.vhdx

@@ -25,7 +25,8 @@ itself, 1 its parent) and their place in its file. Parts that nobody holds are z
 parts, --all prints them.
 
 The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw, .img or
-.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide otherwise.
+.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide
+otherwise.
 
 Examples:
   cvol map child.vhdx

@@ -27,7 +27,8 @@ blocks of 32M, and of 2M in differencing images and in VHDs). Where its first by
 give its format.
 
 The source is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw, .img or
-.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide otherwise.
+.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide
+otherwise.
 
 Examples:
   cvol salvage broken.vhdx whole.vhdx

@@ -25,8 +25,9 @@ was not flushed may be lost if cvol is killed.
 
 Without --socket and --port: the socket file NAME.sock in this folder (on Windows: a free port).
 
-The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw or .img,
-or names a file that exists here; else it is a volume. --image and --volume decide otherwise.
+The argument is a path if it holds a separator, ends in .vhdx, .vhd, .avhdx, .avhd, .raw, .img or
+.qcow2, or names a file that exists here; else it is a volume. --image and --volume decide
+otherwise.
 
 Examples:
   cvol serve data --socket /run/data.sock

@@ -19,6 +19,7 @@ mod compressed;
 mod corpus;
 #[path = "../../../vdisk/tests/it/damage/mod.rs"]
 mod damage;
+mod doctor;
 mod fat32;
 mod fsck;
 mod full_disk;
