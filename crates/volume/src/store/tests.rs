@@ -19,6 +19,7 @@ use crate::{VolumeErrorKind, VolumeName};
 
 mod crashes;
 mod damage;
+mod histories;
 mod layers;
 #[cfg(unix)]
 mod links;
