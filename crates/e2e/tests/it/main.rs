@@ -25,6 +25,7 @@ mod fsck;
 mod full_disk;
 mod guest;
 mod images;
+mod layers;
 mod nbd;
 mod ntfs;
 mod ntfs_golden;
