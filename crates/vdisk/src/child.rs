@@ -91,7 +91,7 @@ pub fn create_child(
         options,
         size,
         logical_sector: facts.logical_sector,
-        physical_sector: layer.info().physical_sector,
+        physical_sector: facts.physical_sector,
         linkage: facts.linkage,
     };
     let parents = Chain::new(std::iter::once(layer).chain(ancestors).collect());

@@ -55,6 +55,7 @@ pub(crate) enum Held {
 pub(crate) struct LinkFacts {
     pub(crate) size: ByteCount,
     pub(crate) logical_sector: SectorSize,
+    pub(crate) physical_sector: SectorSize,
     /// What a child remembers of this image: data write GUID (VHDX) or unique id (VHD).
     pub(crate) linkage: Uuid,
     pub(crate) parent: Option<ParentInfo>,

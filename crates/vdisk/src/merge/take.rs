@@ -54,6 +54,8 @@ pub(super) struct Taking<'a> {
     /// What shows through the child where it holds nothing, once it is done.
     pub(super) below: &'a Chain,
     progress: OnProgress<'a>,
+    /// Bytes that are dealt with at once.
+    piece: u64,
     buffer: Vec<u8>,
     copied: u64,
     unflushed: u64,
@@ -61,10 +63,12 @@ pub(super) struct Taking<'a> {
 
 impl<'a> Taking<'a> {
     pub(super) fn new(child: &'a dyn Taker, below: &'a Chain, progress: OnProgress<'a>) -> Self {
+        let block = child.info().block_size.map_or(MIB, ByteCount::get);
         Self {
             child,
             below,
             progress,
+            piece: block.min(MAX_PIECE),
             buffer: Vec::new(),
             copied: 0,
             unflushed: 0,
@@ -88,9 +92,7 @@ impl<'a> Taking<'a> {
 
     /// How many bytes are dealt with at once from `at` on: to the end of a piece.
     pub(super) fn piece(&self, at: u64) -> u64 {
-        let block = self.child.info().block_size.map_or(MIB, ByteCount::get);
-        let piece = block.min(MAX_PIECE);
-        (piece - at % piece).min(self.size() - at)
+        (self.piece - at % self.piece).min(self.size() - at)
     }
 
     /// Takes in `length` bytes at `at`, which the child does not hold and `read` gives.

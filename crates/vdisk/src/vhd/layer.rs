@@ -41,6 +41,7 @@ pub(crate) fn link_facts(storage: &dyn Storage) -> Result<LinkFacts, ImageError>
     Ok(LinkFacts {
         size: found.footer.size,
         logical_sector: SectorSize::B512,
+        physical_sector: SectorSize::B512,
         linkage: found.footer.unique_id,
         parent,
     })

@@ -187,6 +187,7 @@ impl Structure {
         LinkFacts {
             size: ByteCount(self.metadata.disk_size),
             logical_sector: self.metadata.logical_sector,
+            physical_sector: self.metadata.physical_sector,
             linkage: self.header.header.data_write_guid,
             parent: self.metadata.parent.clone(),
         }

@@ -679,3 +679,97 @@ fn what_cannot_be_a_parent_is_refused_before_a_byte_is_written() {
         assert_eq!(storage.position(), before, "the child was written");
     }
 }
+
+/// A file that counts what is read from it and how often the host is asked.
+struct Counted {
+    inner: File,
+    calls: std::sync::atomic::AtomicUsize,
+    bytes: std::sync::atomic::AtomicUsize,
+}
+
+impl Counted {
+    fn new(inner: File) -> Self {
+        Self {
+            inner,
+            calls: std::sync::atomic::AtomicUsize::new(0),
+            bytes: std::sync::atomic::AtomicUsize::new(0),
+        }
+    }
+
+    fn count(&self, bytes: usize) {
+        let order = std::sync::atomic::Ordering::Relaxed;
+        self.calls.fetch_add(1, order);
+        self.bytes.fetch_add(bytes, order);
+    }
+}
+
+impl Storage for Counted {
+    fn read_at(&self, buf: &mut [u8], offset: ByteOffset) -> blockio::Result<()> {
+        self.count(buf.len());
+        self.inner.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: ByteOffset) -> blockio::Result<()> {
+        self.count(buf.len());
+        self.inner.write_at(buf, offset)
+    }
+
+    fn sync(&self) -> blockio::Result<()> {
+        self.inner.sync()
+    }
+
+    fn len(&self) -> blockio::Result<ByteCount> {
+        self.inner.len()
+    }
+
+    fn set_len(&self, len: ByteCount) -> blockio::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn zero(&self, range: blockio::ByteRange, mode: blockio::ZeroMode) -> blockio::Result<()> {
+        self.inner.zero(range, mode)
+    }
+
+    fn extent_at(&self, range: blockio::ByteRange) -> blockio::Result<blockio::Extent> {
+        self.count(0);
+        self.inner.extent_at(range)
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.inner.is_read_only()
+    }
+}
+
+#[test]
+fn a_child_of_a_large_disk_costs_what_one_of_a_small_disk_does() {
+    let order = std::sync::atomic::Ordering::Relaxed;
+    let costs = [1_u64 << 30, 1 << 40].map(|size| {
+        let base = File::default();
+        let options = CreateOptions::new(ByteCount(size));
+        let made = vdisk::create(Box::new(base.clone()), ImageFormat::Vhdx, &options).unwrap();
+        for at in (0..size).step_by(usize::try_from(size / 16).unwrap()) {
+            made.write_at(&[1; 4096], ByteOffset(at)).unwrap();
+        }
+        made.close().unwrap();
+        let parent = Arc::new(Counted::new(base));
+        let child = Arc::new(Counted::new(File::default()));
+        let options = ChildOptions {
+            size: None,
+            block_size: None,
+            names: names("parent"),
+            ids: IdSource::Random,
+            unix_time: 0,
+        };
+        let opened = OpenedParent {
+            storage: Box::new(parent.clone()),
+            name: "parent".to_owned(),
+            gate: Box::new(vdisk::DenyAll),
+        };
+        let storage = Box::new(child.clone());
+        let made = vdisk::create_child(storage, ImageFormat::Vhdx, &options, opened);
+        made.unwrap().close().unwrap();
+        [&parent, &child].map(|file| (file.calls.load(order), file.bytes.load(order)))
+    });
+    assert_eq!(costs[0], costs[1]);
+    println!("calls and bytes, parent and child: {:?}", costs[0]);
+}

@@ -4,6 +4,7 @@ mod chain;
 mod convert;
 mod disk;
 mod empty;
+mod layers;
 mod list;
 #[cfg(unix)]
 mod nbd;
@@ -44,6 +45,11 @@ pub(super) const ALL: &[Case] = &[
         name: "chain",
         what: "random reads through 1, 8 and 64 layers against one image",
         run: chain::rates,
+    },
+    Case {
+        name: "layers",
+        what: "snapshot, clone and restore of 1 TiB beside 1 GiB",
+        run: layers::run,
     },
     Case {
         name: "list",
