@@ -31,6 +31,8 @@ struct Volume {
 }
 
 type Model = BTreeMap<String, Volume>;
+/// An operation on a store.
+type Action = Box<dyn Fn(&Store) -> Result<()>>;
 
 struct World {
     folder: TempDir,
@@ -163,69 +165,66 @@ impl World {
         let choice = self.below(16);
         let snapshot = self.any_snapshot();
         let of_volume = self.model[&volume].clone();
-        let (what, action): (&'static str, Box<dyn Fn(&Store) -> Result<()>>) =
-            match (choice, snapshot) {
-                (0..4, _) => return self.write(&volume),
-                (4..7, _) if of_volume.snapshots.len() < MOST_SNAPSHOTS => {
-                    let fresh = self.fresh("s");
-                    let it = after.get_mut(&volume).unwrap();
-                    it.snapshots.insert(fresh.clone(), of_volume.bytes);
-                    let snapshot = SnapshotName::parse(&fresh).unwrap();
-                    let take = move |store: &Store| {
-                        store.take_snapshot(&name(&volume), &snapshot).map(drop)
-                    };
-                    ("snapshot", Box::new(take))
-                }
-                (7..9, Some((base, snapshot))) if volumes.len() < MOST_VOLUMES => {
-                    let fresh = self.fresh("clone");
-                    let it = Volume {
-                        bytes: self.model[&base].snapshots[&snapshot].clone(),
-                        snapshots: BTreeMap::new(),
-                    };
-                    after.insert(fresh.clone(), it);
-                    let request = CloneRequest {
-                        name: name(&fresh),
-                        base: reference(&base, Some(&snapshot)),
-                        options: SpecOptions::default(),
-                        labels: crate::Labels::default(),
-                    };
-                    (
-                        "clone",
-                        Box::new(move |store: &Store| store.clone_volume(&request).map(drop)),
-                    )
-                }
-                (9..11, Some((volume, text))) => {
-                    let it = after.get_mut(&volume).unwrap();
-                    it.bytes = it.snapshots[&text].clone();
-                    let snapshot = SnapshotName::parse(&text).unwrap();
-                    let restore = move |store: &Store| {
-                        store.restore_snapshot(&name(&volume), &snapshot).map(drop)
-                    };
-                    ("restore", Box::new(restore))
-                }
-                (11..14, Some((volume, text))) => {
-                    after.get_mut(&volume).unwrap().snapshots.remove(&text);
-                    let snapshot = SnapshotName::parse(&text).unwrap();
-                    let remove = move |store: &Store| {
-                        store
-                            .remove_snapshot(&name(&volume), &snapshot, &ignore_progress)
-                            .map(drop)
-                    };
-                    ("merge", Box::new(remove))
-                }
-                (14, _) => {
-                    let flatten = move |store: &Store| {
-                        store.flatten(&name(&volume), &ignore_progress).map(drop)
-                    };
-                    ("flatten", Box::new(flatten))
-                }
-                (15, _) if volumes.len() > 1 => {
-                    after.remove(&volume);
-                    let remove = move |store: &Store| store.remove(&name(&volume), false).map(drop);
-                    ("remove", Box::new(remove))
-                }
-                _ => return,
-            };
+        let (what, action): (&'static str, Action) = match (choice, snapshot) {
+            (0..4, _) => return self.write(&volume),
+            (4..7, _) if of_volume.snapshots.len() < MOST_SNAPSHOTS => {
+                let fresh = self.fresh("s");
+                let it = after.get_mut(&volume).unwrap();
+                it.snapshots.insert(fresh.clone(), of_volume.bytes);
+                let snapshot = SnapshotName::parse(&fresh).unwrap();
+                let take =
+                    move |store: &Store| store.take_snapshot(&name(&volume), &snapshot).map(drop);
+                ("snapshot", Box::new(take))
+            }
+            (7..9, Some((base, snapshot))) if volumes.len() < MOST_VOLUMES => {
+                let fresh = self.fresh("clone");
+                let it = Volume {
+                    bytes: self.model[&base].snapshots[&snapshot].clone(),
+                    snapshots: BTreeMap::new(),
+                };
+                after.insert(fresh.clone(), it);
+                let request = CloneRequest {
+                    name: name(&fresh),
+                    base: reference(&base, Some(&snapshot)),
+                    options: SpecOptions::default(),
+                    labels: crate::Labels::default(),
+                };
+                (
+                    "clone",
+                    Box::new(move |store: &Store| store.clone_volume(&request).map(drop)),
+                )
+            }
+            (9..11, Some((volume, text))) => {
+                let it = after.get_mut(&volume).unwrap();
+                it.bytes = it.snapshots[&text].clone();
+                let snapshot = SnapshotName::parse(&text).unwrap();
+                let restore = move |store: &Store| {
+                    store.restore_snapshot(&name(&volume), &snapshot).map(drop)
+                };
+                ("restore", Box::new(restore))
+            }
+            (11..14, Some((volume, text))) => {
+                after.get_mut(&volume).unwrap().snapshots.remove(&text);
+                let snapshot = SnapshotName::parse(&text).unwrap();
+                let remove = move |store: &Store| {
+                    store
+                        .remove_snapshot(&name(&volume), &snapshot, &ignore_progress)
+                        .map(drop)
+                };
+                ("merge", Box::new(remove))
+            }
+            (14, _) => {
+                let flatten =
+                    move |store: &Store| store.flatten(&name(&volume), &ignore_progress).map(drop);
+                ("flatten", Box::new(flatten))
+            }
+            (15, _) if volumes.len() > 1 => {
+                after.remove(&volume);
+                let remove = move |store: &Store| store.remove(&name(&volume), false).map(drop);
+                ("remove", Box::new(remove))
+            }
+            _ => return,
+        };
         self.carry_out(what, &*action, after);
     }
 
