@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, attrib, cat, check, clone, completions, convert, cp, create, diff, diff_create, doctor,
-    export, flatten, fsck, info, inspect, label, ls, man, map, merge, mkdir, mv, prune, rebase, rm,
-    salvage, serve, snapshot, tree,
+    acl, attach, attrib, cat, check, clone, completions, convert, cp, create, diff, diff_create,
+    doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man, map, merge, mkdir, mv,
+    prune, rebase, render, rm, salvage, serve, snapshot, tree,
 };
 use crate::exit;
 
@@ -130,6 +130,9 @@ pub(crate) enum Verb {
     Map(map::Arguments),
     DiffCreate(diff_create::Arguments),
     Serve(serve::Arguments),
+    Attach(attach::Arguments),
+    Render(render::Arguments),
+    Hcs(hcs::Arguments),
     Snapshot(snapshot::Arguments),
     Clone(clone::Arguments),
     Diff(diff::Arguments),

@@ -155,6 +155,7 @@ fn hint_for(error: &engine::Error) -> Option<String> {
         (ErrorKind::NotFound, Subject::Image) => {
             "give the path of an image file, or `--volume` to name a volume of the store"
         }
+        (ErrorKind::NotFound, Subject::Mount) => "make the directory, or add `create` to the mount",
         (ErrorKind::NotFound, _) => "check the spelling of the path",
         (ErrorKind::AlreadyExists, Subject::PathInVolume) => {
             "choose another name, or remove it with `cvol rm NAME:/path`"
@@ -171,6 +172,7 @@ fn hint_for(error: &engine::Error) -> Option<String> {
             "choose another name, or remove that volume with `cvol rm`"
         }
         (ErrorKind::AlreadyExists, _) => "use `--force` to replace it, or choose another name",
+        (_, Subject::Mount) => "`cvol attach --help` tells how mounts are written",
         (_, Subject::Endpoint) => {
             "choose another place with `--socket PATH` or `--port PORT` (0 for a free port)"
         }

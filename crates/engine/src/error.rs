@@ -7,12 +7,14 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
+use attach::PlanRefusal;
 use blockio::{IoError, IoErrorKind};
 use nbd::{BindError, ServeError};
 use vdisk::{ImageError, ImageErrorKind};
 use volume::browse::BrowseError;
 use volume::{ChangeError, ChangeErrorKind, VolumeError, VolumeErrorKind};
 
+use crate::mounts::MountFailure;
 use crate::serve::ServeFailure;
 
 /// What an operation of the engine returns.
@@ -66,6 +68,8 @@ pub enum Subject {
     HostPath,
     /// The configuration.
     Settings,
+    /// A mount of a machine.
+    Mount,
     /// The place where clients connect.
     Endpoint,
     /// The stream that a result is written to.
@@ -128,6 +132,9 @@ pub enum Error {
         /// What is asked for.
         feature: String,
     },
+    /// Mounts could not be planned or told.
+    #[error(transparent)]
+    Mount(#[from] MountFailure),
     /// A disk could not be served, or its last changes not be kept.
     #[error("cannot serve {name}")]
     Serve {
@@ -155,6 +162,7 @@ impl Error {
             Self::Host { source, .. } | Self::Output(source) => of_host(source),
             Self::TargetExists { .. } => ErrorKind::AlreadyExists,
             Self::Serve { source, .. } => of_serving(source),
+            Self::Mount(failure) => of_mount(failure),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Interrupted => ErrorKind::Interrupted,
         }
@@ -180,6 +188,7 @@ impl Error {
             Self::Host { .. } | Self::TargetExists { .. } | Self::Interrupted => Subject::HostPath,
             Self::Output(_) => Subject::Output,
             Self::Serve { .. } => Subject::Endpoint,
+            Self::Mount(_) => Subject::Mount,
         }
     }
 
@@ -288,6 +297,18 @@ pub(crate) fn of_io(error: &IoError) -> ErrorKind {
             .and_then(|source| source.downcast_ref::<io::Error>())
             .map_or(ErrorKind::Io, of_host),
         _ => ErrorKind::Io,
+    }
+}
+
+fn of_mount(failure: &MountFailure) -> ErrorKind {
+    match failure {
+        MountFailure::Missing { .. } => ErrorKind::NotFound,
+        MountFailure::Render(_) => ErrorKind::Unsupported,
+        MountFailure::Plan(error) => match error.reason {
+            PlanRefusal::Unsupported { .. } => ErrorKind::Unsupported,
+            _ => ErrorKind::InvalidArgument,
+        },
+        _ => ErrorKind::InvalidArgument,
     }
 }
 

@@ -15,6 +15,7 @@
 //!     |-- doctor.rs               doctor: the whole store, rows, files, images
 //!     |-- fsck.rs                 fsck: the file systems in them
 //!     |-- diff.rs                 diff: where two disks differ
+//!     |-- mounts.rs               mounts in words, planned and told to other tools
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
 //!     |-- child.rs, parents.rs    differencing images, and which files may be their parents
@@ -44,6 +45,8 @@ mod image;
 mod layers;
 mod map;
 mod merge;
+mod mount_words;
+mod mounts;
 mod parents;
 mod place;
 mod progress;
@@ -72,6 +75,11 @@ pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
 pub use layers::CloneVolume;
 pub use map::{ImageMap, MapLayer};
 pub use merge::{MergedImage, RebaseImage};
+pub use mount_words::WordError;
+pub use mounts::{
+    DocumentKind, Guest, Hypervisor, MachinePlatform, MountFailure, PlanDocument, Problem,
+    QemuMachine, RenderForm, SchemaVersion, StepDocument,
+};
 pub use place::{Entry, EntryDetails, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
 pub use repair::RepairImage;

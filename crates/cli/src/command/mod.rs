@@ -2,6 +2,7 @@
 //! comes back.
 
 pub(crate) mod acl;
+pub(crate) mod attach;
 pub(crate) mod attrib;
 pub(crate) mod cat;
 pub(crate) mod check;
@@ -16,10 +17,12 @@ pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod flatten;
 pub(crate) mod fsck;
+pub(crate) mod hcs;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod label;
 pub(crate) mod ls;
+mod machine;
 pub(crate) mod man;
 pub(crate) mod map;
 pub(crate) mod merge;
@@ -27,6 +30,7 @@ pub(crate) mod mkdir;
 pub(crate) mod mv;
 pub(crate) mod prune;
 pub(crate) mod rebase;
+pub(crate) mod render;
 mod repair_report;
 pub(crate) mod rm;
 pub(crate) mod salvage;
@@ -94,6 +98,9 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Map(arguments) => arguments.run(context),
         Verb::DiffCreate(arguments) => arguments.run(context),
         Verb::Serve(arguments) => arguments.run(context),
+        Verb::Attach(arguments) => arguments.run(context),
+        Verb::Render(arguments) => arguments.run(context),
+        Verb::Hcs(arguments) => arguments.run(context),
         Verb::Snapshot(arguments) => arguments.run(context),
         Verb::Clone(arguments) => arguments.run(context),
         Verb::Diff(arguments) => arguments.run(context),

@@ -10,6 +10,7 @@ mod doctor;
 mod help;
 mod images;
 mod layers;
+mod mounts;
 mod notices;
 mod repair;
 mod salvage;

@@ -1,0 +1,64 @@
+//! Which machine mounts are for: options that several verbs share.
+
+use clap::ValueEnum;
+use engine::{Guest, Hypervisor, MachinePlatform, SchemaVersion};
+
+/// What runs in the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GuestWord {
+    /// Linux
+    Linux,
+    /// Windows
+    Windows,
+}
+
+/// What runs the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HypervisorWord {
+    /// Hyper-V, through the Host Compute Service
+    Hcs,
+    /// QEMU
+    Qemu,
+}
+
+/// The mounts, and what of the machine all forms have to know.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Mounts {
+    /// A mount; may be repeated
+    ///
+    /// Fields as `docker run --mount` has them: type=volume|vhd|bind|smb|tmpfs, source=, target=,
+    /// readonly; for bind also create and share_name=, for vhd fs=, for smb username=, for tmpfs size=. A
+    /// target is a drive letter or a folder of C: for Windows, a path for both.
+    #[arg(short, long = "mount", value_name = "FIELDS", required = true)]
+    pub(crate) mounts: Vec<String>,
+
+    /// What runs in the machine
+    #[arg(long, value_name = "SYSTEM")]
+    pub(crate) guest: GuestWord,
+
+    /// Version of the documents of HCS
+    #[arg(long, value_name = "VERSION", default_value = "2.1", value_parser = schema)]
+    pub(crate) schema: SchemaVersion,
+}
+
+/// A version such as `2.1`.
+pub(crate) fn schema(text: &str) -> Result<SchemaVersion, String> {
+    text.parse::<SchemaVersion>()
+        .map_err(|error| error.to_string())
+}
+
+impl Mounts {
+    /// The machine, run by this hypervisor.
+    pub(crate) fn platform(&self, hypervisor: HypervisorWord) -> MachinePlatform {
+        MachinePlatform {
+            hypervisor: match hypervisor {
+                HypervisorWord::Hcs => Hypervisor::Hcs(self.schema),
+                HypervisorWord::Qemu => Hypervisor::Qemu,
+            },
+            guest: match self.guest {
+                GuestWord::Linux => Guest::Linux,
+                GuestWord::Windows => Guest::Windows,
+            },
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Mounts as container runtimes write them, read into requests, planned, and told in the forms that
+//! other tools take. Nothing is attached here and nothing changed.
+//!
+//! This is where volumes (which know no machine) and plans (which know no volume) meet.
+
+use std::fs;
+use std::path::Path;
+
+use attach::hcs::RenderError;
+use attach::{
+    DiskSource, GuestFileSystem, GuestSystem, HostPath, MountRequest, PathError, Plan, PlanError,
+    Platform, SmbSource, Source, Target, hcs, oci_mounts, qemu_arguments,
+};
+use serde_json::Value;
+use volume::{FileSystemKind, parse_size};
+
+use crate::Engine;
+use crate::error::{Error, Result};
+use crate::mount_words::{MountWords, WordError};
+use crate::volumes::volume_name;
+
+pub use attach::hcs::{DocumentKind, Problem};
+pub use attach::{
+    GuestSystem as Guest, Hypervisor, PlanDocument, Platform as MachinePlatform, QemuMachine,
+    SchemaVersion, StepDocument,
+};
+
+/// How much a temporary volume may hold where nobody says, in bytes.
+const DEFAULT_TEMPORARY_SIZE: u64 = 64 << 20;
+
+/// The forms in which a plan is told to other tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RenderForm {
+    /// Documents and requests of HCS, schema 2.
+    Hcs,
+    /// What a document of HCS schema 1 has of mounts.
+    HcsFirstSchema,
+    /// `mounts` of the OCI specification.
+    Oci,
+    /// Arguments of QEMU, as a list.
+    Qemu(QemuMachine),
+}
+
+/// Why mounts cannot be planned or told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MountFailure {
+    /// The words of a mount make no sense.
+    #[error("the mount {mount:?} cannot be read")]
+    Words {
+        /// The mount as it was given.
+        mount: String,
+        /// What is wrong.
+        source: WordError,
+    },
+    /// A path is none.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The share of an SMB server is none.
+    #[error("{source_text:?} is no share of a server: {reason}")]
+    Share {
+        /// The source as it was given.
+        source_text: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The directory is not there, and is not to be made.
+    #[error("the directory {path} is missing")]
+    Missing {
+        /// The directory.
+        path: String,
+    },
+    /// The combination cannot do it.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The form cannot say it.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+}
+
+impl Engine {
+    /// Plans mounts, each written as `type=volume,source=data,target=/data,readonly`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` (a mount, a path), `NotFound` (a volume, a directory), `Unsupported` (what the
+    /// machine cannot do, by name), `Damaged`, `Io`.
+    pub fn plan_mounts(&self, platform: Platform, mounts: &[String]) -> Result<PlanDocument> {
+        Ok(self.plan(platform, mounts)?.document())
+    }
+
+    /// Plans mounts and tells the plan in the form of another tool.
+    ///
+    /// # Errors
+    /// As for [`Engine::plan_mounts`]; `Unsupported` where the form cannot say a mount.
+    pub fn render_mounts(
+        &self,
+        platform: Platform,
+        mounts: &[String],
+        form: &RenderForm,
+    ) -> Result<Value> {
+        let plan = self.plan(platform, mounts)?;
+        let told = match form {
+            RenderForm::Hcs => hcs::render(&plan).map(|documents| to_value(&documents)),
+            RenderForm::HcsFirstSchema => hcs::render_first_schema(&plan),
+            RenderForm::Oci => oci_mounts(&plan).map(|mounts| to_value(&mounts)),
+            RenderForm::Qemu(machine) => {
+                qemu_arguments(&plan, machine).map(|arguments| to_value(&arguments))
+            }
+        };
+        Ok(told.map_err(MountFailure::Render)?)
+    }
+
+    /// Holds a document of HCS against the schema; what it would not take, nothing where it would.
+    ///
+    /// # Errors
+    /// `NotFound`, `Io` (the file), `InvalidArgument` (no JSON, or none of a sensible size).
+    pub fn validate_hcs(
+        &self,
+        file: &Path,
+        kind: DocumentKind,
+        version: SchemaVersion,
+    ) -> Result<Vec<Problem>> {
+        /// Documents of whole machines have a few thousand bytes.
+        const MAX_LENGTH: u64 = 16 << 20;
+        let length = fs::metadata(file).map_err(Error::host("read", file))?.len();
+        let invalid = |what: String| Error::InvalidRequest {
+            message: format!("{} {what}", file.display()),
+        };
+        if length > MAX_LENGTH {
+            return Err(invalid(format!("is longer than {MAX_LENGTH} bytes")));
+        }
+        let text = fs::read(file).map_err(Error::host("read", file))?;
+        // Windows writes a mark in front of UTF-8.
+        let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text);
+        let document =
+            serde_json::from_slice(text).map_err(|e| invalid(format!("is no JSON: {e}")))?;
+        Ok(hcs::validate(&document, kind, version))
+    }
+
+    fn plan(&self, platform: Platform, mounts: &[String]) -> Result<Plan> {
+        let mut requests = Vec::with_capacity(mounts.len());
+        for mount in mounts {
+            requests.push(self.request(platform.guest, mount)?);
+        }
+        Ok(Plan::new(platform, &requests).map_err(MountFailure::Plan)?)
+    }
+
+    fn request(&self, guest: GuestSystem, mount: &str) -> Result<MountRequest> {
+        let words = MountWords::parse(mount).map_err(|source| MountFailure::Words {
+            mount: mount.to_owned(),
+            source,
+        })?;
+        let target = Target::parse(&words.target, guest).map_err(MountFailure::Path)?;
+        let source = match words.kind.as_str() {
+            "volume" => self.volume_source(&words)?,
+            "vhd" => disk_source(&words)?,
+            "bind" => bind_source(&words)?,
+            "smb" => smb_source(&words)?,
+            _ => self.temporary_source(&words)?,
+        };
+        Ok(MountRequest {
+            source,
+            target,
+            read_only: words.read_only,
+        })
+    }
+
+    fn volume_source(&self, words: &MountWords) -> Result<Source> {
+        let details = self.store()?.inspect(&volume_name(&words.source)?)?;
+        let record = &details.record;
+        let image = details.image_path.display().to_string();
+        Ok(Source::Disk(DiskSource {
+            path: HostPath::parse(&image).map_err(MountFailure::Path)?,
+            file_system: guest_file_system(record.spec.file_system()),
+            format_on_first_use: false,
+            serial: record.id.to_string(),
+        }))
+    }
+
+    fn temporary_source(&self, words: &MountWords) -> Result<Source> {
+        let size = match &words.size {
+            Some(text) => parse_size(text).map_err(|error| Error::InvalidRequest {
+                message: format!("the size of a temporary volume: {error}"),
+            })?,
+            None => blockio::ByteCount(DEFAULT_TEMPORARY_SIZE),
+        };
+        // Where it would be made; a guest that has it in memory never sees it.
+        let target: String = words
+            .target
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
+        let file = self
+            .config()
+            .root()
+            .join("temporary")
+            .join(format!("{target}.vhdx"));
+        let file = std::path::absolute(&file).map_err(Error::host("find", &file))?;
+        Ok(Source::Temporary {
+            size: size.get(),
+            image: HostPath::parse(&file.display().to_string()).map_err(MountFailure::Path)?,
+        })
+    }
+}
+
+/// What has a serialisation of text and numbers alone always has a value.
+fn to_value(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+fn guest_file_system(kind: FileSystemKind) -> Option<GuestFileSystem> {
+    match kind {
+        FileSystemKind::Ntfs => Some(GuestFileSystem::Ntfs),
+        FileSystemKind::Fat32 => Some(GuestFileSystem::Fat32),
+        _ => None,
+    }
+}
+
+fn disk_source(words: &MountWords) -> Result<Source> {
+    let path = HostPath::parse(&words.source).map_err(MountFailure::Path)?;
+    let file_system = match &words.file_system {
+        Some(name) => {
+            Some(
+                GuestFileSystem::from_name(name).ok_or_else(|| Error::InvalidRequest {
+                    message: format!("{name:?} is no file system that guests mount"),
+                })?,
+            )
+        }
+        None => None,
+    };
+    // From the path, so that the same disk has the same serial in every plan.
+    let digest = blake3::hash(path.key().as_bytes()).to_hex();
+    Ok(Source::Disk(DiskSource {
+        format_on_first_use: file_system.is_some(),
+        path,
+        file_system,
+        serial: digest.as_str()[..32].to_owned(),
+    }))
+}
+
+/// A directory or a file: what stands there, where the path is of this system, else a directory.
+fn bind_source(words: &MountWords) -> Result<Source> {
+    let path = HostPath::parse(&words.source).map_err(MountFailure::Path)?;
+    if path.is_windows() == cfg!(windows) {
+        match fs::metadata(path.as_str()) {
+            Ok(found) if !found.is_dir() => return Ok(Source::File { path }),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if !words.create {
+                    let path = path.to_string();
+                    return Err(MountFailure::Missing { path }.into());
+                }
+            }
+            Err(error) => return Err(Error::host("look at", path.as_str())(error)),
+        }
+    }
+    Ok(Source::Directory {
+        path,
+        create: words.create,
+        share_name: words.share_name.clone(),
+    })
+}
+
+fn smb_source(words: &MountWords) -> Result<Source> {
+    let share = SmbSource::parse(&words.source).map_err(|reason| MountFailure::Share {
+        source_text: words.source.clone(),
+        reason,
+    })?;
+    Ok(Source::Smb(SmbSource {
+        user: words.user.clone(),
+        ..share
+    }))
+}
