@@ -52,6 +52,9 @@ struct Shared<'a> {
     done: AtomicU64,
     written: AtomicU64,
     stop: AtomicBool,
+    /// Held to write: the host lets one write to a file at a time, and waiting for its lock burns
+    /// processor time where waiting for this one sleeps.
+    writing: Mutex<()>,
     failure: Mutex<Option<ImageError>>,
 }
 
@@ -103,6 +106,7 @@ fn copy_with(
         done: AtomicU64::new(0),
         written: AtomicU64::new(0),
         stop: AtomicBool::new(false),
+        writing: Mutex::new(()),
         failure: Mutex::new(None),
     };
     let (sender, receiver) = sync_channel(QUEUE);
@@ -237,6 +241,7 @@ impl Shared<'_> {
                 let end = offset.get() + buffer_len(bytes);
                 zero(self.target, range(offset.get(), end, self.target.size())?)?;
             } else {
+                let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
                 self.target.write_at(bytes, offset)?;
                 self.written.fetch_add(buffer_len(bytes), Ordering::Relaxed);
             }
