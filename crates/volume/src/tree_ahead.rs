@@ -38,6 +38,13 @@ struct Batch {
     end: End,
 }
 
+/// Room for a batch, to be used again.
+type Room = (VecDeque<TreeEntry>, Vec<u8>);
+
+fn room() -> Room {
+    (VecDeque::with_capacity(BATCH_ENTRIES), vec![0; BATCH_BYTES])
+}
+
 /// What comes behind a batch.
 enum End {
     /// Another one.
@@ -70,11 +77,12 @@ impl<T: TreeSource + Send + 'static> TreeAhead<T> {
         let root_times = source.root_times();
         let root_security = source.root_security();
         let totals = source.totals();
+        let (entries, bytes) = room();
         let mut reading = Reading {
             batches,
             empty,
-            entries: VecDeque::new(),
-            bytes: vec![0; BATCH_BYTES],
+            entries,
+            bytes,
             filled: 0,
         };
         let thread = thread::Builder::new()
@@ -160,7 +168,7 @@ struct Unheard;
 /// The side that reads.
 struct Reading {
     batches: SyncSender<Batch>,
-    empty: Receiver<Vec<u8>>,
+    empty: Receiver<Room>,
     entries: VecDeque<TreeEntry>,
     bytes: Vec<u8>,
     filled: usize,
@@ -224,11 +232,10 @@ impl Reading {
 
     /// Hands over what was read.
     fn send(&mut self, end: End) -> Result<(), Unheard> {
-        let next = self.empty.try_recv();
-        let next = next.unwrap_or_else(|_| vec![0; BATCH_BYTES]);
+        let (entries, bytes) = self.empty.try_recv().unwrap_or_else(|_| room());
         let batch = Batch {
-            entries: std::mem::take(&mut self.entries),
-            bytes: std::mem::replace(&mut self.bytes, next),
+            entries: std::mem::replace(&mut self.entries, entries),
+            bytes: std::mem::replace(&mut self.bytes, bytes),
             filled: std::mem::take(&mut self.filled),
             end,
         };
@@ -239,7 +246,7 @@ impl Reading {
 /// The side that delivers.
 struct Delivery {
     batches: Receiver<Batch>,
-    empty: SyncSender<Vec<u8>>,
+    empty: SyncSender<Room>,
     batch: Batch,
     /// What came with the end.
     amendments: Vec<Amendment>,
@@ -318,7 +325,7 @@ impl Delivery {
         self.at = 0;
         if !done.bytes.is_empty() {
             // Nobody takes it back after the last batch.
-            drop(self.empty.try_send(done.bytes));
+            drop(self.empty.try_send((done.entries, done.bytes)));
         }
     }
 

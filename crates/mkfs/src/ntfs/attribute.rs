@@ -298,7 +298,11 @@ fn short_information(times: &Times, attributes: u32, version: u32) -> Vec<u8> {
     head.accessed = U64::new(times.accessed.ticks());
     head.attributes = U32::new(attributes);
     head.version = U32::new(version);
-    head.as_bytes().to_vec()
+    // Room for what NTFS 3 has behind it.
+    let mut value =
+        Vec::with_capacity(size_of::<StandardInformation>() + size_of::<StandardInformation3>());
+    value.extend_from_slice(head.as_bytes());
+    value
 }
 
 /// A name of a file, with what a directory repeats of the file.

@@ -394,7 +394,8 @@ impl Directories {
     /// Sorts the entries by directory and name. Call it once, after the last entry.
     pub(super) fn sort(&mut self, upcase: &Upcase) {
         let mut children = std::mem::take(&mut self.children);
-        children.sort_unstable_by(|a, b| {
+        // The stable sort makes use of what is in order: most sources deliver names by their units.
+        children.sort_by(|a, b| {
             a.parent
                 .cmp(&b.parent)
                 .then_with(|| compare(self.name(a), self.name(b), upcase))
