@@ -43,6 +43,16 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// The same with so many rounds; 0 measures the first run.
+    fn with_rounds(&self, rounds: u64) -> Self {
+        Self {
+            cvol: self.cvol.clone(),
+            folder: self.folder.clone(),
+            memory: self.memory.clone(),
+            rounds,
+        }
+    }
+
     /// Where to work if the disk is not what is measured.
     fn memory(&self) -> &Path {
         self.memory.as_deref().unwrap_or(&self.folder)

@@ -1,8 +1,8 @@
 //! Two ways or more to the same end, run in turn.
 
 use std::path::PathBuf;
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::Bench;
 use super::report::Table;
@@ -62,6 +62,35 @@ impl Way {
         let lines: Vec<_> = self.commands.iter().map(process::shown).collect();
         lines.join(" && ")
     }
+}
+
+/// Runs a program and tells its memory at its peak, in MiB; `None` where the system does not tell.
+pub(super) fn peak_memory(command: &mut Command) -> Result<Option<u64>, Failure> {
+    const PAUSE: Duration = Duration::from_millis(2);
+    let broken = |error: std::io::Error| Failure::new(format!("watching a program: {error}"));
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(broken)?;
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = None;
+    let ended = loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        peak = peak.max(number);
+        match child.try_wait().map_err(broken)? {
+            Some(ended) => break ended,
+            None => std::thread::sleep(PAUSE),
+        }
+    };
+    if !ended.success() {
+        let shown = process::shown(command);
+        return Err(Failure::new(format!("{shown} ended with {ended}")));
+    }
+    Ok(peak.map(|kib| kib.div_ceil(1024)))
 }
 
 /// Processor time of all commands that have ended.

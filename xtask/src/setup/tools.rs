@@ -65,6 +65,8 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("qemu-io", &["qemu-utils"], &[Test, Bench]),
     tool("ntfs-3g", &["ntfs-3g"], &[Test, Bench]),
     tool("mkntfs", &["ntfs-3g"], &[Test, Bench]),
+    tool("wimapply", &["wimtools"], &[Bench]),
+    tool("mke2fs", &["e2fsprogs"], &[Bench]),
     tool("ntfsfix", &["ntfs-3g"], &[Test]),
     tool("ntfsinfo", &["ntfs-3g"], &[Test]),
     tool("ntfsresize", &["ntfs-3g"], &[Test]),

@@ -16,6 +16,11 @@ use super::peer;
 
 const MIB: u64 = 1 << 20;
 
+/// Bytes of the dense input, and of the sparse one.
+const MEMORY_SIZES: [u64; 2] = [1024 * MIB, 8192 * MIB];
+/// The same on a disk, where the peers alone write each of them fifteen times.
+const DISK_SIZES: [u64; 2] = [256 * MIB, 2048 * MIB];
+
 /// Runs of each set of flags.
 const TRIES: u32 = 2;
 
@@ -38,10 +43,15 @@ const DURABLE_FLAGS: [&str; 2] = ["-t writeback", "-t writeback -W -m 8"];
 /// Where memory is the disk, a sync costs nothing: this compares the work itself.
 pub(super) fn in_memory(bench: &Bench) -> Result<Table, Failure> {
     let mut table = pairs();
-    each(bench, bench.memory(), &mut |what, ours, make_peer| {
-        let best = fastest(&FLAGS, make_peer)?;
-        measure(bench, &mut table, what, ours, vec![make_peer(best)])
-    })?;
+    each(
+        bench,
+        bench.memory(),
+        MEMORY_SIZES,
+        &mut |what, ours, make_peer| {
+            let best = fastest(&FLAGS, make_peer)?;
+            measure(bench, &mut table, what, ours, vec![make_peer(best)])
+        },
+    )?;
     table.note("qemu-img has the flags that were fastest of those tried:");
     table.note(&format!(
         "`{}`.",
@@ -53,15 +63,20 @@ pub(super) fn in_memory(bench: &Bench) -> Result<Table, Failure> {
 /// On a disk, where durability has its price: against qemu-img that syncs, and as it comes.
 pub(super) fn on_disk(bench: &Bench) -> Result<Table, Failure> {
     let mut table = pairs();
-    each(bench, &bench.folder, &mut |what, ours, make_peer| {
-        let durable = make_peer(fastest(&DURABLE_FLAGS, make_peer)?);
-        let lasting = Way {
-            name: "qemu-img, durable",
-            ..durable
-        };
-        let loose = make_peer(fastest(&DISK_FLAGS, make_peer)?);
-        measure(bench, &mut table, what, ours, vec![lasting, loose])
-    })?;
+    each(
+        bench,
+        &bench.folder,
+        DISK_SIZES,
+        &mut |what, ours, make_peer| {
+            let durable = make_peer(fastest(&DURABLE_FLAGS, make_peer)?);
+            let lasting = Way {
+                name: "qemu-img, durable",
+                ..durable
+            };
+            let loose = make_peer(fastest(&DISK_FLAGS, make_peer)?);
+            measure(bench, &mut table, what, ours, vec![lasting, loose])
+        },
+    )?;
     table.note(
         "cvol syncs what it makes before it gives it its name. qemu-img does so with \
          `-t writeback` alone (rows \"durable\"); as it comes it leaves the bytes in the cache, and \
@@ -76,9 +91,10 @@ type MakePeer<'a> = &'a dyn Fn(&'static str) -> Way;
 fn each(
     bench: &Bench,
     folder: &Path,
+    [dense, sparse]: [u64; 2],
     pair: &mut dyn FnMut(&str, Way, MakePeer<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    for (input, size, data_every) in [("dense", 1024 * MIB, 1), ("sparse", 8192 * MIB, 16)] {
+    for (input, size, data_every) in [("dense", dense, 1), ("sparse", sparse, 16)] {
         let raw = format!("{input}.raw");
         let vhdx = format!("{input}.vhdx");
         make_raw(&folder.join(&raw), size, data_every)?;

@@ -1,5 +1,6 @@
 //! What is measured. A case prepares its input untimed, then measures pairs or runs an example.
 
+mod archive;
 mod chain;
 mod convert;
 mod disk;
@@ -8,6 +9,7 @@ mod layers;
 mod list;
 #[cfg(unix)]
 mod nbd;
+mod peers;
 mod populate;
 
 use std::path::{Path, PathBuf};
@@ -65,7 +67,22 @@ pub(super) const ALL: &[Case] = &[
     Case {
         name: "populate",
         what: "an NTFS volume filled from /usr/share",
-        run: populate::run,
+        run: populate::real,
+    },
+    Case {
+        name: "populate-many",
+        what: "the same from a million small files in one folder",
+        run: populate::many,
+    },
+    Case {
+        name: "tar",
+        what: "the same from a tar stream, against from the folder",
+        run: archive::import,
+    },
+    Case {
+        name: "export",
+        what: "a volume as a tar archive, against tar of a mounted ext4",
+        run: archive::export,
     },
 ];
 
