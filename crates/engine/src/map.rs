@@ -66,6 +66,9 @@ impl Engine {
         let description = self.describe_image(image, format)?;
         let mut names = vec![name];
         names.extend(description.chain.into_iter().map(|link| link.name));
+        if matches!(image, ImageReference::Volume(_)) {
+            self.name_snapshots(&mut names)?;
+        }
         let layers = infos.into_iter().enumerate().map(|(number, info)| {
             let held = runs.iter().filter_map(|run| Some((run.range, run.holder?)));
             let held = held.filter(|(_, holder)| holder.layer == number);
@@ -88,5 +91,22 @@ impl Engine {
             is_cut,
             unused: None,
         })
+    }
+
+    /// Calls files of the store by the snapshots that they are, `VOLUME@SNAPSHOT`.
+    fn name_snapshots(&self, names: &mut [String]) -> Result<()> {
+        let store = self.store()?;
+        for record in self.list_volumes(&[])? {
+            for layer in store.layers(&record.name)? {
+                let Some(snapshot) = &layer.snapshot else {
+                    continue;
+                };
+                let is_file = |name: &&mut String| layer.file.ends_with(name.as_str());
+                if let Some(name) = names.iter_mut().skip(1).find(is_file) {
+                    *name = format!("{}@{}", record.name, snapshot.name);
+                }
+            }
+        }
+        Ok(())
     }
 }

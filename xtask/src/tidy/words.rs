@@ -14,7 +14,7 @@ const MACHINE_PATHS: [&str; 5] = [
 ];
 
 /// Hosts of public documentation and source, and names that lead nowhere by definition.
-const HOSTS: [&str; 14] = [
+const HOSTS: [&str; 15] = [
     "github.com",
     "crates.io",
     "docs.rs",
@@ -29,6 +29,7 @@ const HOSTS: [&str; 14] = [
     "opensource.org",
     "spdx.org",
     "json-schema.org",
+    "www.w3.org",
 ];
 
 pub(crate) fn check(file: &TextFile, findings: &mut Findings) {

@@ -118,6 +118,37 @@ fn strays_are_named_and_the_rest_of_a_removal_goes() {
 }
 
 #[test]
+fn a_change_that_was_cut_short_is_completed() {
+    let scratch = store();
+    // As a process that died before its change was recorded leaves it: nothing has happened yet.
+    let journal = folder_of(&scratch, "other").join("image.vhdx.change");
+    std::fs::write(&journal, b"").unwrap();
+    finds(&scratch, &[], "pending-change", "mendable");
+    finds(&scratch, &["--fix"], "pending-change", "mended");
+    assert!(!journal.exists());
+    is_sound(&scratch);
+}
+
+#[test]
+fn a_repair_that_was_cut_short_is_completed() {
+    let scratch = store();
+    let image = folder_of(&scratch, "data").join("image.vhdx");
+    let mut bytes = std::fs::read(&image).unwrap();
+    for at in [64 << 10, 192 << 10] {
+        bytes[at..at + 64].fill(0);
+    }
+    std::fs::write(&image, &bytes).unwrap();
+    scratch.ok(&["check", "data", "--repair"]);
+    let repaired = std::fs::read(&image).unwrap();
+    bytes[64 << 10..68 << 10].copy_from_slice(&repaired[64 << 10..68 << 10]);
+    std::fs::write(&image, &bytes).unwrap();
+    let told: serde_json::Value =
+        serde_json::from_str(&scratch.run(&["--json", "doctor", "--fix"]).stdout).unwrap();
+    assert_eq!(told["sound"], true, "{told}");
+    assert_eq!(std::fs::read(&image).unwrap(), repaired);
+}
+
+#[test]
 fn a_damaged_image_is_repaired_and_its_backup_told() {
     let scratch = store();
     let image = folder_of(&scratch, "data").join("image.vhdx");

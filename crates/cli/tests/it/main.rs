@@ -10,6 +10,8 @@ mod doctor;
 mod help;
 mod images;
 mod layers;
+#[cfg(unix)]
+mod map;
 mod mounts;
 mod notices;
 mod repair;
