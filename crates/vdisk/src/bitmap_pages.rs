@@ -101,6 +101,11 @@ impl BitmapPages {
         })
     }
 
+    /// Drops a page of something that is not there any more.
+    pub(crate) fn forget(&self, number: u64) {
+        self.exclusive().remove(&number);
+    }
+
     /// A copy of a page that is pinned; nothing where it is not in memory.
     pub(crate) fn copy(&self, number: u64) -> Vec<u64> {
         self.shared().get(&number).map_or_else(Vec::new, |page| {

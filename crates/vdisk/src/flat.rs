@@ -11,8 +11,11 @@ use blockio::{
 };
 
 use crate::bounds::{buffer_len, checked_range, checked_status, to_index};
+use crate::compact::{
+    CompactReport, CompactRequest, Holes, MAKES_HOLES, look_for_zeros, stored_in,
+};
 use crate::error::ImageError;
-use crate::image::{Access, ImageDisk};
+use crate::image::{Access, ImageDisk, ImageFormat};
 use crate::info::ImageInfo;
 
 /// A flat image.
@@ -158,4 +161,67 @@ impl ImageDisk for FlatDisk {
     fn info(&self) -> ImageInfo {
         self.info.clone()
     }
+
+    /// The file keeps its length; what is not needed becomes holes, where the host has them.
+    fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
+        if self.info.format != ImageFormat::Raw {
+            return Err(ImageError::unsupported(
+                "compacting a fixed image, which keeps its space by definition; convert it to a \
+                 dynamic one",
+            ));
+        }
+        if self.read_only {
+            return Err(ImageError::ReadOnly);
+        }
+        let length = self.storage.len()?;
+        let stored = stored_in(&*self.storage, 0, length.get())?;
+        let mut report = CompactReport {
+            length_before: length,
+            length_after: length,
+            stored_before: ByteCount(stored),
+            stored_after: ByteCount(stored),
+            ..CompactReport::default()
+        };
+        if !MAKES_HOLES {
+            return Ok(report);
+        }
+        let mut given_back = 0;
+        let mut buffer = Vec::new();
+        let mut at = 0;
+        while at < length.get() {
+            request.tell(at, length.get())?;
+            let end = (at + COMPACT_STEP).min(length.get());
+            let mut holes = Holes::default();
+            for (from, to, is_used) in request.parts(at, end) {
+                match is_used {
+                    true => {
+                        let found = Some(&mut holes);
+                        look_for_zeros(&*self.storage, from, to, found, &mut buffer)?;
+                    }
+                    false => holes.add(from, to),
+                }
+            }
+            for hole in holes.worth_it() {
+                let kept = stored_in(&*self.storage, hole.start().get(), hole.end().get())?;
+                given_back += kept;
+                if kept > 0 && !request.dry_run {
+                    // In place, in no order with anything: these bytes are zero or nobody's.
+                    self.storage.zero(hole, ZeroMode::Punch)?;
+                }
+            }
+            at = end;
+        }
+        if !request.dry_run {
+            // What reads zero from here on stays so.
+            self.storage.sync()?;
+        }
+        report.stored_after = ByteCount(match request.dry_run {
+            true => stored.saturating_sub(given_back),
+            false => stored_in(&*self.storage, 0, length.get())?,
+        });
+        Ok(report)
+    }
 }
+
+/// Bytes of a raw image that a compaction looks at before it makes holes.
+const COMPACT_STEP: u64 = 64 * blockio::MIB;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use blockio::{ByteCount, Disk, SectorSize, Storage};
 
+use crate::compact::{CompactReport, CompactRequest};
 use crate::error::ImageError;
 use crate::gate::{DenyAll, ParentGate};
 use crate::ids::IdSource;
@@ -78,6 +79,15 @@ pub trait ImageDisk: Disk {
 
     /// Facts of the image as it is now.
     fn info(&self) -> ImageInfo;
+
+    /// Gives back, in place, the space of what is zero and of what nobody uses. The image must have
+    /// been opened for writing, also for a dry run; it is closed by the caller, and has its final
+    /// length then.
+    ///
+    /// # Errors
+    /// `Unsupported` for images that keep their space by definition, `ReadOnly`, `Cancelled`, `Io`,
+    /// `NoSpace`. The disk reads as before also after an error.
+    fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError>;
 }
 
 impl CreateOptions {

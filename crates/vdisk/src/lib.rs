@@ -24,6 +24,7 @@ mod bitmap_pages;
 mod bounds;
 mod chain;
 mod child;
+mod compact;
 mod convert;
 mod diff;
 mod error;
@@ -46,6 +47,7 @@ pub mod vhdx;
 
 pub use chain::{Holder, LinkedImage, MAX_DEPTH, MapRun, map_image, walk_chain};
 pub use child::{ChildOptions, ParentNames, create_child};
+pub use compact::{CompactReport, CompactRequest};
 pub use convert::{ConvertSummary, Progress, convert, convert_in_order};
 pub use diff::{DIFF_UNIT, differences, held_ranges};
 pub use error::{ImageError, ImageErrorKind, ParentMismatch};

@@ -7,6 +7,7 @@ use blockio::{
 
 use super::{Chain, Layer};
 use crate::bounds::{buffer_len, checked_range, checked_status};
+use crate::compact::{CompactReport, CompactRequest};
 use crate::error::ImageError;
 use crate::image::ImageDisk;
 use crate::info::ImageInfo;
@@ -96,5 +97,9 @@ impl ImageDisk for ChainDisk {
 
     fn info(&self) -> ImageInfo {
         self.info.clone()
+    }
+
+    fn compact(&mut self, _: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
+        Err(ImageError::ReadOnly)
     }
 }

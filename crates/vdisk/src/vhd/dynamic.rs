@@ -1,8 +1,8 @@
 //! A dynamic or differencing disk that is open: reading and writing through the block allocation table.
 //!
 //! Blocks that have a place are read and written without any lock: a table entry changes once,
-//! from none to a place, and a block never moves or goes away. Giving a block its place is the
-//! business of [`Space`]. Sector bitmaps are written full and not consulted: in a dynamic disk
+//! from none to a place, and a block never moves or goes away, except in a compaction, which has the
+//! disk for itself. Giving a block its place is the business of [`Space`]. Sector bitmaps are written full and not consulted: in a dynamic disk
 //! a sector of a block that was never written is zero in the file as well (Windows, Virtual PC and
 //! QEMU write them full too; they carry meaning in differencing disks only: see `child`).
 //!
@@ -27,6 +27,7 @@ use super::space::Space;
 use super::sparse::{self, Layout};
 use crate::bitmap_pages::BitmapPages;
 use crate::bounds::{buffer_len, checked_range, checked_status, to_index};
+use crate::compact::{CompactReport, CompactRequest};
 use crate::convert::is_zero;
 use crate::error::ImageError;
 use crate::image::{Access, ImageDisk};
@@ -144,7 +145,7 @@ impl DynamicDisk {
         self.info.parent = parent;
     }
 
-    fn space(&self) -> MutexGuard<'_, Space> {
+    pub(super) fn space(&self) -> MutexGuard<'_, Space> {
         self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -200,7 +201,7 @@ impl DynamicDisk {
         Ok(self.layout.data_offset(entry))
     }
 
-    fn poison_if(&self, lost: bool) {
+    pub(super) fn poison_if(&self, lost: bool) {
         if lost {
             self.poisoned.store(true, Ordering::Release);
         }
@@ -387,6 +388,10 @@ impl ImageDisk for DynamicDisk {
         // Everything is published; the room in front of the footer may go.
         self.space().trim(&*self.storage)?;
         Ok(())
+    }
+
+    fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
+        self.compact_blocks(request)
     }
 
     fn info(&self) -> ImageInfo {

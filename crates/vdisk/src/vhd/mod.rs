@@ -16,6 +16,7 @@
 mod bat;
 mod check;
 mod child;
+mod compact;
 mod create;
 mod dynamic;
 mod fixed;

@@ -36,6 +36,8 @@ const ENTRIES: u64 = SECTOR / 4;
 
 /// The room for blocks.
 pub(crate) struct Space {
+    /// First byte after the structures that stand before the blocks.
+    floor: u64,
     /// Where the bitmap of the next block goes.
     next: u64,
     /// First byte that may not hold a block: where the footer stands (or the end, without one).
@@ -72,6 +74,7 @@ impl Space {
         let used = bat.used_end(layout, floor);
         let allocated = u64::try_from(bat.allocated().count()).unwrap_or(u64::MAX);
         Self {
+            floor,
             next: layout.place_at_or_after(used),
             // Without a good footer at the end, the first block first brings one.
             limit: match found.place {
@@ -92,6 +95,20 @@ impl Space {
     /// Whether a failure left the file in a state that nothing may be built on.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost
+    }
+
+    /// First byte after the structures that stand before the blocks.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// A compaction left nothing at `next` or behind it; `freed` blocks lost their place. Closing
+    /// cuts the file there.
+    pub(crate) fn compacted(&mut self, next: u64, freed: u64) {
+        self.dirty_end = self.dirty_end.max(self.file_length);
+        self.moved |= next < self.next;
+        self.next = next;
+        self.absent = self.absent.saturating_add(freed);
     }
 
     /// Length of the file.

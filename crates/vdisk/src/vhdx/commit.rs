@@ -12,7 +12,7 @@ use blockio::{ByteOffset, MIB, Storage, ZeroMode};
 use super::bat::{BatEntry, BlockState};
 use super::bitmap::BitmapPage;
 use super::format::PAGE_SIZE;
-use super::geometry::BlockIndex;
+use super::geometry::{BlockIndex, EntryIndex};
 use super::image::{Gate, VhdxImage, lock};
 use super::log::write::{Lengths, LogWriter};
 use super::session::Session;
@@ -107,6 +107,23 @@ impl VhdxImage {
             Publication::Filled => transaction.needs_data_sync = true,
             Publication::Unmoved => {}
         }
+        Ok(())
+    }
+
+    /// Gives an entry, of a block or a bitmap, another value, its content being in the new place
+    /// already, or not needed; `left` is what it occupied. Nobody else uses the image meanwhile.
+    pub(super) fn replace_entry(
+        &self,
+        index: EntryIndex,
+        entry: BatEntry,
+        left: Run,
+    ) -> Result<(), ImageError> {
+        let mut transaction = lock(&self.transaction);
+        self.bat.store(&self.storage, index, entry)?;
+        transaction.pages.insert(index.page());
+        // The copy must be durable before anything durable points to it.
+        transaction.needs_data_sync = true;
+        transaction.released.push(left);
         Ok(())
     }
 

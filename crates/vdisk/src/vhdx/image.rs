@@ -25,6 +25,7 @@ use super::space::Space;
 use super::view::View;
 use crate::bitmap_pages::BitmapPages;
 use crate::chain::Chain;
+use crate::compact::{CompactReport, CompactRequest};
 use crate::error::ImageError;
 use crate::image::ImageDisk;
 use crate::info::ImageInfo;
@@ -256,6 +257,10 @@ impl Disk for VhdxImage {
 impl ImageDisk for VhdxImage {
     fn close(self: Box<Self>) -> Result<(), ImageError> {
         self.end_session()
+    }
+
+    fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
+        self.compact_blocks(request)
     }
 
     fn info(&self) -> ImageInfo {

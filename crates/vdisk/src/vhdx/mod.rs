@@ -36,6 +36,8 @@
 //!   crash shows there is the parent's old content or the data, never what the space held.
 //! - Discard (`trim`): the entry becomes *zero*; its space is free when that commit is durable, and
 //!   known to be zero when a hole was punched into it and one more sync is done.
+//! - Compaction (`compact`): a block that moves is copied; *sync*; log entry; *sync*; and only then
+//!   is the space it left free. What is given up is as in a discard.
 //! - Close (`session`): commit; *sync*; header without a log; *sync*; the other header; the file is
 //!   cut to what is in use. It is cut only now because a live log vouches for the file's length.
 //! - Another parent (`relink`): everything is durable and the log cleared before; then one log entry
@@ -64,6 +66,7 @@ mod bat;
 mod bitmap;
 mod check;
 mod commit;
+mod compact;
 mod create;
 mod find;
 mod format;

@@ -205,6 +205,22 @@ impl SpaceMap {
         None
     }
 
+    /// The first free run of `length` mebibytes that begins at `from` or later and ends at `limit`
+    /// or before.
+    pub(super) fn first_fit(&self, length: u64, from: u64, limit: u64) -> Option<Run> {
+        self.find(length, from, limit)
+            .filter(|run| run.end() <= limit)
+    }
+
+    /// Bytes of the file up to the end of the last mebibyte in use.
+    pub(super) fn used_end_bytes(&self) -> u64 {
+        let last = self.used.0.iter().rposition(|word| *word != 0);
+        last.map_or(0, |word| {
+            let bits = 64 - u64::from(self.used.0[word].leading_zeros());
+            (wide(word) * 64 + bits).saturating_mul(MIB)
+        })
+    }
+
     fn claim(&mut self, length: u64) -> Claim {
         let may_fit = self.free >= length && self.no_fit.is_none_or(|limit| length < limit);
         if may_fit {
@@ -229,7 +245,8 @@ impl SpaceMap {
         Claim { run, zero: true }
     }
 
-    fn release(&mut self, run: Run) {
+    /// Makes space free again, of unknown content.
+    pub(super) fn release(&mut self, run: Run) {
         self.used.clear(run);
         self.zero.clear(run);
         self.free = self.free.saturating_add(run.length);
@@ -290,12 +307,21 @@ impl Space {
 
     /// Bytes of the file up to the end of the last mebibyte in use.
     pub(super) fn used_end_bytes(&self) -> u64 {
-        let map = self.map();
-        let last = map.used.0.iter().rposition(|word| *word != 0);
-        last.map_or(0, |word| {
-            let bits = 64 - u64::from(map.used.0[word].leading_zeros());
-            (wide(word) * 64 + bits).saturating_mul(MIB)
-        })
+        self.map().used_end_bytes()
+    }
+
+    /// The map as it is now.
+    pub(super) fn copy(&self) -> SpaceMap {
+        self.map().clone()
+    }
+
+    /// Takes a run that is free; whether all of it is known to read zero.
+    pub(super) fn take(&self, run: Run) -> bool {
+        let mut map = self.map();
+        let zero = map.zero.all(run);
+        map.zero.clear(run);
+        map.mark_used(run);
+        zero
     }
 }
 

@@ -198,8 +198,36 @@ impl Session {
             66..70 => self.clear(first, block, false),
             70..75 => self.clear(first + within, count, true),
             75..80 => self.clear(first + within, count, false),
+            80..86 => self.compact(first + within, count * 200),
             _ => self.flush(),
         }
+    }
+
+    /// Compacts, some of the sectors being nobody's any more: those hold what they held or zeros,
+    /// and what it is afterwards stays.
+    fn compact(&mut self, sector: u64, count: u64) -> blockio::Result<()> {
+        let position = self.storage.position().0;
+        let sectors = sector..(sector + count).min(DISK / SECTOR);
+        let count = usize::try_from(sectors.end - sectors.start).unwrap();
+        self.note(sectors.start, std::iter::repeat_n(0, count));
+        let unused = [range(
+            sectors.start * SECTOR,
+            (sectors.end - sectors.start) * SECTOR,
+        )];
+        images::compact_step(&mut **self.disk.as_mut().unwrap(), &unused)?;
+        for (sector, past) in self.past.range_mut(sectors) {
+            let mut bytes = [0; 512];
+            let at = sector * SECTOR;
+            self.disk
+                .as_ref()
+                .unwrap()
+                .read_at(&mut bytes, ByteOffset(at))?;
+            let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+            past.versions.push((position, tag));
+            past.done = past.versions.len();
+        }
+        self.promise();
+        Ok(())
     }
 
     fn verify(&self, state: &CrashState) -> BTreeMap<u64, Past> {

@@ -119,11 +119,39 @@ impl Session {
                 let range = range(sector * SECTOR, count * SECTOR);
                 self.disk().discard(range).unwrap();
             }
+            8 if self.random.below(2) == 0 => self.compact(sector, 8 * count).unwrap(),
             _ => {
                 self.disk().flush().unwrap();
                 self.promise();
             }
         }
+    }
+
+    /// Compacts, some of the sectors being nobody's any more: those hold what they held or zeros,
+    /// and what it is afterwards stays.
+    fn compact(&mut self, sector: u64, count: u64) -> blockio::Result<()> {
+        let position = self.storage.position().0;
+        let sectors = sector..(sector + count).min(DISK / SECTOR);
+        for (_, past) in self.past.range_mut(sectors.clone()) {
+            past.versions.push((position, 0));
+        }
+        let unused = [range(
+            sectors.start * SECTOR,
+            (sectors.end - sectors.start) * SECTOR,
+        )];
+        images::compact_step(&mut **self.disk.as_mut().unwrap(), &unused)?;
+        for (sector, past) in self.past.range_mut(sectors) {
+            let mut bytes = [0; 512];
+            let at = sector * SECTOR;
+            self.disk
+                .as_ref()
+                .unwrap()
+                .read_at(&mut bytes, ByteOffset(at))?;
+            let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+            past.versions.push((position, tag));
+        }
+        self.promise();
+        Ok(())
     }
 
     /// A flush returned: what was written before it must be there from here on.

@@ -1,9 +1,13 @@
 //! Making and opening images in memory.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use blockio::{ByteCount, ByteOffset, ByteRange, Disk, SparseMemoryStorage, Storage};
-use vdisk::{Access, CreateOptions, IdSource, ImageDisk, ImageFormat, Provisioning};
+use blockio::{ByteCount, ByteOffset, ByteRange, Disk, Operation, SparseMemoryStorage, Storage};
+use vdisk::{
+    Access, CompactReport, CompactRequest, CreateOptions, IdSource, ImageDisk, ImageError,
+    ImageFormat, Provisioning,
+};
 
 /// A file in memory that a test keeps while an image owns it, too.
 pub(crate) type File = Arc<SparseMemoryStorage>;
@@ -39,6 +43,24 @@ pub(crate) fn create(
 
 pub(crate) fn open(file: &File, format: ImageFormat) -> Box<dyn ImageDisk> {
     vdisk::open(Box::new(file.clone()), Some(format), Access::ReadWrite).unwrap()
+}
+
+/// Compacts, with ranges that nobody uses.
+pub(crate) fn compact(
+    disk: &mut dyn ImageDisk,
+    unused: &[ByteRange],
+) -> Result<CompactReport, ImageError> {
+    disk.compact(&CompactRequest {
+        unused,
+        dry_run: false,
+        progress: &|_| ControlFlow::Continue(()),
+    })
+}
+
+/// As [`compact`], with the failure that a step of a history gives.
+pub(crate) fn compact_step(disk: &mut dyn ImageDisk, unused: &[ByteRange]) -> blockio::Result<()> {
+    let result = compact(disk, unused).map(drop);
+    result.map_err(|error| error.into_io(Operation::Discard, ByteOffset(0), ByteCount(0)))
 }
 
 pub(crate) fn bytes_of(storage: &dyn Storage) -> Vec<u8> {

@@ -6,6 +6,7 @@ mod chain;
 mod chain_crash;
 mod chain_links;
 mod chain_merge;
+mod compact;
 mod convert;
 mod corpus;
 mod crash;

@@ -12,7 +12,7 @@ use blockio::{
     ByteOffset, CrashPlan, CrashState, Disk, Fault, FaultTarget, SimStorage, SparseMemoryStorage,
     Storage,
 };
-use vdisk::{Access, ImageDisk, ImageFormat, Provisioning};
+use vdisk::{Access, ImageDisk, ImageFormat, ImageKind, Provisioning};
 
 use crate::images::{self, MIB, range};
 use crate::random::Random;
@@ -130,6 +130,10 @@ impl Session {
         &**self.disk.as_ref().unwrap()
     }
 
+    fn is_dynamic(&self) -> bool {
+        self.disk().info().kind == ImageKind::Dynamic
+    }
+
     fn note(&mut self, first: u64, tags: impl Iterator<Item = u64>) {
         let position = self.storage.position().0;
         for (sector, tag) in (first..).zip(tags) {
@@ -232,9 +236,46 @@ impl Session {
                 self.clear(first, blocks * SECTORS_PER_BLOCK, true)
             }
             70..74 => self.clear(first + within, count, true),
-            74..78 => self.clear(first + within, count, false),
+            74..76 => self.clear(first + within, count, false),
+            76..80 if self.is_dynamic() => self.compact(first + within, count * 300),
             _ => self.flush(),
         }
+    }
+
+    /// Compacts, some of the sectors being nobody's any more: those hold what they held or zeros,
+    /// and what it is afterwards stays.
+    fn compact(&mut self, sector: u64, count: u64) -> blockio::Result<()> {
+        let position = self.storage.position().0;
+        let sectors = sector..(sector + count).min(DISK / SECTOR);
+        for (_, past) in self.past.range_mut(sectors.clone()) {
+            past.versions.push((position, 0));
+        }
+        let unused: Vec<_> = self
+            .places(sectors.start, sectors.end - sectors.start)
+            .into_iter()
+            .map(|(at, length)| range(at, length))
+            .collect();
+        images::compact_step(&mut **self.disk.as_mut().unwrap(), &unused)?;
+        let followed: Vec<u64> = self
+            .past
+            .range(sectors)
+            .map(|(sector, _)| *sector)
+            .collect();
+        for sector in followed {
+            let mut bytes = [0; 512];
+            let at = self.places(sector, 1)[0].0;
+            self.disk
+                .as_ref()
+                .unwrap()
+                .read_at(&mut bytes, ByteOffset(at))?;
+            let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+            if let Some(past) = self.past.get_mut(&sector) {
+                past.versions.push((position, tag));
+                past.done = past.versions.len();
+            }
+        }
+        self.promise();
+        Ok(())
     }
 
     /// Looks at a crash state; what is left is known afterwards, sector by sector.
