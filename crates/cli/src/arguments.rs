@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, attach, attrib, cat, check, clone, completions, convert, cp, create, diff, diff_create,
-    doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man, map, merge, mkdir, mv,
-    prune, rebase, render, rm, salvage, serve, snapshot, tree,
+    acl, attach, attrib, cat, check, clone, compact, completions, convert, cp, create, diff,
+    diff_create, doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man, map, merge,
+    mkdir, mv, prune, rebase, render, rm, salvage, serve, snapshot, tree,
 };
 use crate::exit;
 
@@ -128,6 +128,7 @@ pub(crate) enum Verb {
     Salvage(salvage::Arguments),
     Doctor(doctor::Arguments),
     Map(map::Arguments),
+    Compact(compact::Arguments),
     DiffCreate(diff_create::Arguments),
     Serve(serve::Arguments),
     Attach(attach::Arguments),

@@ -18,6 +18,7 @@
 //!     |-- mounts.rs               mounts in words, planned and told to other tools
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
+//!     |-- compact.rs                compact: what nobody uses gives its space back
 //!     |-- child.rs, parents.rs    differencing images, and which files may be their parents
 //!     |-- merge.rs                merge, rebase, flatten: their chains made shorter
 //!     |
@@ -33,6 +34,7 @@
 mod access;
 mod change;
 mod child;
+mod compact;
 mod config;
 mod convert;
 mod copy_out;
@@ -63,6 +65,7 @@ pub use access::Access;
 pub use blockio::{ByteCount, ByteOffset, ByteRange, SectorSize};
 pub use change::{CopiedIn, CopyIn};
 pub use child::CreateChild;
+pub use compact::{CompactedImage, CompactedPart};
 pub use config::Config;
 pub use convert::{ConvertImage, ConvertedImage};
 pub use copy_out::{CopiedOut, CopyOut};

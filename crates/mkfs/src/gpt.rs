@@ -20,6 +20,8 @@ use blockio::{ByteRange, SectorSize};
 use uuid::Uuid;
 
 pub use mbr::mbr_partitions;
+pub(crate) use mbr::mbr_records;
+pub(crate) use read::usable;
 pub use read::{fuzz_gpt, partitions};
 pub use write::write;
 

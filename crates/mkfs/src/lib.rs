@@ -29,6 +29,7 @@ pub mod ntfs;
 mod report;
 pub mod security;
 pub mod tree;
+pub mod used;
 
 pub use error::{MkfsError, MkfsErrorKind};
 pub use findings::{FindingSeverity, VolumeFinding, VolumeReport};

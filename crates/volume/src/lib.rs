@@ -45,6 +45,7 @@ pub use layer::{LayerRecord, LayerState, SnapshotName, SnapshotRecord, SnapshotS
 pub use lifecycle::change::{
     ChangeWork, change_image, open_image_for_writing, pending_image_change,
 };
+pub use lifecycle::compact::{CompactProgress, Compacted, compact_image};
 pub use lifecycle::repair::{RepairedImage, image_repair_state, repair_image, undo_image_repair};
 pub use lifecycle::{
     CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, ImageUse, LayerDetails,
@@ -56,6 +57,7 @@ pub use mkfs::change::{
 };
 pub use mkfs::ntfs::DosNames;
 pub use mkfs::security::{AccessRules, SddlErrorKind, Sid};
+pub use mkfs::used::{PartUse, UsedMap};
 pub use mkfs::{
     Attributes, BuildReport, CasePolicy, FindingSeverity, NamePolicy, NodeName, NtTime,
     SecurityDescriptor, TreeError, VolumeFinding, VolumeReport,

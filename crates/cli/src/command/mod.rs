@@ -7,6 +7,7 @@ pub(crate) mod attrib;
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod clone;
+pub(crate) mod compact;
 pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod cp;
@@ -96,6 +97,7 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Doctor(arguments) => arguments.run(context),
         Verb::Salvage(arguments) => arguments.run(context),
         Verb::Map(arguments) => arguments.run(context),
+        Verb::Compact(arguments) => arguments.run(context),
         Verb::DiffCreate(arguments) => arguments.run(context),
         Verb::Serve(arguments) => arguments.run(context),
         Verb::Attach(arguments) => arguments.run(context),

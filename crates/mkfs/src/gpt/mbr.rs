@@ -20,6 +20,22 @@ const BOOT_INDICATORS: [u8; 2] = [0x00, 0x80];
 /// # Errors
 /// `Damaged` where an entry reaches past the disk, `Io`.
 pub fn mbr_partitions(disk: &dyn Disk) -> Result<Vec<ByteRange>, MkfsError> {
+    let records = records(disk, |os_type| !WITHOUT_FILE_SYSTEM.contains(&os_type))?;
+    Ok(records.into_iter().map(|(_, range)| range).collect())
+}
+
+/// All entries of a master boot record with their types, also of extended partitions.
+///
+/// # Errors
+/// As for [`mbr_partitions`].
+pub(crate) fn mbr_records(disk: &dyn Disk) -> Result<Vec<(u8, ByteRange)>, MkfsError> {
+    records(disk, |os_type| os_type != 0)
+}
+
+fn records(
+    disk: &dyn Disk,
+    is_wanted: impl Fn(u8) -> bool,
+) -> Result<Vec<(u8, ByteRange)>, MkfsError> {
     let sector_bytes = disk.logical_sector_size().bytes();
     let mut sector = vec![0; usize::try_from(sector_bytes).unwrap_or(0)];
     if disk.size().get() < sector_bytes {
@@ -40,7 +56,7 @@ pub fn mbr_partitions(disk: &dyn Disk) -> Result<Vec<ByteRange>, MkfsError> {
     let mut ranges = Vec::new();
     for record in &mbr.records {
         let (start, count) = (record.start_lba.get(), record.sector_count.get());
-        if WITHOUT_FILE_SYSTEM.contains(&record.os_type) || count == 0 {
+        if !is_wanted(record.os_type) || count == 0 {
             continue;
         }
         let range = u64::from(start)
@@ -53,7 +69,7 @@ pub fn mbr_partitions(disk: &dyn Disk) -> Result<Vec<ByteRange>, MkfsError> {
                 offset: ByteOffset(0),
                 reason: format!("a partition of {count} sectors at {start} leaves the disk"),
             })?;
-        ranges.push(range);
+        ranges.push((record.os_type, range));
     }
     Ok(ranges)
 }

@@ -32,6 +32,39 @@ struct Place {
 /// # Errors
 /// `NotFound` where the disk has no partition table, `Damaged` where neither copy can be used, `Io`.
 pub fn partitions(disk: &dyn Disk) -> Result<Vec<PartitionEntry>, MkfsError> {
+    Ok(read(disk)?.partitions)
+}
+
+/// What a copy of the table says.
+pub(super) struct Table {
+    pub(super) header: Header,
+    /// The entry array as it stands on the disk.
+    pub(super) array: Vec<u8>,
+    pub(super) partitions: Vec<PartitionEntry>,
+}
+
+/// The bytes of the disk that the table leaves to partitions, and its partitions.
+///
+/// # Errors
+/// As for [`partitions`].
+pub(crate) fn usable(disk: &dyn Disk) -> Result<(ByteRange, Vec<PartitionEntry>), MkfsError> {
+    let sector = disk.logical_sector_size().bytes();
+    let table = read(disk)?;
+    let (first, last) = (
+        table.header.first_usable_lba.get(),
+        table.header.last_usable_lba.get(),
+    );
+    // Both lie within the disk, and in order.
+    let range = ByteRange::between(
+        ByteOffset(first.saturating_mul(sector)),
+        ByteOffset(last.saturating_add(1).saturating_mul(sector)),
+    );
+    let range = range.ok_or(MkfsError::NotFound(TABLE))?;
+    Ok((range, table.partitions))
+}
+
+/// The first copy that can be used.
+pub(super) fn read(disk: &dyn Disk) -> Result<Table, MkfsError> {
     let sector = disk.logical_sector_size();
     let sectors = disk.size().get() / sector.bytes();
     // A header, an array and a sector for each copy is the least that can be a table.
@@ -46,7 +79,7 @@ pub fn partitions(disk: &dyn Disk) -> Result<Vec<PartitionEntry>, MkfsError> {
         sector,
     };
     let first = match read_copy(disk, &place(1)) {
-        Ok(partitions) => return Ok(partitions),
+        Ok(table) => return Ok(table),
         Err(MkfsError::Disk(error)) => return Err(error.into()),
         Err(error) => error,
     };
@@ -82,7 +115,7 @@ fn damaged(place: &Place, reason: impl Into<String>) -> MkfsError {
     }
 }
 
-fn read_copy(disk: &dyn Disk, place: &Place) -> Result<Vec<PartitionEntry>, MkfsError> {
+fn read_copy(disk: &dyn Disk, place: &Place) -> Result<Table, MkfsError> {
     let mut sector = vec![0; usize::try_from(place.sector.bytes()).unwrap_or(0)];
     disk.read_at(&mut sector, place.offset)?;
     let header = checked_header(&sector, place)?;
@@ -98,7 +131,11 @@ fn read_copy(disk: &dyn Disk, place: &Place) -> Result<Vec<PartitionEntry>, Mkfs
         }
     }
     refuse_overlaps(&found, place)?;
-    Ok(found)
+    Ok(Table {
+        header,
+        array,
+        partitions: found,
+    })
 }
 
 fn checked_header(sector: &[u8], place: &Place) -> Result<Header, MkfsError> {

@@ -61,7 +61,7 @@ use crate::error::MkfsError;
 use crate::report::BuildReport;
 use crate::tree::TreeSource;
 
-pub(crate) use change::NtfsChange;
+pub(crate) use change::{NtfsChange, visit_free};
 pub use options::{DosNames, NtfsOptions};
 
 /// Formats `disk` (a partition, or all of a disk) and fills the volume from `tree`. The disk must

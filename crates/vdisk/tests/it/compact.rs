@@ -63,9 +63,9 @@ fn what_is_unused_or_zero_goes_and_the_rest_stays() {
             "a dry run changes nothing"
         );
         let won = compacted(&file, format, &unused, false);
-        // The log that the work leaves behind is not foreseen.
+        // The log that the work leaves behind is not foreseen, nor are gaps between blocks.
         let log = won.stored_after.get().abs_diff(dry.stored_after.get());
-        assert!(log < 64 * KIB, "{format}: {won:?} {dry:?}");
+        assert!(log < 128 * KIB, "{format}: {won:?} {dry:?}");
         let stored_after = won.stored_after;
         assert_eq!(
             won,
@@ -134,7 +134,7 @@ fn unused_parts_of_a_block_become_holes_of_the_host() {
         let dry = compacted(&file, format, &unused, true);
         let won = compacted(&file, format, &unused, false);
         let log = won.stored_after.get().abs_diff(dry.stored_after.get());
-        assert!(log < 64 * KIB, "{format}: {won:?} {dry:?}");
+        assert!(log < 128 * KIB, "{format}: {won:?} {dry:?}");
         let saved = won.stored_before.get() - won.stored_after.get();
         assert!(saved > 7 * MIB, "{format}: {won:?}");
         for part in &unused {

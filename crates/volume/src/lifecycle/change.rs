@@ -177,7 +177,10 @@ impl Store {
     }
 
     /// Opens the head of a volume for writing. A change that a crash cut short is completed first.
-    fn open_head(&self, name: &VolumeName) -> Result<(VolumeRecord, Box<dyn ImageDisk>)> {
+    pub(super) fn open_head(
+        &self,
+        name: &VolumeName,
+    ) -> Result<(VolumeRecord, Box<dyn ImageDisk>)> {
         let (record, storage) = self.lock_head(name, Access::ReadWrite)?;
         let format = record.spec.format();
         let gate = self.gate_of(record.head, format)?;

@@ -3,6 +3,7 @@
 mod access;
 pub(crate) mod change;
 mod clone;
+pub(crate) mod compact;
 mod create;
 mod diff;
 mod fill;

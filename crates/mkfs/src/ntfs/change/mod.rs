@@ -23,6 +23,7 @@ mod blocks;
 mod bytes;
 mod check;
 mod content;
+mod free;
 mod index;
 mod layout;
 mod names;
@@ -41,6 +42,7 @@ use crate::change::{
 use crate::report::BuildReport;
 use crate::security::SecurityDescriptor;
 use crate::tree::{Attributes, TreeSource};
+pub(crate) use free::visit_free;
 use names::ROOT;
 use table::MFT;
 use volume::Volume;

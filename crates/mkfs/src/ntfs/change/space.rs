@@ -56,6 +56,11 @@ impl Space {
         })
     }
 
+    /// The data of `$Bitmap`.
+    pub(super) const fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
     fn chunk(&mut self, disk: &Overlay<'_>, cluster: u64) -> Result<&mut Chunk, ChangeError> {
         let number = cluster / CHUNK_CLUSTERS;
         if !self.chunks.contains_key(&number) {
