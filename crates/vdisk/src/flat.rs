@@ -17,6 +17,7 @@ use crate::compact::{
 use crate::error::ImageError;
 use crate::image::{Access, ImageDisk, ImageFormat};
 use crate::info::ImageInfo;
+use crate::resize::refuse_data_beyond;
 
 /// A flat image.
 pub(crate) struct FlatDisk {
@@ -160,6 +161,29 @@ impl ImageDisk for FlatDisk {
 
     fn info(&self) -> ImageInfo {
         self.info.clone()
+    }
+
+    fn resize(&mut self, size: ByteCount) -> Result<(), ImageError> {
+        let old = self.info.virtual_size;
+        if self.read_only {
+            return Err(ImageError::ReadOnly);
+        }
+        if size < old {
+            refuse_data_beyond(self, size.get())?;
+        }
+        match self.info.format {
+            ImageFormat::Vhd => crate::vhd::resize_fixed(&*self.storage, size)?,
+            _ => {
+                crate::resize::refuse_part_of_sector(size, crate::resize::SECTOR)?;
+                self.storage.set_len(size)?;
+                self.storage.sync()?;
+            }
+        }
+        self.info.virtual_size = size;
+        self.info.allocated = size;
+        self.info.file_length = self.storage.len()?;
+        self.stored.store(size.get(), Ordering::Release);
+        Ok(())
     }
 
     /// The file keeps its length; what is not needed becomes holes, where the host has them.

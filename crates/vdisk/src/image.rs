@@ -88,6 +88,15 @@ pub trait ImageDisk: Disk {
     /// `Unsupported` for images that keep their space by definition, `ReadOnly`, `Cancelled`, `Io`,
     /// `NoSpace`. The disk reads as before also after an error.
     fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError>;
+
+    /// Gives the disk another size, durably and at once: a crash leaves the old size or the new one.
+    /// What is added reads zero. What is cut off must read zero: it is for the caller to discard it.
+    ///
+    /// # Errors
+    /// `InvalidOption` where the format has no such size, data stand beyond the new end, or a child
+    /// would be smaller than its parent; `TooLarge`, `ReadOnly`, `NoSpace`, `Io`. The disk has its
+    /// old size then.
+    fn resize(&mut self, size: ByteCount) -> Result<(), ImageError>;
 }
 
 impl CreateOptions {

@@ -40,6 +40,7 @@ pub mod qcow2;
 mod raw;
 mod repair;
 mod report;
+mod resize;
 mod salvage;
 mod sectors;
 pub mod vhd;
@@ -67,4 +68,5 @@ pub use repair::{
     Fix, RepairBackup, RepairOptions, RepairPlan, RepairState, fuzz_repair, plan_repair, remedy,
 };
 pub use report::{CheckReport, Finding, MAX_FINDINGS, Severity};
+pub use resize::undo_growth;
 pub use salvage::{LostRange, Salvage, SalvageOptions, SalvageReport};

@@ -102,4 +102,8 @@ impl ImageDisk for ChainDisk {
     fn compact(&mut self, _: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
         Err(ImageError::ReadOnly)
     }
+
+    fn resize(&mut self, _: ByteCount) -> Result<(), ImageError> {
+        Err(ImageError::ReadOnly)
+    }
 }

@@ -103,6 +103,11 @@ impl Chain {
         }
     }
 
+    /// Bytes of the disk.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Reads from the disk; what lies behind its end reads zero.
     pub(crate) fn read(&self, buf: &mut [u8], offset: u64) -> blockio::Result<()> {
         let (mut at, mut rest) = (offset, buf);

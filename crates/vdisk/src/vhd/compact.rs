@@ -183,7 +183,7 @@ impl DynamicDisk {
         Ok(true)
     }
 
-    fn forget_places(&mut self, freed: &BTreeSet<u64>) -> Result<(), ImageError> {
+    pub(super) fn forget_places(&mut self, freed: &BTreeSet<u64>) -> Result<(), ImageError> {
         for block in freed {
             self.bat.set(*block, UNALLOCATED);
             self.bitmaps.forget(*block);
@@ -192,7 +192,7 @@ impl DynamicDisk {
     }
 
     /// Writes the entries of blocks as they stand in memory, and makes them durable.
-    fn write_entries(&mut self, blocks: &BTreeSet<u64>) -> Result<(), ImageError> {
+    pub(super) fn write_entries(&mut self, blocks: &BTreeSet<u64>) -> Result<(), ImageError> {
         if blocks.is_empty() {
             return Ok(());
         }

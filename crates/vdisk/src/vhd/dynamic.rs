@@ -47,9 +47,9 @@ pub(crate) struct DynamicDisk {
     pub(super) child: Option<Child>,
     pub(super) unique_id: Uuid,
     read_only: bool,
-    size: ByteCount,
-    /// Facts that do not change while the disk is open.
-    info: ImageInfo,
+    pub(super) size: ByteCount,
+    /// Facts that do not change while the disk is open, but for its size.
+    pub(super) info: ImageInfo,
     /// Set by the first failure after which the file's state is not known; never cleared.
     poisoned: AtomicBool,
     /// Held by the one flush that publishes table entries.
@@ -388,6 +388,10 @@ impl ImageDisk for DynamicDisk {
         // Everything is published; the room in front of the footer may go.
         self.space().trim(&*self.storage)?;
         Ok(())
+    }
+
+    fn resize(&mut self, size: ByteCount) -> Result<(), ImageError> {
+        self.resize_disk(size)
     }
 
     fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {

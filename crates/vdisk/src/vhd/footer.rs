@@ -234,6 +234,25 @@ fn creator(raw: &RawFooter) -> String {
     )
 }
 
+impl Footer {
+    /// The bytes of this footer for a disk of another size. They name Windows as the creator, since
+    /// for some others readers would go by the geometry, which is rounded.
+    pub(crate) fn resized(&self, size: ByteCount) -> [u8; 512] {
+        let geometry = Geometry::of_sectors(size.get() / SECTOR);
+        let mut bytes = self.bytes;
+        if let Ok(raw) = RawFooter::mut_from_bytes(&mut bytes) {
+            raw.creator_application = *b"win ";
+            raw.current_size = size.get().into();
+            raw.cylinders = geometry.cylinders.into();
+            raw.heads = geometry.heads;
+            raw.sectors_per_track = geometry.sectors_per_track;
+            raw.checksum = 0.into();
+            raw.checksum = checksum(raw.as_bytes(), [0; 4]).into();
+        }
+        bytes
+    }
+}
+
 /// What a new footer is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewFooter {

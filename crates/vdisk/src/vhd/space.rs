@@ -111,6 +111,39 @@ impl Space {
         self.absent = self.absent.saturating_add(freed);
     }
 
+    /// Where the footer at the end stands; none where only the copy at 0 is good.
+    pub(crate) fn end_footer(&self) -> Option<u64> {
+        (self.limit > 0).then(|| self.file_length.saturating_sub(FOOTER_LEN))
+    }
+
+    /// Takes `length` bytes behind all blocks for a structure, in front of the footer.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Host`.
+    pub(crate) fn take_behind(
+        &mut self,
+        storage: &dyn Storage,
+        layout: &Layout,
+        length: u64,
+    ) -> Result<u64, IoError> {
+        let at = self.next.next_multiple_of(SECTOR);
+        // Ends: each turn moves the footer away by one block at least.
+        while at + length > self.limit {
+            self.grow(storage, layout)?;
+        }
+        self.next = layout.place_at_or_after(at + length);
+        Ok(at)
+    }
+
+    /// The disk has another size: what its footer is now, where blocks may begin, and how many have
+    /// no place.
+    pub(crate) fn resized(&mut self, footer: [u8; 512], floor: u64, absent: u64) {
+        self.footer = footer;
+        self.floor = floor;
+        self.absent = absent;
+        self.start_is_good = true;
+    }
+
     /// Length of the file.
     pub(crate) fn file_length(&self) -> u64 {
         self.file_length

@@ -266,7 +266,8 @@ impl VhdxImage {
         })
     }
 
-    /// Changes pages of metadata, all of them or none.
+    /// Changes pages of metadata, all of them or none. What they point to is durable before, and
+    /// nothing else waits for a commit.
     pub(super) fn commit_pages(&self, pages: &[LoggedPage]) -> Result<(), ImageError> {
         let mut session = lock(&self.session);
         let log = session.log.as_mut().ok_or(ImageError::Poisoned)?;
@@ -276,7 +277,7 @@ impl VhdxImage {
                 pages.len(),
                 log.max_pages()
             );
-            return Err(ImageError::invalid_option("name of the parent", reason));
+            return Err(ImageError::invalid_option("change", reason));
         }
         self.log_and_write(log, pages)
             .inspect_err(|_| self.poison())
@@ -353,7 +354,7 @@ impl VhdxImage {
     }
 
     /// Nothing durable points to this space any more: it may be used again.
-    fn free_released(&self, mut released: Vec<Run>) {
+    pub(super) fn free_released(&self, mut released: Vec<Run>) {
         released.sort_unstable();
         let mut merged: Vec<Run> = Vec::with_capacity(released.len());
         for run in released {

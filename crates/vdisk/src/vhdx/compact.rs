@@ -112,7 +112,7 @@ impl VhdxImage {
     }
 
     /// A sync by itself, after which holes that were punched are free space.
-    fn sync_session(&self) -> Result<(), ImageError> {
+    pub(super) fn sync_session(&self) -> Result<(), ImageError> {
         let mut session = lock(&self.session);
         match session.log.as_mut() {
             Some(log) => self.sync(log).inspect_err(|_| self.poison()),

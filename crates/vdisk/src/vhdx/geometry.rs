@@ -69,6 +69,11 @@ impl Geometry {
         }
     }
 
+    /// The same for a disk of another size.
+    pub(super) fn with_size(self, disk_size: u64) -> Self {
+        Self { disk_size, ..self }
+    }
+
     /// Number of payload blocks.
     pub(super) fn blocks(&self) -> u64 {
         self.disk_size.div_ceil(self.block_size)

@@ -263,6 +263,10 @@ impl ImageDisk for VhdxImage {
         self.compact_blocks(request)
     }
 
+    fn resize(&mut self, size: ByteCount) -> Result<(), ImageError> {
+        self.resize_disk(size.get())
+    }
+
     fn info(&self) -> ImageInfo {
         self.describe()
     }

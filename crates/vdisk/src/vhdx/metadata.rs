@@ -115,6 +115,24 @@ fn read_metadata_by(
     })
 }
 
+/// Where the size of the disk stands in the file.
+pub(super) fn size_place(
+    storage: &dyn Storage,
+    region: ByteRange,
+) -> Result<ByteOffset, ImageError> {
+    let items = read_items(storage, region)?;
+    let mut sizes = items.iter().filter(|item| {
+        item.id == VIRTUAL_DISK_SIZE
+            && item.flags & ITEM_IS_USER == 0
+            && item.range.len().get() >= 8
+    });
+    let place = sizes.next().map(|item| item.range.start());
+    place.ok_or_else(|| {
+        let message = "metadata have no virtual disk size";
+        ImageError::damaged_at("MS-VHDX 2.6.2", region.start(), message)
+    })
+}
+
 fn read_items(storage: &dyn Storage, region: ByteRange) -> Result<Vec<Item>, ImageError> {
     let at = region.start();
     let damaged = |message: String| ImageError::damaged_at("MS-VHDX 2.6.1", at, message);

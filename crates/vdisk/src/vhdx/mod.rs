@@ -38,6 +38,9 @@
 //!   known to be zero when a hole was punched into it and one more sync is done.
 //! - Compaction (`compact`): a block that moves is copied; *sync*; log entry; *sync*; and only then
 //!   is the space it left free. What is given up is as in a discard.
+//! - Resize (`resize`): what the longer table needs is in its place, or entries of blocks that go
+//!   are gone; *sync*; one log entry with the size and, where the table moved, both region tables;
+//!   *sync*.
 //! - Close (`session`): commit; *sync*; header without a log; *sync*; the other header; the file is
 //!   cut to what is in use. It is cut only now because a live log vouches for the file's length.
 //! - Another parent (`relink`): everything is durable and the log cleared before; then one log entry
@@ -85,6 +88,7 @@ mod part;
 mod region;
 mod relink;
 mod repair;
+mod resize;
 mod salvage;
 mod seal;
 mod session;

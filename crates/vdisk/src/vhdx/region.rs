@@ -165,6 +165,35 @@ fn refuse_overlaps(regions: &[(Uuid, ByteRange)], log: ByteRange) -> Result<(), 
     Ok(())
 }
 
+/// The 64 KiB of a table that is as the one that counts, but has the block allocation table elsewhere.
+pub(super) fn moved_bat(storage: &dyn Storage, bat: ByteRange) -> Result<Vec<u8>, ImageError> {
+    // The first table that is whole, as for reading.
+    let offset = match read_table(storage, REGION_TABLE_OFFSETS[0]) {
+        Err(ImageError::Damaged { .. }) => REGION_TABLE_OFFSETS[1],
+        _ => REGION_TABLE_OFFSETS[0],
+    };
+    read_table(storage, offset)?;
+    let mut bytes = vec![0; index(TABLE_SIZE)];
+    storage.read_at(&mut bytes, ByteOffset(offset))?;
+    let length = u32::try_from(bat.len().get())
+        .map_err(|_| ImageError::damaged(RULE, "region of more than 4 GiB"))?;
+    let mut slots = bytes[size_of::<RegionTableHeader>()..]
+        .chunks_exact_mut(size_of::<RawRegionEntry>())
+        .take(index(MAX_TABLE_ENTRIES));
+    let found = slots.find_map(|slot| {
+        let entry = RawRegionEntry::mut_from_bytes(slot).ok()?;
+        (Uuid::from(entry.guid) == BAT_REGION).then_some(entry)
+    });
+    let Some(entry) = found else {
+        return Err(ImageError::damaged(RULE, "region table names no table"));
+    };
+    entry.file_offset.set(bat.start().get());
+    entry.length.set(length);
+    let sum = checksum(&bytes);
+    bytes[4..8].copy_from_slice(&sum.to_le_bytes());
+    Ok(bytes)
+}
+
 /// The 64 KiB of a table of the two regions that every image has.
 pub(super) fn encode_table(bat: ByteRange, metadata: ByteRange) -> Result<Vec<u8>, ImageError> {
     let mut bytes = vec![0; index(TABLE_SIZE)];

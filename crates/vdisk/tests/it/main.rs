@@ -18,6 +18,7 @@ mod operations;
 mod qcow2;
 mod random;
 mod repair;
+mod resize;
 mod salvage;
 mod vhd;
 mod vhdx;
