@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::command::{
     acl, attach, attrib, cat, check, clone, compact, completions, convert, cp, create, diff,
     diff_create, doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man, map, merge,
-    mkdir, mv, prune, rebase, render, rm, salvage, serve, snapshot, tree,
+    mkdir, mv, prune, rebase, render, resize, rm, salvage, serve, snapshot, tree,
 };
 use crate::exit;
 
@@ -129,6 +129,7 @@ pub(crate) enum Verb {
     Doctor(doctor::Arguments),
     Map(map::Arguments),
     Compact(compact::Arguments),
+    Resize(resize::Arguments),
     DiffCreate(diff_create::Arguments),
     Serve(serve::Arguments),
     Attach(attach::Arguments),

@@ -166,7 +166,8 @@ fn hint_for(error: &engine::Error) -> Option<String> {
              (`chkdsk`), then try again; reading goes on to work"
         }
         (_, Subject::VolumeSpace) => {
-            "nothing was changed; remove something with `cvol rm NAME:/path`, or make a larger volume"
+            "nothing was changed; remove something with `cvol rm NAME:/path`, or use a larger size \
+             (`cvol resize NAME +SIZE`)"
         }
         (ErrorKind::AlreadyExists, Subject::Volume) => {
             "choose another name, or remove that volume with `cvol rm`"

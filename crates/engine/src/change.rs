@@ -224,7 +224,7 @@ impl Engine {
     }
 }
 
-fn options() -> ChangeOptions {
+pub(crate) fn options() -> ChangeOptions {
     ChangeOptions {
         now: NtTime::from(SystemTime::now()),
         name_policy: NamePolicy::Map,

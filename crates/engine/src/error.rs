@@ -255,6 +255,7 @@ fn is_of_parent(error: &ImageError) -> bool {
 fn of_change(error: &ChangeError) -> Subject {
     match error.kind() {
         _ if matches!(error, ChangeError::NotEmpty { .. }) => Subject::FolderWithEntries,
+        _ if matches!(error, ChangeError::BelowMinimum { .. }) => Subject::VolumeSpace,
         ChangeErrorKind::Unclean => Subject::UncleanVolume,
         ChangeErrorKind::NoSpace => Subject::VolumeSpace,
         ChangeErrorKind::Source => Subject::HostPath,

@@ -19,6 +19,7 @@
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
 //!     |-- compact.rs                compact: what nobody uses gives its space back
+//!     |-- resize.rs                 resize: an image with the partition and file system in it
 //!     |-- child.rs, parents.rs    differencing images, and which files may be their parents
 //!     |-- merge.rs                merge, rebase, flatten: their chains made shorter
 //!     |
@@ -53,6 +54,7 @@ mod parents;
 mod place;
 mod progress;
 mod repair;
+mod resize;
 mod salvage;
 mod seed;
 mod serve;
@@ -86,6 +88,7 @@ pub use mounts::{
 pub use place::{Entry, EntryDetails, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
 pub use repair::RepairImage;
+pub use resize::{ResizeImage, ResizedImage, ResizedPartition};
 pub use salvage::{SalvageImage, SalvagedImage, known_sizes};
 pub use serve::{ServeEndpoint, ServeFailure, ServeImage, ServeStop, ServedImage, ServerEvent};
 pub use target::write_file;
@@ -99,7 +102,7 @@ pub use volume::export::ExportReport;
 pub use volume::tar_tree::Compression;
 pub use volume::{
     Attributes, BuildReport, CasePolicy, CloneOutcome, CreateOutcome, DosNames, FileSystemKind,
-    FindingSeverity, ImageUse, LayerDetails, LayerState, MergeOutcome, NamePolicy, Notice,
+    FindingSeverity, ImageUse, LayerDetails, LayerState, MergeOutcome, NamePolicy, NewSize, Notice,
     PartitionLayout, PruneOutcome, RebuildReport, Removed, RepairedImage, SnapshotRecord,
     SnapshotState, StoreCure, TarInput, VolumeDetails, VolumeFinding, VolumeRecord, VolumeReport,
     VolumeSpec, VolumeState, format_size, parse_size,

@@ -33,7 +33,7 @@ use crate::security::SecurityDescriptor;
 use crate::tree::{Attributes, NtTime, TreeSource};
 
 pub use error::{ChangeError, ChangeErrorKind};
-pub use journal::{ChangeSet, ChangedDisk, Recovery, recover};
+pub use journal::{ChangeSet, ChangedDisk, Growth, Recovery, forget, recover};
 pub(crate) use overlay::Overlay;
 pub(crate) use path::MAX_DEPTH;
 pub use path::PathNames;
@@ -82,7 +82,7 @@ pub(crate) struct Meter<'p> {
 }
 
 impl<'p> Meter<'p> {
-    fn new(progress: &'p dyn Fn(u64, u64) -> ControlFlow<()>) -> Self {
+    pub(crate) fn new(progress: &'p dyn Fn(u64, u64) -> ControlFlow<()>) -> Self {
         Self {
             progress,
             bytes: 0,

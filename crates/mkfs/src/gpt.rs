@@ -14,6 +14,7 @@ mod checksum;
 mod format;
 mod mbr;
 mod read;
+pub(crate) mod resize;
 mod write;
 
 use blockio::{ByteRange, SectorSize};

@@ -27,6 +27,7 @@ mod identify;
 mod names;
 pub mod ntfs;
 mod report;
+pub mod resize;
 pub mod security;
 pub mod tree;
 pub mod used;

@@ -47,6 +47,7 @@ pub use lifecycle::change::{
 };
 pub use lifecycle::compact::{CompactProgress, Compacted, compact_image};
 pub use lifecycle::repair::{RepairedImage, image_repair_state, repair_image, undo_image_repair};
+pub use lifecycle::resize::{NewSize, ResizeProgress, ResizeRequest, Resized, resize_image};
 pub use lifecycle::{
     CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, ImageUse, LayerDetails,
     MergeOutcome, PruneOutcome, TarInput, VolumeDetails,
@@ -56,6 +57,7 @@ pub use mkfs::change::{
     Removed, VolumeChange,
 };
 pub use mkfs::ntfs::DosNames;
+pub use mkfs::resize::DiskResize;
 pub use mkfs::security::{AccessRules, SddlErrorKind, Sid};
 pub use mkfs::used::{PartUse, UsedMap};
 pub use mkfs::{

@@ -33,6 +33,7 @@ pub(crate) mod prune;
 pub(crate) mod rebase;
 pub(crate) mod render;
 mod repair_report;
+pub(crate) mod resize;
 pub(crate) mod rm;
 pub(crate) mod salvage;
 pub(crate) mod serve;
@@ -98,6 +99,7 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Salvage(arguments) => arguments.run(context),
         Verb::Map(arguments) => arguments.run(context),
         Verb::Compact(arguments) => arguments.run(context),
+        Verb::Resize(arguments) => arguments.run(context),
         Verb::DiffCreate(arguments) => arguments.run(context),
         Verb::Serve(arguments) => arguments.run(context),
         Verb::Attach(arguments) => arguments.run(context),

@@ -121,6 +121,12 @@ pub enum ChangeError {
         /// Bytes free at that point; what this very change frees is not counted.
         available: ByteCount,
     },
+    /// The volume, or the disk that it is on, cannot be made so small.
+    #[error("what is there does not fit: the smallest possible size is {minimum}")]
+    BelowMinimum {
+        /// The smallest size, of the volume or the disk.
+        minimum: ByteCount,
+    },
     /// A file is larger than the file system can hold.
     #[error("{path}: a file of {size} is too large, the limit is {limit}")]
     FileTooLarge {
@@ -168,6 +174,7 @@ impl ChangeError {
             | Self::WrongKind { .. }
             | Self::NotEmpty { .. }
             | Self::Refused { .. }
+            | Self::BelowMinimum { .. }
             | Self::TooMuch { .. } => ChangeErrorKind::InvalidArgument,
             Self::Mkfs(error) => match error.kind() {
                 MkfsErrorKind::InvalidOption | MkfsErrorKind::InvalidName => {

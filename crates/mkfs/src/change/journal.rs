@@ -11,6 +11,10 @@
 //! A crash before the end of 2 leaves the old state: a journal that is not whole is none. A crash
 //! later is followed by [`recover`], which begins again at 3 and may itself be cut short.
 //!
+//! A change may come with another size of the disk. A disk that grows does so before the change is
+//! made, and a [`Growth`] in the journal says so meanwhile: without a change behind it, it is undone.
+//! A disk that shrinks does so after 5, and before 6; [`ChangeSet::final_size`] says how far.
+//!
 //! The journal stands beside the image, where others do not see it. So it says of each sector what it
 //! was before: [`recover`] touches nothing where a sector is neither old nor new, because then
 //! somebody else has written since.
@@ -25,7 +29,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::ChangeError;
 use super::checksum::crc64;
 
-const MAGIC: [u8; 8] = *b"CVOLCHG1";
+const MAGIC: [u8; 8] = *b"CVOLCHG2";
+const GROWTH_MAGIC: [u8; 8] = *b"CVOLGRW1";
+/// Where a change stands in a journal that begins with a [`Growth`].
+const BEHIND_GROWTH: u64 = 4096;
 /// Bytes of the largest journal that is read: twice what a change may write, and the heads.
 const MAX_JOURNAL: u64 = 2 << 30;
 /// Bytes written to the disk in one step.
@@ -42,13 +49,15 @@ struct Header {
     length: U64,
     /// Bytes of the disk that it belongs to.
     disk_size: U64,
+    /// Bytes of the disk when all is done.
+    final_size: U64,
     /// Bytes of a piece.
     piece: U32,
     unused: U32,
     /// Pieces that follow.
     count: U64,
 }
-const _: () = assert!(size_of::<Header>() == 48);
+const _: () = assert!(size_of::<Header>() == 56);
 /// Where the checksummed part begins.
 const CHECKED_FROM: usize = 16;
 
@@ -96,6 +105,7 @@ impl Piece {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeSet {
     disk_size: ByteCount,
+    final_size: ByteCount,
     piece: u64,
     pieces: Vec<Piece>,
 }
@@ -104,14 +114,39 @@ impl ChangeSet {
     pub(super) fn new(disk_size: ByteCount, piece: u64, pieces: Vec<Piece>) -> Self {
         Self {
             disk_size,
+            final_size: disk_size,
             piece,
             pieces,
         }
     }
 
-    /// Whether nothing is changed.
+    /// A change of nothing on `disk`.
+    pub(crate) fn nothing(disk: &dyn Disk) -> Self {
+        Self::new(disk.size(), disk.logical_sector_size().bytes(), Vec::new())
+    }
+
+    /// This change and another one of the same disk, of other sectors, as one.
+    pub(crate) fn joined(mut self, other: Self) -> Self {
+        self.pieces.extend(other.pieces);
+        self.pieces.sort_by_key(|piece| piece.offset);
+        self
+    }
+
+    /// The same change, after which the disk is cut to `size`.
+    pub(crate) fn with_final_size(mut self, size: ByteCount) -> Self {
+        self.final_size = size;
+        self
+    }
+
+    /// Bytes that the disk has when the change is complete: less than it has before where it is to
+    /// be cut, which is for the caller to do.
+    pub fn final_size(&self) -> ByteCount {
+        self.final_size
+    }
+
+    /// Whether nothing is changed, and the disk not cut.
     pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.is_empty() && self.final_size == self.disk_size
     }
 
     /// Bytes that the change writes.
@@ -138,6 +173,7 @@ impl ChangeSet {
             checksum: U64::ZERO,
             length: u64::try_from(bytes.len()).unwrap_or(u64::MAX).into(),
             disk_size: self.disk_size.get().into(),
+            final_size: self.final_size.get().into(),
             piece: u32::try_from(self.piece).unwrap_or(0).into(),
             unused: U32::ZERO,
             count: u64::try_from(self.pieces.len()).unwrap_or(u64::MAX).into(),
@@ -153,13 +189,14 @@ impl ChangeSet {
     /// # Errors
     /// Of the storage.
     pub fn read(journal: &dyn Storage) -> Result<Option<Self>, ChangeError> {
-        let length = journal.len()?.get();
+        let base = base_of(journal)?;
+        let length = journal.len()?.get().saturating_sub(base);
         let header_length = u64::try_from(size_of::<Header>()).unwrap_or(u64::MAX);
         if length < header_length || length > MAX_JOURNAL {
             return Ok(None);
         }
         let mut head = [0; size_of::<Header>()];
-        journal.read_at(&mut head, ByteOffset(0))?;
+        journal.read_at(&mut head, ByteOffset(base))?;
         let Ok(header) = Header::ref_from_bytes(&head) else {
             return Ok(None);
         };
@@ -173,7 +210,7 @@ impl ChangeSet {
             return Ok(None);
         };
         let mut bytes = vec![0; whole];
-        journal.read_at(&mut bytes, ByteOffset(0))?;
+        journal.read_at(&mut bytes, ByteOffset(base))?;
         Ok(Self::decode(&bytes))
     }
 
@@ -213,6 +250,7 @@ impl ChangeSet {
         let count = u64::try_from(pieces.len()).ok()?;
         (is_ascending && count == header.count.get()).then(|| Self {
             disk_size: ByteCount(header.disk_size.get()),
+            final_size: ByteCount(header.final_size.get()),
             piece,
             pieces,
         })
@@ -228,13 +266,31 @@ impl ChangeSet {
         if self.is_empty() {
             return Ok(());
         }
+        self.begin(disk, journal)?;
+        forget(journal).map_err(ChangeError::Recorded)
+    }
+
+    /// As [`ChangeSet::commit`], but the journal stays, for a disk that is to be cut: that, and
+    /// [`forget`], are left to the caller.
+    ///
+    /// # Errors
+    /// As for [`ChangeSet::commit`].
+    pub fn begin(&self, disk: &dyn Disk, journal: &dyn Storage) -> Result<(), ChangeError> {
         self.reserve(disk)?;
         // The data of new files first: structures that name it may be on the disk as soon as the
         // journal is.
         disk.flush()?;
         self.record(journal)?;
-        self.apply(disk).map_err(ChangeError::Recorded)?;
-        forget(journal).map_err(ChangeError::Recorded)
+        self.apply(disk).map_err(ChangeError::Recorded)
+    }
+
+    /// Completes a change that was recorded, but for cutting the disk; may be called again.
+    ///
+    /// # Errors
+    /// [`ChangeError::Conflict`] where somebody else has written since; of the disk.
+    pub fn complete(&self, disk: &dyn Disk) -> Result<(), ChangeError> {
+        self.check(disk)?;
+        self.apply(disk).map_err(ChangeError::Recorded)
     }
 
     /// Takes space of the host for what is going to be written, by writing zeros where the disk
@@ -254,8 +310,9 @@ impl ChangeSet {
 
     fn record(&self, journal: &dyn Storage) -> Result<(), ChangeError> {
         let bytes = self.encode();
+        let base = base_of(journal)?;
         let recorded = journal
-            .write_at(&bytes, ByteOffset(0))
+            .write_at(&bytes, ByteOffset(base))
             // The change has happened once its journal is durable, and not before.
             .and_then(|()| journal.sync());
         recorded.map_err(|error| {
@@ -300,7 +357,8 @@ impl ChangeSet {
 
     /// Whether each sector of the disk is as the change found it, or as it makes it.
     fn check(&self, disk: &dyn Disk) -> Result<(), ChangeError> {
-        if disk.size() != self.disk_size {
+        // Cut already, perhaps: no piece lies behind the end then.
+        if disk.size() != self.disk_size && disk.size() != self.final_size {
             return Err(ChangeError::Conflict {
                 offset: ByteOffset(0),
             });
@@ -340,8 +398,79 @@ fn write_run(disk: &dyn Disk, run: &(u64, Vec<u8>)) -> Result<(), IoError> {
     disk.write_at(&run.1, ByteOffset(run.0))
 }
 
+/// Where a change stands in a journal.
+fn base_of(journal: &dyn Storage) -> Result<u64, IoError> {
+    Ok(match Growth::read(journal)? {
+        Some(_) => BEHIND_GROWTH,
+        None => 0,
+    })
+}
+
+/// Notes that a disk grows, for a change that is to follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// Bytes that the disk had, and has again where no change follows.
+    pub from: ByteCount,
+    /// Bytes that it gets.
+    pub to: ByteCount,
+}
+
+/// A [`Growth`] at the start of a journal.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct GrowthHead {
+    magic: [u8; 8],
+    from: U64,
+    to: U64,
+    /// Of all before.
+    checksum: U64,
+}
+const _: () = assert!(size_of::<GrowthHead>() == 32);
+
+impl Growth {
+    /// Writes it to an empty journal, durably.
+    ///
+    /// # Errors
+    /// Of the storage; nothing has begun then.
+    pub fn record(self, journal: &dyn Storage) -> Result<(), ChangeError> {
+        let mut head = GrowthHead {
+            magic: GROWTH_MAGIC,
+            from: self.from.get().into(),
+            to: self.to.get().into(),
+            checksum: U64::ZERO,
+        };
+        head.checksum = crc64(&head.as_bytes()[..24]).into();
+        journal.write_at(head.as_bytes(), ByteOffset(0))?;
+        // Before the disk grows: who finds it larger must know why.
+        Ok(journal.sync()?)
+    }
+
+    /// What a journal begins with, if that is it.
+    ///
+    /// # Errors
+    /// Of the storage.
+    pub fn read(journal: &dyn Storage) -> Result<Option<Self>, IoError> {
+        let mut bytes = [0; size_of::<GrowthHead>()];
+        if journal.len()?.get() < u64::try_from(bytes.len()).unwrap_or(u64::MAX) {
+            return Ok(None);
+        }
+        journal.read_at(&mut bytes, ByteOffset(0))?;
+        let Ok(head) = GrowthHead::ref_from_bytes(&bytes) else {
+            return Ok(None);
+        };
+        let is_whole = head.magic == GROWTH_MAGIC && crc64(&bytes[..24]) == head.checksum.get();
+        Ok(is_whole.then(|| Self {
+            from: ByteCount(head.from.get()),
+            to: ByteCount(head.to.get()),
+        }))
+    }
+}
+
 /// Empties the journal, durably.
-fn forget(journal: &dyn Storage) -> Result<(), IoError> {
+///
+/// # Errors
+/// Of the storage.
+pub fn forget(journal: &dyn Storage) -> Result<(), IoError> {
     journal.set_len(ByteCount(0))?;
     // The next change must not be mixed with this one.
     journal.sync()
@@ -367,8 +496,7 @@ pub fn recover(disk: &dyn Disk, journal: &dyn Storage) -> Result<Recovery, Chang
         }
         return Ok(Recovery::Nothing);
     };
-    change.check(disk)?;
-    change.apply(disk).map_err(ChangeError::Recorded)?;
+    change.complete(disk)?;
     forget(journal).map_err(ChangeError::Recorded)?;
     Ok(Recovery::Completed)
 }
@@ -397,7 +525,7 @@ impl<D: Disk> ChangedDisk<D> {
 
 impl<D: Disk> Disk for ChangedDisk<D> {
     fn size(&self) -> ByteCount {
-        self.disk.size()
+        self.disk.size().min(self.change.final_size)
     }
 
     fn logical_sector_size(&self) -> SectorSize {

@@ -82,6 +82,18 @@ impl<'d> Overlay<'d> {
         Ok(buffer)
     }
 
+    /// Reads what is on the disk, not what it becomes; the caller has bounded the length.
+    pub(crate) fn read_unchanged(
+        &self,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, ChangeError> {
+        let mut buffer = vec![0; length];
+        let below = self.below(offset, length)?;
+        self.disk.read_at(&mut buffer, below)?;
+        Ok(buffer)
+    }
+
     /// Changes a structure.
     pub(crate) fn write(&mut self, bytes: &[u8], offset: u64) -> Result<(), ChangeError> {
         self.below(offset, bytes.len())?;

@@ -21,30 +21,30 @@ use super::ntfs_reader::Reader;
 use super::random::Random;
 use super::storage_disk::{Recorded, StorageDisk};
 
-fn go_on(_: u64, _: u64) -> ControlFlow<()> {
+pub(super) fn go_on(_: u64, _: u64) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn histories(at_desk: u64) -> u64 {
+pub(super) fn histories(at_desk: u64) -> u64 {
     let asked = std::env::var("CVOL_CHANGE_HISTORIES").ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(at_desk)
 }
 
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
+pub(super) enum Node {
     Directory { attributes: u32 },
     File { content: Vec<u8>, attributes: u32 },
 }
 
-type Model = BTreeMap<String, Node>;
+pub(super) type Model = BTreeMap<String, Node>;
 
 const ARCHIVE: u32 = 0x20;
 const SETTABLE: u32 = 0x27;
 
 /// A step of a history.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Put {
         directory: String,
         name: String,
@@ -120,7 +120,7 @@ fn directory(model: &Model, random: &mut Random) -> String {
     }
 }
 
-fn step(model: &Model, random: &mut Random) -> Step {
+pub(super) fn step(model: &Model, random: &mut Random) -> Step {
     let any = |random: &mut Random| pick(model, random, |_| true);
     match random.below(20) {
         0..9 => Step::Put {
@@ -154,7 +154,7 @@ fn step(model: &Model, random: &mut Random) -> Step {
 }
 
 /// The model after a step; `None` where the step is to be refused.
-fn after(model: &Model, step: &Step) -> Option<Model> {
+pub(super) fn after(model: &Model, step: &Step) -> Option<Model> {
     let mut next = model.clone();
     match step {
         Step::Put {
@@ -254,7 +254,7 @@ fn apply(volume: &mut VolumeChange<'_>, step: &Step) -> Result<(), ChangeError> 
 
 /// Which file system is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Ntfs,
     Fat32,
 }
@@ -335,7 +335,7 @@ fn read_ntfs(bytes: Vec<u8>) -> Model {
 }
 
 /// Whether a volume holds the model, and nothing else.
-fn check(kind: Kind, disk: &dyn Disk, model: &Model, what: &dyn std::fmt::Debug) {
+pub(super) fn check(kind: Kind, disk: &dyn Disk, model: &Model, what: &dyn std::fmt::Debug) {
     let report = match kind {
         Kind::Ntfs => mkfs::ntfs::fsck::check(disk, &go_on).unwrap(),
         Kind::Fat32 => mkfs::fat32::fsck::check(disk, &go_on).unwrap(),
@@ -353,7 +353,7 @@ fn check(kind: Kind, disk: &dyn Disk, model: &Model, what: &dyn std::fmt::Debug)
     }
 }
 
-fn options(seed: u64) -> ChangeOptions {
+pub(super) fn options(seed: u64) -> ChangeOptions {
     let seconds = 1_800_000_000 + i64::try_from(seed).unwrap();
     ChangeOptions {
         now: NtTime::from_unix(seconds, 0),
@@ -361,7 +361,7 @@ fn options(seed: u64) -> ChangeOptions {
     }
 }
 
-fn new_volume(kind: Kind, seed: u64) -> MemoryDisk {
+pub(super) fn new_volume(kind: Kind, seed: u64) -> MemoryDisk {
     if kind == Kind::Fat32 {
         let disk = MemoryDisk::new(ByteCount(34 * MIB), SectorSize::B512).unwrap();
         let options = Fat32Options {
@@ -393,7 +393,7 @@ fn new_volume(kind: Kind, seed: u64) -> MemoryDisk {
 }
 
 /// The change of a step, or why it is refused.
-fn changed(
+pub(super) fn changed(
     disk: &dyn Disk,
     step: &Step,
     seed: u64,
@@ -403,7 +403,7 @@ fn changed(
     volume.finish()
 }
 
-fn is_expected(kind: Kind, model: &Model, step: &Step, error: &ChangeError) -> bool {
+pub(super) fn is_expected(kind: Kind, model: &Model, step: &Step, error: &ChangeError) -> bool {
     match error.kind() {
         // A small volume may be full at any step.
         ChangeErrorKind::NoSpace => kind == Kind::Ntfs,
@@ -471,13 +471,13 @@ fn a_random_history_on_fat32_leaves_what_a_plain_model_holds_after_each_step() {
 }
 
 /// The states of two storages at each moment of their common order.
-struct Crashes {
-    order: Vec<(usize, usize)>,
-    disk: BTreeMap<usize, Vec<CrashState>>,
-    journal: BTreeMap<usize, Vec<CrashState>>,
+pub(super) struct Crashes {
+    pub(super) order: Vec<(usize, usize)>,
+    pub(super) disk: BTreeMap<usize, Vec<CrashState>>,
+    pub(super) journal: BTreeMap<usize, Vec<CrashState>>,
 }
 
-fn by_position(storage: &SimStorage, seed: u64) -> BTreeMap<usize, Vec<CrashState>> {
+pub(super) fn by_position(storage: &SimStorage, seed: u64) -> BTreeMap<usize, Vec<CrashState>> {
     let mut states: BTreeMap<usize, Vec<CrashState>> = BTreeMap::new();
     for state in storage.history().crash_states(CrashPlan::quick(seed)) {
         states.entry(state.position().0).or_default().push(state);
@@ -487,7 +487,7 @@ fn by_position(storage: &SimStorage, seed: u64) -> BTreeMap<usize, Vec<CrashStat
 
 impl Crashes {
     /// Some pairs of states for each moment, every state of either storage at least once.
-    fn pairs(&self) -> Vec<(&CrashState, &CrashState)> {
+    pub(super) fn pairs(&self) -> Vec<(&CrashState, &CrashState)> {
         let mut pairs = Vec::new();
         for (disk, journal) in self.order.iter().collect::<BTreeSet<_>>() {
             let (Some(disks), Some(journals)) = (self.disk.get(disk), self.journal.get(journal))
@@ -529,7 +529,7 @@ fn crashes(
 }
 
 /// Recovers from a crash and returns what the disk holds then.
-fn recovered(disk: &CrashState, journal: &CrashState) -> SparseMemoryStorage {
+pub(super) fn recovered(disk: &CrashState, journal: &CrashState) -> SparseMemoryStorage {
     let (disk, journal) = (StorageDisk(disk.storage()), journal.storage());
     recover(&disk, &journal).unwrap();
     assert_eq!(journal.len().unwrap(), ByteCount(0));

@@ -13,4 +13,6 @@ mod ntfs_fsck;
 mod ntfs_reader;
 mod ntfs_whole;
 mod random;
+mod resize;
 mod storage_disk;
+mod used;

@@ -14,10 +14,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use blockio::{FileAccess, FileStorage, Storage};
+use blockio::{ByteCount, ByteOffset, ByteRange, FileAccess, FileStorage, Storage};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use mkfs::change::{ChangeError, ChangeOptions, ChangeSet, Recovery, VolumeChange, recover};
+use mkfs::change::{ChangeError, ChangeOptions, ChangeSet, Growth, VolumeChange, forget};
 use vdisk::{Access, DenyAll, ImageDisk, ImageFormat, ParentGate};
 
 use crate::error::{Result, VolumeError};
@@ -35,7 +35,7 @@ pub type ChangeWork<'w, T> =
     &'w mut dyn FnMut(&mut VolumeChange<'_>) -> std::result::Result<T, ChangeError>;
 
 /// The journal of an image: a file beside it, opened beneath the handle of their folder.
-struct Journal {
+pub(super) struct Journal {
     folder: Dir,
     name: String,
 }
@@ -46,7 +46,7 @@ impl Journal {
         move |error| VolumeError::host(doing, name, error)
     }
 
-    fn open(&self, access: FileAccess) -> Result<Option<FileStorage>> {
+    pub(super) fn open(&self, access: FileAccess) -> Result<Option<FileStorage>> {
         match folder::open_image(&self.folder, &self.name, access) {
             Ok(storage) => Ok(Some(storage)),
             Err(folder::ImageOpenError::Missing) => Ok(None),
@@ -78,14 +78,14 @@ impl Journal {
     }
 
     /// An empty journal whose name is durable.
-    fn create(&self) -> Result<FileStorage> {
+    pub(super) fn create(&self) -> Result<FileStorage> {
         let storage = folder::create_image(&self.folder, &self.name)?;
         // A journal that nobody finds after a crash would be none.
         platform::sync_folder(&self.folder).map_err(self.host("making durable"))?;
         Ok(storage)
     }
 
-    fn remove(&self) -> Result<()> {
+    pub(super) fn remove(&self) -> Result<()> {
         match folder::retry(|| self.folder.remove_file(&self.name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             result => result.map_err(self.host("removing"))?,
@@ -102,24 +102,63 @@ fn open_locked(
     journal: &Journal,
     name: &str,
 ) -> Result<Box<dyn ImageDisk>> {
-    let disk = vdisk::open_chain(storage, format, Access::ReadWrite, gate).map_err(|source| {
-        VolumeError::Image {
-            name: name.to_owned(),
-            source,
-        }
-    })?;
+    let of_image = |source| VolumeError::Image {
+        name: name.to_owned(),
+        source,
+    };
+    if let Some(left) = journal.open(FileAccess::ReadOnly)?
+        && let Some(growth) = Growth::read(&left)?
+    {
+        vdisk::undo_growth(&*storage, format, growth.from).map_err(of_image)?;
+    }
+    let disk = vdisk::open_chain(storage, format, Access::ReadWrite, gate);
+    let mut disk = disk.map_err(of_image)?;
     if let Some(left) = journal.open(FileAccess::ReadWrite)? {
-        let recovered = recover(&*disk, &left).map_err(|source| VolumeError::Change {
-            name: name.to_owned(),
-            source,
-        })?;
-        if recovered == Recovery::Completed {
-            tracing::info!(image = name, "completed a change that was cut short");
-        }
+        settle(&mut *disk, &left, name)?;
         drop(left);
         journal.remove()?;
     }
     Ok(disk)
+}
+
+/// Completes the change that a journal holds, with the size of the disk that belongs to it; a disk
+/// that grew for a change that never came gets its old size back.
+fn settle(disk: &mut dyn ImageDisk, journal: &dyn Storage, name: &str) -> Result<()> {
+    let of_change = |source| VolumeError::Change {
+        name: name.to_owned(),
+        source,
+    };
+    match ChangeSet::read(journal).map_err(of_change)? {
+        Some(change) => {
+            change.complete(disk).map_err(of_change)?;
+            cut(disk, change.final_size(), name)?;
+            tracing::info!(image = name, "completed a change that was cut short");
+        }
+        None => {
+            if let Some(growth) = Growth::read(journal)?
+                && disk.size() == growth.to
+            {
+                cut(disk, growth.from, name)?;
+                tracing::info!(image = name, "undid a resize that was cut short");
+            }
+        }
+    }
+    forget(journal).map_err(|error| of_change(ChangeError::Recorded(error)))
+}
+
+/// Cuts a disk to `size`, where it is longer; what lies behind is nobody's.
+pub(super) fn cut(disk: &mut dyn ImageDisk, size: ByteCount, name: &str) -> Result<()> {
+    if size >= disk.size() {
+        return Ok(());
+    }
+    let behind = ByteRange::between(ByteOffset(size.get()), ByteOffset(disk.size().get()));
+    if let Some(behind) = behind {
+        disk.discard(behind)?;
+    }
+    disk.resize(size).map_err(|source| VolumeError::Image {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 /// Changes the disk in an image that is locked already.
@@ -187,6 +226,8 @@ impl Store {
         let journal = self.journal(&record)?;
         let name = record.name.as_str();
         let disk = open_locked(Box::new(storage), Some(format), &gate, &journal, name)?;
+        // A resize that a crash cut short, or a snapshot of another size.
+        self.note_size(&record, disk.size())?;
         Ok((record, disk))
     }
 
@@ -222,7 +263,7 @@ impl Store {
         self.journal(&self.ready(name)?)?.pending()
     }
 
-    fn journal(&self, record: &VolumeRecord) -> Result<Journal> {
+    pub(super) fn journal(&self, record: &VolumeRecord) -> Result<Journal> {
         let folder = self.folders().open_volume_folder(record.id)?;
         let missing = || VolumeError::damaged(format!("volumes/{}", record.id), "it is missing");
         Ok(Journal {
@@ -251,7 +292,7 @@ pub(super) fn folder_of_image(image: &Path) -> Result<(Dir, String)> {
 }
 
 /// The journal of an image that belongs to no store.
-fn journal_of(image: &Path) -> Result<Journal> {
+pub(super) fn journal_of(image: &Path) -> Result<Journal> {
     let (folder, name) = folder_of_image(image)?;
     Ok(Journal {
         folder,

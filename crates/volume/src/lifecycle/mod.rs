@@ -16,6 +16,7 @@ mod open;
 mod prune;
 mod remove;
 pub(crate) mod repair;
+pub(crate) mod resize;
 mod snapshot;
 mod source;
 

@@ -68,6 +68,21 @@ impl VolumeSpec {
         self.size
     }
 
+    /// The same for a disk of another size.
+    ///
+    /// # Errors
+    /// Where the format or the file system has no such size.
+    pub fn with_size(&self, size: ByteCount) -> Result<Self, SpecError> {
+        let spec = Self {
+            size,
+            ..self.clone()
+        };
+        match limits::find_problem(&spec) {
+            Some(problem) => Err(problem),
+            None => Ok(spec),
+        }
+    }
+
     /// The file system made in it.
     pub fn file_system(&self) -> FileSystemKind {
         self.file_system

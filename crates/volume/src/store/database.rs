@@ -288,6 +288,18 @@ impl Transaction<'_> {
         Ok(is_changed)
     }
 
+    /// Gives a volume that is ready another document. `false` where it is not ready any more.
+    pub(crate) fn replace(&self, record: &VolumeRecord) -> Result<bool> {
+        let document = record
+            .to_document()
+            .map_err(|error| bad_row(error.to_string()))?;
+        let changed = self.connection.execute(
+            "UPDATE volume SET record = ?3 WHERE id = ?1 AND state = ?2",
+            params![record.id.to_string(), VolumeState::Ready.as_str(), document],
+        );
+        Ok(changed.map_err(failed("changing a volume"))? == 1)
+    }
+
     /// Whether a row names this operation.
     pub(crate) fn has_operation(&self, operation: Uuid) -> Result<bool> {
         self.connection

@@ -11,7 +11,8 @@ use super::layout::{CLEAN, Layout};
 use crate::change::{ChangeError, Overlay};
 use crate::fat32::format::{END_OF_CHAIN, FIRST_CLUSTER};
 
-const MASK: u32 = 0x0FFF_FFFF;
+/// The bits of an entry; the four above belong to nobody.
+pub(super) const MASK: u32 = 0x0FFF_FFFF;
 /// From here on an entry ends a chain.
 const LAST: u32 = 0x0FFF_FFF8;
 /// Entries read at a time when free ones are looked for.

@@ -17,6 +17,7 @@ mod clusters;
 mod directory;
 mod layout;
 mod remove;
+mod resize;
 
 use std::collections::BTreeMap;
 
@@ -50,6 +51,8 @@ pub(crate) struct Fat32Change<'d> {
     /// By first cluster.
     directories: BTreeMap<u32, Directory>,
     options: ChangeOptions,
+    /// How the first sector of the table looks while a resize is written.
+    guard: Option<(u64, Vec<u8>)>,
 }
 
 /// Something found in a directory.
@@ -82,6 +85,7 @@ impl<'d> Fat32Change<'d> {
             layout,
             directories: BTreeMap::new(),
             options,
+            guard: None,
         })
     }
 
@@ -473,7 +477,10 @@ impl<'d> Fat32Change<'d> {
                 place + COUNT_AT,
             )?;
         }
-        let guards = self.clusters.guards(&self.disk)?;
+        let guards = match self.guard.take() {
+            Some(guard) => vec![guard],
+            None => self.clusters.guards(&self.disk)?,
+        };
         self.disk.into_change_set(guards)
     }
 }

@@ -31,6 +31,7 @@ mod node;
 mod place;
 mod record;
 mod remove;
+mod resize;
 mod secure;
 mod space;
 mod table;
@@ -169,6 +170,16 @@ impl<'d> NtfsChange<'d> {
 
     pub(crate) fn set_label(&mut self, label: &str) -> Result<(), ChangeError> {
         self.volume.set_label(label)
+    }
+
+    /// Bytes of the smallest partition that what is on the volume fits in.
+    pub(crate) fn minimum(&mut self) -> Result<u64, ChangeError> {
+        self.volume.minimum()
+    }
+
+    /// Lets the volume fill a partition of `bytes`, of which the overlay holds as much as it needs.
+    pub(crate) fn resize(&mut self, bytes: u64, meter: &mut Meter<'_>) -> Result<(), ChangeError> {
+        self.volume.resize(bytes, meter)
     }
 
     /// Stores all that was changed.

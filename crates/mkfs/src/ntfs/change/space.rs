@@ -35,6 +35,8 @@ pub(super) struct Space {
     chunks: BTreeMap<u64, Chunk>,
     /// Where the next data goes, if there is room.
     cursor: u64,
+    /// Bytes of the bitmap that are written, and the first bit from which on all are set.
+    end: Option<(u64, u64)>,
 }
 
 impl Space {
@@ -53,12 +55,46 @@ impl Space {
             clusters: layout.clusters,
             chunks: BTreeMap::new(),
             cursor: cursor % layout.clusters,
+            end: None,
         })
     }
 
     /// The data of `$Bitmap`.
     pub(super) const fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    /// Lets clusters be taken before `end` alone, from the start of the volume on.
+    pub(super) fn take_before(&mut self, end: u64) {
+        self.clusters = end;
+        self.cursor = 0;
+    }
+
+    /// The data of `$Bitmap` were copied elsewhere.
+    pub(super) fn moved(&mut self, stream: Stream) {
+        self.stream = stream;
+    }
+
+    /// Marks clusters that nobody had as used.
+    pub(super) fn mark_used(&mut self, disk: &Overlay<'_>, run: Run) -> Result<(), ChangeError> {
+        match run.length {
+            0 => Ok(()),
+            _ => self.mark(disk, run, true),
+        }
+    }
+
+    /// Ends the bitmap, of which `stream` is what is left, behind `clusters`; what pads it is set.
+    pub(super) fn end_at(
+        &mut self,
+        disk: &Overlay<'_>,
+        clusters: u64,
+        stream: Stream,
+    ) -> Result<(), ChangeError> {
+        self.end = Some((stream.size, clusters));
+        if clusters < stream.size * 8 {
+            self.chunk(disk, clusters)?.is_dirty = true;
+        }
+        Ok(())
     }
 
     fn chunk(&mut self, disk: &Overlay<'_>, cluster: u64) -> Result<&mut Chunk, ChangeError> {
@@ -222,15 +258,20 @@ impl Space {
     /// Writes what was changed.
     pub(super) fn store(&mut self, disk: &mut Overlay<'_>) -> Result<(), ChangeError> {
         for (number, chunk) in &mut self.chunks {
-            if chunk.is_dirty {
-                write_stream(
-                    disk,
-                    &self.stream,
-                    self.cluster,
-                    &chunk.bits,
-                    number * CHUNK,
-                )?;
+            let start = number * CHUNK;
+            let (bytes, padding) = self.end.unwrap_or((u64::MAX, u64::MAX));
+            if !chunk.is_dirty || start >= bytes {
+                continue;
             }
+            let length = narrow(bytes - start).min(chunk.bits.len());
+            for bit in padding.max(start * 8)..(start + wide(length)) * 8 {
+                let inside = bit - start * 8;
+                if let Some(byte) = chunk.bits.get_mut(narrow(inside / 8)) {
+                    *byte |= 1 << (inside % 8);
+                }
+            }
+            let bits = &chunk.bits[..length];
+            write_stream(disk, &self.stream, self.cluster, bits, start)?;
         }
         Ok(())
     }
