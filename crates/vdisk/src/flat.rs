@@ -186,6 +186,13 @@ impl ImageDisk for FlatDisk {
         Ok(())
     }
 
+    fn allow_size(&self, size: ByteCount) -> Result<(), ImageError> {
+        match self.info.format {
+            ImageFormat::Vhd => crate::vhd::refuse_size(size),
+            _ => crate::resize::refuse_part_of_sector(size, crate::resize::SECTOR),
+        }
+    }
+
     /// The file keeps its length; what is not needed becomes holes, where the host has them.
     fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
         if self.info.format != ImageFormat::Raw {

@@ -97,6 +97,12 @@ pub trait ImageDisk: Disk {
     /// would be smaller than its parent; `TooLarge`, `ReadOnly`, `NoSpace`, `Io`. The disk has its
     /// old size then.
     fn resize(&mut self, size: ByteCount) -> Result<(), ImageError>;
+
+    /// Whether the format and the parents of the image allow a size, whatever data stand where.
+    ///
+    /// # Errors
+    /// As for [`ImageDisk::resize`], but for those that writing brings.
+    fn allow_size(&self, size: ByteCount) -> Result<(), ImageError>;
 }
 
 impl CreateOptions {

@@ -47,7 +47,7 @@ fn empty_to_a_quarter(folder: &Path) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let number: u64 = name.trim_start_matches("file ").parse().unwrap();
-        if number % 4 != 0 {
+        if !number.is_multiple_of(4) {
             fs::remove_file(path).unwrap();
         }
     }
@@ -293,11 +293,9 @@ fn free_blocks_of_ext4_and_fat_by_others_are_given_up_and_nothing_else() {
         fresh(160 << 20);
         let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> =
             vec![&"-q", &"-F", &"-E", &"nodiscard", &"-d", &source];
-        arguments.extend(
-            options
-                .iter()
-                .map(|option| option as &dyn AsRef<std::ffi::OsStr>),
-        );
+        for option in options {
+            arguments.push(option);
+        }
         arguments.push(&image);
         tools::run("mkfs.ext4", &arguments);
         let won = json(&cvol, &["compact", image.to_str().unwrap()]);
@@ -317,11 +315,9 @@ fn free_blocks_of_ext4_and_fat_by_others_are_given_up_and_nothing_else() {
     fresh(64 << 20);
     let bigalloc: [&str; 6] = ["-q", "-F", "-E", "nodiscard", "-O", "bigalloc"];
     let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = Vec::new();
-    arguments.extend(
-        bigalloc
-            .iter()
-            .map(|option| option as &dyn AsRef<std::ffi::OsStr>),
-    );
+    for option in &bigalloc {
+        arguments.push(option);
+    }
     arguments.push(&image);
     tools::run("mkfs.ext4", &arguments);
     let won = json(&cvol, &["compact", image.to_str().unwrap()]);

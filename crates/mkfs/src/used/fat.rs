@@ -121,7 +121,7 @@ fn layout(boot: &[u8], size: u64) -> Result<Layout, ChangeError> {
         return Err(damaged("its boot sector says what cannot be"));
     }
     let before = reserved + fat_sectors * tables + root_sectors;
-    let data_sectors = total.checked_sub(before).unwrap_or(0);
+    let data_sectors = total.saturating_sub(before);
     let clusters = data_sectors / per_cluster;
     let width = match clusters {
         0..4085 => Width::Bits12,

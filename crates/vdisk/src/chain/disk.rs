@@ -106,4 +106,8 @@ impl ImageDisk for ChainDisk {
     fn resize(&mut self, _: ByteCount) -> Result<(), ImageError> {
         Err(ImageError::ReadOnly)
     }
+
+    fn allow_size(&self, _: ByteCount) -> Result<(), ImageError> {
+        Err(ImageError::ReadOnly)
+    }
 }

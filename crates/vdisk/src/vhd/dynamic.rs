@@ -394,6 +394,10 @@ impl ImageDisk for DynamicDisk {
         self.resize_disk(size)
     }
 
+    fn allow_size(&self, size: ByteCount) -> Result<(), ImageError> {
+        self.checked_size(size)
+    }
+
     fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
         self.compact_blocks(request)
     }

@@ -42,5 +42,5 @@ pub(crate) use layer::{link_facts, open_layer};
 pub(crate) use open::{info, open, open_taker};
 pub(crate) use relink::relink;
 pub(crate) use repair::repair;
-pub(crate) use resize::{resize_fixed, undo_growth_of_fixed};
+pub(crate) use resize::{refuse_size, resize_fixed, undo_growth_of_fixed};
 pub(crate) use salvage::{open_salvaged, salvage};

@@ -33,7 +33,7 @@ use crate::resize::{refuse_data_beyond, refuse_part_of_sector};
 /// Bytes of the table that are written at once.
 const PIECE: u64 = 1 << 20;
 
-fn refuse_size(size: ByteCount) -> Result<(), ImageError> {
+pub(crate) fn refuse_size(size: ByteCount) -> Result<(), ImageError> {
     refuse_part_of_sector(size, SECTOR)?;
     match size.get() > MAX_DISK {
         true => Err(ImageError::TooLarge {
@@ -45,18 +45,24 @@ fn refuse_size(size: ByteCount) -> Result<(), ImageError> {
 }
 
 impl DynamicDisk {
-    /// See [`crate::ImageDisk::resize`]. Nobody else uses the disk meanwhile.
-    pub(super) fn resize_disk(&mut self, size: ByteCount) -> Result<(), ImageError> {
+    /// Refuses a size that the disk cannot have.
+    pub(super) fn checked_size(&self, size: ByteCount) -> Result<(), ImageError> {
         refuse_size(size)?;
-        if self.is_read_only() {
-            return Err(ImageError::ReadOnly);
-        }
         let parent = self.child.as_ref().map_or(0, |child| child.parents.size());
-        if size.get() < parent {
-            return Err(ImageError::invalid_option(
+        match size.get() < parent {
+            true => Err(ImageError::invalid_option(
                 "size",
                 format!("the parent of the image has {parent} bytes, and a child is not smaller"),
-            ));
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// See [`crate::ImageDisk::resize`]. Nobody else uses the disk meanwhile.
+    pub(super) fn resize_disk(&mut self, size: ByteCount) -> Result<(), ImageError> {
+        self.checked_size(size)?;
+        if self.is_read_only() {
+            return Err(ImageError::ReadOnly);
         }
         if size < self.size {
             refuse_data_beyond(self, size.get())?;

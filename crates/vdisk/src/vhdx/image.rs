@@ -267,6 +267,10 @@ impl ImageDisk for VhdxImage {
         self.resize_disk(size.get())
     }
 
+    fn allow_size(&self, size: ByteCount) -> Result<(), ImageError> {
+        self.checked_size(size.get()).map(drop)
+    }
+
     fn info(&self) -> ImageInfo {
         self.describe()
     }

@@ -43,7 +43,8 @@ impl VhdxImage {
         }
     }
 
-    fn checked_size(&self, size: u64) -> Result<Geometry, ImageError> {
+    /// The geometry for a size, if the disk can have it.
+    pub(super) fn checked_size(&self, size: u64) -> Result<Geometry, ImageError> {
         let sector = self.metadata.logical_sector.bytes();
         if size == 0 || !size.is_multiple_of(sector) {
             return Err(ImageError::invalid_option(

@@ -109,6 +109,8 @@ impl Work<'_> {
         let sector = self.disk.logical_sector_size().bytes();
         let new = self.request.size.of(old, sector)?;
         let of_image = self.of_image();
+        // Before anything is recorded: what is recorded must be possible to complete.
+        self.disk.allow_size(new).map_err(&of_image)?;
         let disk = match (self.request.image_only, self.request.dry_run) {
             (true, true) => None,
             (true, false) => {
