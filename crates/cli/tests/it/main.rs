@@ -16,6 +16,7 @@ mod mounts;
 mod notices;
 mod repair;
 mod salvage;
+mod size;
 mod usage;
 mod volumes;
 
