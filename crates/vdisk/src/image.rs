@@ -87,7 +87,10 @@ pub trait ImageDisk: Disk {
     /// # Errors
     /// `Unsupported` for images that keep their space by definition, `ReadOnly`, `Cancelled`, `Io`,
     /// `NoSpace`. The disk reads as before also after an error.
-    fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError>;
+    fn compact(&mut self, _request: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
+        let feature = format!("compacting a {} image", self.info().format);
+        Err(ImageError::unsupported(feature))
+    }
 
     /// Gives the disk another size, durably and at once: a crash leaves the old size or the new one.
     /// What is added reads zero. What is cut off must read zero: it is for the caller to discard it.
@@ -96,13 +99,19 @@ pub trait ImageDisk: Disk {
     /// `InvalidOption` where the format has no such size, data stand beyond the new end, or a child
     /// would be smaller than its parent; `TooLarge`, `ReadOnly`, `NoSpace`, `Io`. The disk has its
     /// old size then.
-    fn resize(&mut self, size: ByteCount) -> Result<(), ImageError>;
+    fn resize(&mut self, _size: ByteCount) -> Result<(), ImageError> {
+        let feature = format!("resizing a {} image", self.info().format);
+        Err(ImageError::unsupported(feature))
+    }
 
     /// Whether the format and the parents of the image allow a size, whatever data stand where.
     ///
     /// # Errors
     /// As for [`ImageDisk::resize`], but for those that writing brings.
-    fn allow_size(&self, size: ByteCount) -> Result<(), ImageError>;
+    fn allow_size(&self, _size: ByteCount) -> Result<(), ImageError> {
+        let feature = format!("resizing a {} image", self.info().format);
+        Err(ImageError::unsupported(feature))
+    }
 }
 
 impl CreateOptions {
