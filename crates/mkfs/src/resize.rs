@@ -78,8 +78,8 @@ pub fn plan(disk: &dyn Disk, size: ByteCount) -> Result<DiskResize, ChangeError>
 
 fn nothing_known() -> ChangeError {
     ChangeError::Unsupported(
-        "resizing a disk without a partition table or a file system that is \
-                              known (`--image-only` resizes the disk alone, which)",
+        "other than with `--image-only`, resizing a disk without a partition table or a file system \
+         that is known",
     )
 }
 
@@ -129,8 +129,8 @@ fn without_gpt(
     };
     if !MBR_RESIZABLE.contains(&os_type) {
         return Err(ChangeError::Unsupported(
-            "a disk whose last partition holds neither NTFS nor FAT32 (`--image-only` resizes the \
-             disk alone, which)",
+            "other than with `--image-only`, resizing a disk whose last partition holds neither NTFS nor \
+             FAT32",
         ));
     }
     let file_system = identify_range(disk, partition)?;
@@ -167,8 +167,8 @@ fn resized(
     };
     if new_range != old_range && !matches!(file_system, FileSystem::Ntfs | FileSystem::Fat32) {
         return Err(ChangeError::Unsupported(
-            "a disk whose last partition holds neither NTFS nor FAT32 (`--image-only` resizes the \
-             disk alone, which)",
+            "other than with `--image-only`, resizing a disk whose last partition holds neither NTFS nor \
+             FAT32",
         ));
     }
     Ok(DiskResize {

@@ -5,7 +5,7 @@ use crate::Scratch;
 #[test]
 fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
     let scratch = Scratch::new();
-    scratch.make_volume("data");
+    scratch.ok(&["create", "data", "--size", "16M"]);
     let path = scratch.json(&["inspect", "data"])[0]["image_path"]
         .as_str()
         .unwrap()
@@ -27,7 +27,7 @@ fn a_dry_run_says_what_would_be_done_and_changes_nothing() {
 #[test]
 fn sizes_are_absolute_or_differences_and_are_listed() {
     let scratch = Scratch::new();
-    scratch.make_volume("data");
+    scratch.ok(&["create", "data", "--size", "16M"]);
     for (size, expected) in [("40M", 40_u64), ("+8M", 48), ("-20M", 28)] {
         let resized = scratch.json(&["resize", "data", size]);
         assert_eq!(resized["size_after"], expected << 20, "{size}");
@@ -95,7 +95,7 @@ fn a_parent_of_a_child_beside_it_is_neither_compacted_nor_resized() {
 #[test]
 fn a_volume_with_a_snapshot_grows_and_its_snapshot_stays() {
     let scratch = Scratch::new();
-    scratch.make_volume("data");
+    scratch.ok(&["create", "data", "--size", "16M"]);
     scratch.ok(&["snapshot", "create", "data@before"]);
     scratch.ok(&["resize", "data", "40M"]);
     scratch.ok(&["fsck", "data"]);
