@@ -16,6 +16,7 @@ const TARGETS: &[(&str, Body)] = &[
     ("vhd_open", vdisk::vhd::fuzz_open),
     ("qcow2_open", vdisk::qcow2::fuzz_open),
     ("repair", vdisk::fuzz_repair),
+    ("nbd_session", |data| drop(nbd::fuzz_session(data))),
     ("gpt", mkfs::gpt::fuzz_gpt),
     ("ntfs_fsck", mkfs::ntfs::fsck::fuzz_ntfs),
     ("option_string", volume::fuzz_spec),
@@ -71,6 +72,11 @@ fn no_committed_input_brings_repair_down() {
 #[test]
 fn no_committed_input_brings_vhd_open_down() {
     replay("vhd_open");
+}
+
+#[test]
+fn no_committed_input_brings_nbd_session_down() {
+    replay("nbd_session");
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod export;
 mod format;
 mod handshake;
 mod incoming;
+mod replay;
 mod reply;
 mod scratch;
 mod server;
@@ -40,4 +41,5 @@ mod unix_socket;
 
 pub use endpoint::{BindError, Endpoint};
 pub use export::{Export, ExportError};
+pub use replay::fuzz_session;
 pub use server::{ServeError, Server, ServerEvent, ServerOptions, StopHandle};
