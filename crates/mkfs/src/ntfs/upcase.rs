@@ -4,6 +4,8 @@
 //! characters lie in the basic plane and the lower-case mapping leads back. It never changes: a
 //! volume carries its own.
 
+use std::borrow::Cow;
+
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
@@ -17,10 +19,36 @@ const WINDOWS_CRC: u64 = 0xDADC_7E77_6B1B_690C;
 /// Polynomial of CRC-64/NVME, reflected.
 const CRC_POLYNOMIAL: u64 = 0x9A6C_9329_AC4B_C9B5;
 
+/// Code units of the table.
+const UNITS: usize = 1 << 16;
+
+/// The table of Windows.
+static WINDOWS: [u16; UNITS] = windows();
+
+const fn windows() -> [u16; UNITS] {
+    let mut table = [0; UNITS];
+    let (mut index, mut unit, mut range) = (0, 0_u16, 0);
+    while index < UNITS {
+        while range < RANGES.len() && RANGES[range].1 < unit {
+            range += 1;
+        }
+        table[index] = unit;
+        if range < RANGES.len() {
+            let (first, _, step, distance) = RANGES[range];
+            if unit >= first && (unit - first).is_multiple_of(step) {
+                table[index] = unit.wrapping_add_signed(distance);
+            }
+        }
+        index += 1;
+        unit = unit.wrapping_add(1);
+    }
+    table
+}
+
 /// The upper-case table of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upcase {
-    table: Vec<u16>,
+    table: Cow<'static, [u16]>,
 }
 
 impl Default for Upcase {
@@ -31,14 +59,10 @@ impl Default for Upcase {
 
 impl Upcase {
     /// The table of Windows.
-    pub fn new() -> Self {
-        let mut table: Vec<u16> = (0..=u16::MAX).collect();
-        for &(first, last, step, distance) in RANGES {
-            for unit in (first..=last).step_by(step) {
-                table[usize::from(unit)] = unit.wrapping_add_signed(distance);
-            }
+    pub const fn new() -> Self {
+        Self {
+            table: Cow::Borrowed(&WINDOWS),
         }
-        Self { table }
     }
 
     /// The upper-case form of a code unit.
@@ -50,15 +74,22 @@ impl Upcase {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (units, rest) = bytes.as_chunks::<2>();
         let table: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
-        (rest.is_empty() && table.len() == 1 << 16).then_some(Self { table })
+        (rest.is_empty() && table.len() == UNITS).then_some(Self {
+            table: Cow::Owned(table),
+        })
     }
 
     /// The table as stored.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.table
-            .iter()
-            .flat_map(|unit| unit.to_le_bytes())
-            .collect()
+    pub fn to_bytes(&self) -> Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            return Cow::Borrowed(self.table.as_bytes());
+        }
+        Cow::Owned(
+            self.table
+                .iter()
+                .flat_map(|unit| unit.to_le_bytes())
+                .collect(),
+        )
     }
 }
 
@@ -96,7 +127,8 @@ mod tests {
 
     #[test]
     fn the_table_is_that_of_windows() {
-        let bytes = Upcase::new().to_bytes();
+        let upcase = Upcase::new();
+        let bytes = upcase.to_bytes();
         let digest: String = Sha256::digest(&bytes)
             .iter()
             .map(|byte| format!("{byte:02x}"))

@@ -3,8 +3,9 @@
 //! From the Unicode Character Database 5.1 (`Simple_Uppercase_Mapping`), with the 18 mappings left
 //! out that do not lead back.
 
-/// First and last code unit, step between them, and the distance to the upper-case form.
-pub(super) const RANGES: &[(u16, u16, usize, i16)] = &[
+/// First and last code unit, step between them, and the distance to the upper-case form; in ascending
+/// order, apart.
+pub(super) const RANGES: &[(u16, u16, u16, i16)] = &[
     (0x0061, 0x007A, 1, -32),
     (0x00E0, 0x00F6, 1, -32),
     (0x00F8, 0x00FE, 1, -32),
