@@ -143,6 +143,17 @@ fn hint_for(error: &engine::Error) -> Option<String> {
     use engine::Subject;
     let hint = match (error.kind(), error.subject()) {
         (ErrorKind::NotFound, Subject::Volume) => "`cvol ls` lists the volumes",
+        (_, Subject::Base) => {
+            "remove what stands on it first, or let a clone stand alone with `cvol flatten CLONE`"
+        }
+        (ErrorKind::NotFound, Subject::Snapshot) => "`cvol snapshot ls VOLUME` lists the snapshots",
+        (ErrorKind::AlreadyExists, Subject::Snapshot) => {
+            "choose another name, or remove that snapshot with `cvol snapshot rm`"
+        }
+        (ErrorKind::InUse, Subject::Snapshot) => "complete that with `cvol snapshot rm`",
+        (ErrorKind::Unsupported, Subject::Snapshot) => {
+            "remove snapshots that are not needed any more with `cvol snapshot rm`"
+        }
         (ErrorKind::NotFound, Subject::PathInVolume) => {
             "`cvol tree NAME` shows what is in the volume"
         }

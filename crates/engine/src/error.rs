@@ -52,6 +52,10 @@ pub enum Subject {
     Volume,
     /// The database of the store.
     Database,
+    /// A volume or snapshot that others stand on.
+    Base,
+    /// A snapshot of a volume.
+    Snapshot,
     /// An image file.
     Image,
     /// The parent of a differencing image.
@@ -174,6 +178,13 @@ impl Error {
             Self::NoDataFolder => Subject::Settings,
             Self::Volume(error) if error.is_of_database() => Subject::Database,
             Self::Volume(VolumeError::Source(_)) => Subject::HostPath,
+            Self::Volume(VolumeError::HasDependents { .. }) => Subject::Base,
+            Self::Volume(
+                VolumeError::SnapshotNotFound { .. }
+                | VolumeError::SnapshotExists { .. }
+                | VolumeError::SnapshotRemoving { .. }
+                | VolumeError::TooManyLayers { .. },
+            ) => Subject::Snapshot,
             Self::Volume(VolumeError::Change { source, .. }) => of_change(source),
             Self::Volume(_) | Self::InvalidRequest { .. } | Self::Unsupported { .. } => {
                 Subject::Volume

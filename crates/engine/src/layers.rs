@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use blockio::ByteCount;
 use volume::{
-    CloneOutcome, CloneRequest, LayerDetails, MergeOutcome, SnapshotRecord, SpecOptions,
+    CloneOutcome, CloneRequest, Kinship, LayerDetails, MergeOutcome, SnapshotRecord, SpecOptions,
     VolumeError, VolumeName, VolumeRecord, VolumeRef,
 };
 
@@ -83,6 +83,14 @@ impl Engine {
         let name = volume_name(volume)?;
         let record = self.store()?.get(&name)?;
         Ok((record, self.store()?.layers(&name)?))
+    }
+
+    /// What stands on what, of all volumes that have snapshots or a base.
+    ///
+    /// # Errors
+    /// `Damaged`, `InUse`, `Io`.
+    pub fn kinship(&self) -> Result<Kinship> {
+        Ok(self.store()?.kinship()?)
     }
 
     /// Makes a volume that holds what its base does and shares its space.

@@ -102,10 +102,10 @@ pub use volume::export::ExportReport;
 pub use volume::tar_tree::Compression;
 pub use volume::{
     Attributes, BuildReport, CasePolicy, CloneOutcome, CreateOutcome, DosNames, FileSystemKind,
-    FindingSeverity, ImageUse, LayerDetails, LayerState, MergeOutcome, NamePolicy, NewSize, Notice,
-    PartitionLayout, PruneOutcome, RebuildReport, Removed, RepairedImage, SnapshotRecord,
-    SnapshotState, StoreCure, TarInput, VolumeDetails, VolumeFinding, VolumeRecord, VolumeReport,
-    VolumeSpec, VolumeState, format_size, parse_size,
+    FindingSeverity, ImageUse, Kinship, LayerDetails, LayerState, MergeOutcome, NamePolicy,
+    NewSize, Notice, PartitionLayout, PruneOutcome, RebuildReport, Removed, RepairedImage,
+    SnapshotRecord, SnapshotState, StoreCure, TarInput, VolumeDetails, VolumeFinding, VolumeRecord,
+    VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
 };
 pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

@@ -49,8 +49,8 @@ pub use lifecycle::compact::{CompactProgress, Compacted, compact_image};
 pub use lifecycle::repair::{RepairedImage, image_repair_state, repair_image, undo_image_repair};
 pub use lifecycle::resize::{NewSize, ResizeProgress, ResizeRequest, Resized, resize_image};
 pub use lifecycle::{
-    CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, ImageUse, LayerDetails,
-    MergeOutcome, PruneOutcome, TarInput, VolumeDetails,
+    CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, ImageUse, Kinship,
+    LayerDetails, MergeOutcome, PruneOutcome, TarInput, VolumeDetails,
 };
 pub use mkfs::change::{
     ChangeError, ChangeErrorKind, ChangeOptions, ChangeSet, ChangedDisk, FoundKind, PathNames,

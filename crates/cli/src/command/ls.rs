@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use engine::{Access, ByteCount, Entry, EntryDetails, EntryKind, Place, Timestamp, VolumeRecord};
+use engine::{
+    Access, ByteCount, Entry, EntryDetails, EntryKind, Kinship, Place, Timestamp, VolumeRecord,
+};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
@@ -60,6 +62,9 @@ struct VolumeDocument {
     persistent: bool,
     created: String,
     labels: std::collections::BTreeMap<String, String>,
+    /// The snapshot of another volume that it stands on.
+    base: Option<String>,
+    snapshots: u64,
 }
 
 #[derive(Serialize)]
@@ -113,12 +118,13 @@ fn list_volumes(
     long: bool,
 ) -> std::result::Result<(), Failure> {
     let volumes = context.engine.list_volumes(filters)?;
+    let kinship = context.engine.kinship()?;
     match context.output.form() {
         Form::Json => {
             let mut documents = Vec::with_capacity(volumes.len());
             for record in &volumes {
                 let used = context.engine.used_bytes(record)?;
-                documents.push(volume_document(record, used));
+                documents.push(volume_document(record, used, &kinship));
             }
             context.output.print_json(&documents)
         }
@@ -133,7 +139,7 @@ fn list_volumes(
             let mut rows = Vec::with_capacity(volumes.len());
             for record in &volumes {
                 let used = context.engine.used_bytes(record)?;
-                rows.push(volume_row(record, used, long));
+                rows.push(volume_row(record, used, long.then_some(&kinship)));
             }
             let shown = if long { VOLUME_COLUMNS.len() } else { 6 };
             context
@@ -143,7 +149,11 @@ fn list_volumes(
     }
 }
 
-fn volume_document(record: &VolumeRecord, used: Option<ByteCount>) -> VolumeDocument {
+fn volume_document(
+    record: &VolumeRecord,
+    used: Option<ByteCount>,
+    kinship: &Kinship,
+) -> VolumeDocument {
     VolumeDocument {
         name: record.name.to_string(),
         id: record.id.to_string(),
@@ -156,11 +166,13 @@ fn volume_document(record: &VolumeRecord, used: Option<ByteCount>) -> VolumeDocu
         persistent: record.spec.persistent(),
         created: Timestamp::from_unix_milliseconds(record.created_unix_ms).to_string(),
         labels: record.labels.clone(),
+        base: kinship.bases.get(&record.id).cloned(),
+        snapshots: kinship.snapshots.get(&record.id).copied().unwrap_or(0),
     }
 }
 
-/// The columns of the table of volumes; the last three with `--long` only.
-const VOLUME_COLUMNS: [Column; 9] = [
+/// The columns of the table of volumes; the last five with `--long` only.
+const VOLUME_COLUMNS: [Column; 11] = [
     ("NAME", Align::Left),
     ("FS", Align::Left),
     ("SIZE", Align::Right),
@@ -169,10 +181,17 @@ const VOLUME_COLUMNS: [Column; 9] = [
     ("CREATED", Align::Left),
     ("TYPE", Align::Left),
     ("STATE", Align::Left),
+    ("SNAPSHOTS", Align::Right),
+    ("BASE", Align::Left),
     ("LABELS", Align::Left),
 ];
 
-fn volume_row(record: &VolumeRecord, used: Option<ByteCount>, long: bool) -> Vec<String> {
+/// `kinship` where the long columns are shown.
+fn volume_row(
+    record: &VolumeRecord,
+    used: Option<ByteCount>,
+    kinship: Option<&Kinship>,
+) -> Vec<String> {
     let used = used.map(|used| quantity::bytes(used.get()));
     let mut row = vec![
         record.name.to_string(),
@@ -182,7 +201,7 @@ fn volume_row(record: &VolumeRecord, used: Option<ByteCount>, long: bool) -> Vec
         record.spec.format().to_string(),
         Timestamp::from_unix_milliseconds(record.created_unix_ms).to_minutes(),
     ];
-    if long {
+    if let Some(kinship) = kinship {
         let labels = record.labels.iter();
         let labels: Vec<_> = labels
             .map(|(key, value)| format!("{key}={value}"))
@@ -190,6 +209,17 @@ fn volume_row(record: &VolumeRecord, used: Option<ByteCount>, long: bool) -> Vec
         row.extend([
             record.spec.provisioning().to_string(),
             record.state.to_string(),
+            kinship
+                .snapshots
+                .get(&record.id)
+                .copied()
+                .unwrap_or(0)
+                .to_string(),
+            kinship
+                .bases
+                .get(&record.id)
+                .cloned()
+                .unwrap_or_else(|| "-".to_owned()),
             labels.join(","),
         ]);
     }

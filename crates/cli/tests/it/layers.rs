@@ -117,6 +117,16 @@ fn what_clones_stand_on_is_not_removed_and_says_of_whom() {
     assert_eq!(inspected[0]["base"], "data@v1");
     assert_eq!(inspected[0]["size"], 80 << 20);
     assert_eq!(inspected[1]["clones"], serde_json::json!(["web1", "web2"]));
+    let listed = scratch.json(&["ls", "--filter", "name=web1"]);
+    assert_eq!(
+        (&listed[0]["base"], &listed[0]["snapshots"]),
+        (&"data@v1".into(), &0.into())
+    );
+    let table = scratch.ok(&["ls", "-l"]).stdout;
+    assert!(
+        table.contains("SNAPSHOTS") && table.contains("data@v1"),
+        "{table}"
+    );
     for words in [&["rm", "data"][..], &["snapshot", "rm", "data@v1"]] {
         let refused = scratch.json_error(words, 5);
         let message = refused["error"]["message"].as_str().unwrap();

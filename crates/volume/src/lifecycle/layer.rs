@@ -6,7 +6,7 @@ use vdisk::{Access, ChildOptions, IdSource, ImageFormat};
 
 use super::change::JOURNAL_SUFFIX;
 use super::create::unix_milliseconds;
-use super::open::{explain, lock_image, try_lock_image};
+use super::open::{explain, lock_file, lock_image};
 use crate::error::{Result, VolumeError};
 use crate::faults;
 use crate::layer::{LayerRecord, SnapshotName, SnapshotRecord, SnapshotState, VolumeRef};
@@ -130,7 +130,7 @@ impl Store {
     ) -> Result<FileStorage> {
         let file = layer.file_name(format);
         let shown = self.shown_layer(layer.id);
-        try_lock_image(self.folders(), layer.volume, &file, access)
+        lock_file(self.folders(), layer.volume, &file, access)
             .map_err(|error| explain(&shown, layer.volume, &file, error))
     }
 
@@ -160,7 +160,7 @@ impl Store {
         faults::step("making the layer durable")?;
         platform::sync_folder(&folder)
             .map_err(|error| VolumeError::host("making durable", file.clone(), error))?;
-        let storage = try_lock_image(
+        let storage = lock_file(
             self.folders(),
             new.layer.volume,
             &file,

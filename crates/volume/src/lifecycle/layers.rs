@@ -1,6 +1,6 @@
 //! What the store knows of the layers of a volume: which there are, what names them, what they take.
 
-use super::LayerDetails;
+use super::{Kinship, LayerDetails};
 use crate::error::Result;
 use crate::name::VolumeName;
 use crate::platform;
@@ -82,6 +82,18 @@ impl Store {
             .collect();
         names.dedup();
         Ok(names)
+    }
+
+    /// What stands on what, of all volumes that have snapshots or a base.
+    ///
+    /// # Errors
+    /// `Damaged`, `Io`.
+    pub fn kinship(&self) -> Result<Kinship> {
+        let database = self.database();
+        Ok(Kinship {
+            snapshots: database.snapshot_counts()?,
+            bases: database.bases()?,
+        })
     }
 
     /// Bytes that all images of a volume take on the host; `None` where its head is missing.

@@ -20,11 +20,13 @@ pub(crate) mod resize;
 mod snapshot;
 mod source;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mkfs::ntfs::DosNames;
 use mkfs::security::AccessRules;
 use mkfs::{BuildReport, CasePolicy, NamePolicy};
+use uuid::Uuid;
 use vdisk::ImageInfo;
 
 use crate::labels::Labels;
@@ -133,6 +135,15 @@ pub struct VolumeDetails {
     pub clones: Vec<String>,
     /// Its layers, the lowest first.
     pub layers: Vec<LayerDetails>,
+}
+
+/// What stands on what in a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kinship {
+    /// How many snapshots a volume has, by its id; of those that have any.
+    pub snapshots: BTreeMap<Uuid, u64>,
+    /// The snapshot of another volume that a volume stands on, by its id.
+    pub bases: BTreeMap<Uuid, String>,
 }
 
 /// A layer of a volume, and what it takes.

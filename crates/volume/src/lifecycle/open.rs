@@ -106,16 +106,26 @@ pub(super) fn lock_image(
         Access::ReadOnly => FileAccess::ReadOnly,
         Access::ReadWrite => FileAccess::ReadWrite,
     };
+    let file = record.image_file_name();
+    lock_file(folders, record.id, &file, access)
+        .map_err(|error| explain(record.name.as_str(), record.id, &file, error))
+}
+
+/// Opens and locks an image in the folder of a volume; somebody who merely looks at it is waited for.
+pub(super) fn lock_file(
+    folders: &Folders,
+    volume: Uuid,
+    file: &str,
+    access: FileAccess,
+) -> std::result::Result<FileStorage, ImageOpenError> {
     let mut attempt = 1;
     loop {
-        let file = record.image_file_name();
-        match try_lock_image(folders, record.id, &file, access) {
+        match try_lock_image(folders, volume, file, access) {
             Err(ImageOpenError::InUse(_)) if attempt < ATTEMPTS => {
                 attempt += 1;
                 std::thread::sleep(PAUSE);
             }
-            Ok(storage) => return Ok(storage),
-            Err(error) => return Err(explain(record.name.as_str(), record.id, &file, error)),
+            result => return result,
         }
     }
 }

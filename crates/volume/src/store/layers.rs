@@ -1,5 +1,7 @@
 //! The rows of layers and snapshots.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
@@ -158,6 +160,38 @@ impl Database {
             found.push((layer_of(row)?, state));
         }
         Ok(found)
+    }
+
+    /// How many snapshots each volume has that has any.
+    pub(crate) fn snapshot_counts(&self) -> Result<BTreeMap<Uuid, u64>> {
+        const QUERY: &str = "SELECT volume, count(*) FROM snapshot GROUP BY volume";
+        let fail = failed("counting snapshots");
+        let mut statement = self.connection().prepare_cached(QUERY).map_err(fail)?;
+        let mut rows = statement.query([]).map_err(fail)?;
+        let mut counts = BTreeMap::new();
+        while let Some(row) = rows.next().map_err(fail)? {
+            let count: i64 = row.get(1).map_err(fail)?;
+            counts.insert(id_of(&text(row, 0)?)?, u64::try_from(count).unwrap_or(0));
+        }
+        Ok(counts)
+    }
+
+    /// What each volume that stands on another one stands on, `VOLUME@SNAPSHOT`.
+    pub(crate) fn bases(&self) -> Result<BTreeMap<Uuid, String>> {
+        const QUERY: &str = "
+            SELECT layer.volume, json_extract(volume.record, '$.name') || '@' || snapshot.name
+            FROM layer JOIN layer AS parent ON parent.id = layer.parent
+            JOIN volume ON volume.id = parent.volume
+            JOIN snapshot ON snapshot.layer = parent.id
+            WHERE parent.volume <> layer.volume";
+        let fail = failed("looking for bases");
+        let mut statement = self.connection().prepare_cached(QUERY).map_err(fail)?;
+        let mut rows = statement.query([]).map_err(fail)?;
+        let mut bases = BTreeMap::new();
+        while let Some(row) = rows.next().map_err(fail)? {
+            bases.insert(id_of(&text(row, 0)?)?, text(row, 1)?);
+        }
+        Ok(bases)
     }
 
     /// The layers of other volumes that stand on layers of a volume.

@@ -551,3 +551,48 @@ fn a_removal_that_dies_at_any_step_changes_nothing_that_is_read() {
         }
     }
 }
+
+#[test]
+fn a_prune_takes_clones_before_what_they_stand_on() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    make_of(&store, "base", FORMATS[0]);
+    for (base, clone) in [("base", "clone"), ("clone", "deep"), ("deep", "a1")] {
+        store.clone_volume(&clone_request(base, clone)).unwrap();
+        write(&store, clone, 0, 1);
+    }
+    let disk = store
+        .open_disk(&name("a1").into(), Access::ReadOnly)
+        .unwrap();
+    let outcome = store.prune(&Filter::default()).unwrap();
+    assert_eq!((outcome.removed.len(), outcome.in_use.len()), (0, 4));
+    drop(disk);
+    let outcome = store.prune(&Filter::default()).unwrap();
+    assert_eq!((outcome.removed.len(), outcome.in_use.len()), (4, 0));
+    assert_tidy(folder.path(), &store);
+}
+
+#[test]
+fn a_hundred_clones_stand_on_one_snapshot() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    make_of(&store, "base", FORMATS[0]);
+    write(&store, "base", 0, 5);
+    for number in 0..100 {
+        let made = store.clone_volume(&clone_request("base", &format!("clone-{number}")));
+        assert_eq!(made.unwrap().base, "base@base-1");
+    }
+    write(&store, "clone-7", 0, 6);
+    let kinship = store.kinship().unwrap();
+    assert_eq!((kinship.bases.len(), kinship.snapshots.len()), (100, 1));
+    assert_eq!(
+        (
+            byte_at(&store, "clone-7", 9),
+            byte_at(&store, "clone-99", 9)
+        ),
+        (6, 5)
+    );
+    let error = store.remove(&name("base"), false).unwrap_err();
+    assert!(error.to_string().contains("95 more stand on"), "{error}");
+    assert_tidy(folder.path(), &store);
+}
