@@ -41,7 +41,8 @@ pub struct MapLayer {
 }
 
 impl Engine {
-    /// Maps the disk of an image, through all its parents.
+    /// Maps the disk of an image, through all its parents; with `look_for_use`, also which parts no
+    /// file system uses.
     ///
     /// # Errors
     /// `NotFound`, `InUse`, `Damaged`, `Unsupported`, `Io`.
@@ -49,6 +50,7 @@ impl Engine {
         &self,
         image: &ImageReference,
         format: Option<ImageFormat>,
+        look_for_use: bool,
     ) -> Result<ImageMap> {
         let name = image.to_string();
         let storage = self.open_storage(image)?;
@@ -89,8 +91,21 @@ impl Engine {
             layers: layers.collect(),
             runs,
             is_cut,
-            unused: None,
+            unused: match look_for_use {
+                true => Some(self.unused_ranges(image, format)?),
+                false => None,
+            },
         })
+    }
+
+    fn unused_ranges(
+        &self,
+        image: &ImageReference,
+        format: Option<ImageFormat>,
+    ) -> Result<Vec<ByteRange>> {
+        let disk = self.open_disk(image, format)?;
+        let used = volume::used_map(&*disk, &image.to_string())?;
+        Ok(used.unused().to_vec())
     }
 
     /// Calls files of the store by the snapshots that they are, `VOLUME@SNAPSHOT`.

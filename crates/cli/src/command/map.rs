@@ -30,7 +30,8 @@ otherwise.
 
 Examples:
   cvol map child.vhdx
-  cvol map child.vhdx --svg map.svg
+  cvol map data --used
+  cvol map child.vhdx --used --svg map.svg
   cvol map data --json")]
 pub(crate) struct Arguments {
     /// Image file, or name of a volume
@@ -43,6 +44,10 @@ pub(crate) struct Arguments {
     /// Format of the image [default: found out]
     #[arg(short, long, value_parser = values::image_format())]
     format: Option<ImageFormat>,
+
+    /// Look into the file systems for what they use
+    #[arg(long)]
+    used: bool,
 
     /// Draw a picture into this file
     #[arg(long, value_name = "FILE")]
@@ -92,7 +97,7 @@ impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         let image = self.which.resolve(&self.subject)?;
         let name = image.to_string();
-        let map = context.engine.map_image(&image, self.format)?;
+        let map = context.engine.map_image(&image, self.format, self.used)?;
         if let Some(path) = &self.svg {
             let title = name.rsplit(['/', '\\']).next().unwrap_or(&name);
             engine::write_file(path, svg::picture(&map, title).as_bytes())?;

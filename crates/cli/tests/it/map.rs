@@ -31,12 +31,13 @@ fn the_picture_of_the_documents_is_what_the_command_draws() {
     run(&["snapshot", "create", "web@monday"]);
     run(&["rm", "web:/drafts/old.bin"]);
     run(&["cp", "tuesday.bin", "web:/tuesday.bin"]);
-    run(&["map", "web", "--svg", "map.svg"]);
+    run(&["map", "web", "--used", "--svg", "map.svg"]);
     let drawn = std::fs::read_to_string(scratch.path("map.svg")).unwrap();
     let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join(PICTURE);
     if std::env::var_os("CVOL_BLESS").is_some() {
         std::fs::write(&picture, &drawn).unwrap();
     }
+    assert!(drawn.contains("file systems use"));
     let known = std::fs::read_to_string(&picture).unwrap_or_default();
     assert!(
         drawn == known,

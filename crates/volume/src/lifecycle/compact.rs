@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use blockio::Disk;
 use mkfs::MkfsError;
 use mkfs::used::UsedMap;
 use vdisk::{CompactReport, CompactRequest, ImageDisk, ImageFormat, ParentGate};
@@ -25,6 +26,20 @@ pub struct Compacted {
 /// Is told bytes done and to do; `Break` ends the work early, with the image whole.
 pub type CompactProgress<'p> = &'p dyn Fn(u64, u64) -> ControlFlow<()>;
 
+/// What the file systems of a disk use; `name` is what errors call it.
+///
+/// # Errors
+/// `Io`. What is damaged is no error, but used.
+pub fn used_map(disk: &dyn Disk, name: &str) -> Result<UsedMap> {
+    mkfs::used::used(disk).map_err(|error| match error {
+        MkfsError::Disk(error) => VolumeError::Disk(error),
+        source => VolumeError::Mkfs {
+            name: name.to_owned(),
+            source,
+        },
+    })
+}
+
 fn compact_disk(
     mut disk: Box<dyn ImageDisk>,
     name: &str,
@@ -35,13 +50,7 @@ fn compact_disk(
         name: name.to_owned(),
         source,
     };
-    let used = mkfs::used::used(&*disk).map_err(|error| match error {
-        MkfsError::Disk(error) => VolumeError::Disk(error),
-        source => VolumeError::Mkfs {
-            name: name.to_owned(),
-            source,
-        },
-    })?;
+    let used = used_map(&*disk, name)?;
     let request = CompactRequest {
         unused: used.unused(),
         dry_run,
