@@ -1,24 +1,31 @@
 //! Random histories of a store with layers against a plain model of bytes: writes, discards,
-//! snapshots, clones, restores, removals, merges, and processes that die in the middle of them.
+//! snapshots, clones, restores, removals, merges, compacting, resizing, and processes that die in the middle of them.
 //! `CVOL_LAYER_HISTORIES` says how many.
 //!
 //! A new operation on layers gets an arm in [`World::step`] and, if what is read changes by it, a line
 //! in the model.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use blockio::{ByteCount, ByteOffset, ByteRange, Disk};
+
+use mkfs::change::ChangeOptions;
+use mkfs::{NamePolicy, NtTime};
 
 use super::*;
 use crate::error::VolumeError;
 use crate::layer::SnapshotState;
 use crate::lifecycle::CloneRequest;
+use crate::lifecycle::resize::{NewSize, ResizeRequest};
 use crate::spec::SpecOptions;
 
 const FORMATS: [&str; 2] = [
     "size=3M,fs=none,format=vhdx,block=1M",
     "size=3M,fs=none,format=vhd",
 ];
+/// Bytes of a disk, at least.
+const SMALLEST: usize = 3 << 20;
 const STEPS: u64 = 16;
 const MOST_VOLUMES: usize = 4;
 const MOST_SNAPSHOTS: usize = 4;
@@ -40,6 +47,21 @@ struct World {
     made: usize,
     state: u64,
     done: BTreeMap<&'static str, usize>,
+}
+
+fn resize(store: &Store, volume: &str, length: usize) -> Result<()> {
+    let request = ResizeRequest {
+        size: NewSize::Exactly(ByteCount(u64::try_from(length).unwrap())),
+        image_only: true,
+        dry_run: false,
+        options: ChangeOptions {
+            now: NtTime::from(std::time::SystemTime::UNIX_EPOCH),
+            name_policy: NamePolicy::Map,
+        },
+    };
+    store
+        .resize(&name(volume), request, &|_| ControlFlow::Continue(()))
+        .map(drop)
 }
 
 /// A store on memory-backed storage where there is one: the test is about order, not about disks.
@@ -162,7 +184,7 @@ impl World {
         let volumes: Vec<String> = self.model.keys().cloned().collect();
         let volume = self.any(&volumes).unwrap();
         let mut after = self.model.clone();
-        let choice = self.below(16);
+        let choice = self.below(20);
         let snapshot = self.any_snapshot();
         let of_volume = self.model[&volume].clone();
         let (what, action): (&'static str, Action) = match (choice, snapshot) {
@@ -223,9 +245,40 @@ impl World {
                 let remove = move |store: &Store| store.remove(&name(&volume), false).map(drop);
                 ("remove", Box::new(remove))
             }
+            (16..18, _) => {
+                let compact = move |store: &Store| {
+                    store
+                        .compact(&name(&volume), false, &|_, _| ControlFlow::Continue(()))
+                        .map(drop)
+                };
+                ("compact", Box::new(compact))
+            }
+            (18..20, _) => {
+                let bytes = &mut after.get_mut(&volume).unwrap().bytes;
+                let length = self.another_length(bytes);
+                bytes.resize(length, 0);
+                (
+                    "resize",
+                    Box::new(move |store: &Store| resize(store, &volume, length)),
+                )
+            }
             _ => return,
         };
         self.carry_out(what, &*action, after);
+    }
+
+    /// A length for a disk that holds `bytes`: larger, or shorter by zeros alone.
+    fn another_length(&mut self, bytes: &[u8]) -> usize {
+        let zeros = bytes.iter().rev().take_while(|byte| **byte == 0).count();
+        // No volume has less than it began with.
+        let spare = zeros.min(bytes.len().saturating_sub(SMALLEST));
+        let sectors = u64::try_from(spare / 512).unwrap();
+        let by = |sectors: u64| usize::try_from(sectors).unwrap() * 512;
+        if sectors > 0 && self.below(2) == 0 {
+            bytes.len() - by(1 + self.below(sectors))
+        } else {
+            bytes.len() + by(1 + self.below(3000))
+        }
     }
 
     fn carry_out(
@@ -328,5 +381,5 @@ fn a_store_with_layers_holds_what_a_model_of_bytes_holds() {
         }
     }
     println!("{histories} histories: {done:?}");
-    assert_eq!(done.len(), 6, "{done:?}");
+    assert_eq!(done.len(), 8, "{done:?}");
 }
