@@ -251,3 +251,42 @@ fn files_come_back_out_of_a_volume_as_they_went_in() {
         assert_eq!(text, "hello, volume\n");
     }
 }
+
+#[test]
+fn a_volume_of_64_tebibytes_takes_little_room_and_is_sound() {
+    use std::os::unix::fs::MetadataExt as _;
+    if !tools::needs(&TOOLS) {
+        return;
+    }
+    // A sparse file of this length is no matter for a file system in memory.
+    let memory = Path::new("/dev/shm");
+    let cvol = if memory.is_dir() {
+        Cvol::under(memory)
+    } else {
+        Cvol::new()
+    };
+    let source = cvol.work().join("source");
+    tree::small(&source);
+    let from = source.to_str().unwrap();
+    cvol.ok(&[
+        "create", "huge", "--size", "64T", "--layout", "disk", "--from", from,
+    ]);
+    let image = cvol.image("huge");
+    let taken = image.metadata().unwrap().blocks() * 512;
+    assert!(taken < 64 << 20, "{taken} bytes");
+    let text = cvol.ok(&["fsck", "huge"]);
+    assert!(text.ends_with(": clean\n"), "{text}");
+    let out = cvol.work().join("out");
+    cvol.ok(&["cp", "huge:/.", out.to_str().unwrap()]);
+    assert_eq!(differences(&source, &out), [""; 0]);
+    let raw = cvol.work().join("huge.raw");
+    if !memory.is_dir() {
+        return;
+    }
+    cvol.ok(&["convert", "huge", raw.to_str().unwrap(), "-O", "raw"]);
+    tools::run("ntfsfix", &[&"-n", &raw]);
+    let info = tools::run("ntfsinfo", &[&"-m", &raw]);
+    assert!(info.contains("Cluster Size: 16384"), "{info}");
+    let mount = Mount::with(&raw, "ro");
+    assert_eq!(differences(&source, mount.path()), [""; 0]);
+}

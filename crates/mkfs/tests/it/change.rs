@@ -359,3 +359,81 @@ fn a_file_in_thousands_of_pieces_is_spread_over_records_and_goes_again() {
     change(&disk, |volume| volume.remove(&path("/d/moved"), false)).unwrap();
     assert_clean(&disk);
 }
+
+#[test]
+fn a_table_of_files_in_very_many_pieces_is_described_by_more_records() {
+    let disk = ntfs(24 * MIB, Some(512));
+    let numbered = |range: std::ops::Range<u32>, size: usize| {
+        let mut tree = MemoryTree::new();
+        for number in range {
+            tree.add_file(
+                NodeId::ROOT,
+                node(&format!("{number:05}")),
+                &vec![b'x'; size],
+            );
+        }
+        tree
+    };
+    let add_numbered = |directory: &str, range: std::ops::Range<u32>, size: usize| {
+        let tree = numbered(range, size);
+        change(&disk, |volume| {
+            volume.add_tree(&path(directory), &mut tree.source(), &go_on)
+        })
+    };
+    change(&disk, |volume| {
+        volume.make_directory(&path("/d"), false)?;
+        volume.make_directory(&path("/e"), false)
+    })
+    .unwrap();
+    add_numbered("/d", 0..6000, 1500).unwrap();
+    fill(&disk, "/", "large", 200_000);
+    fill(&disk, "/", "small", 2000);
+    change(&disk, |volume| {
+        for number in (0..6000).step_by(2) {
+            volume.remove(&path(&format!("/d/{number:05}")), false)?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    // Their records are used again, then the table grows into gaps of three clusters.
+    let pieces = |disk: &MemoryDisk| {
+        let volume = NtfsVolume::open(disk).unwrap();
+        let table = volume.read_file(0).unwrap();
+        let has_list = table.attributes().unwrap().iter().any(|(_, attribute)| {
+            attribute.kind == kind::DATA && matches!(&attribute.body, mkfs::ntfs::parse::BodyView::NonResident(body) if body.first_vcn > 0)
+        });
+        let data = table.value(&volume, kind::DATA, "").unwrap().unwrap();
+        (data.map().unwrap().extents().len(), has_list)
+    };
+    add_numbered("/e", 0..3300, 8).unwrap();
+    assert_clean(&disk);
+    let (first, is_spread) = pieces(&disk);
+    assert!(first > 100 && is_spread, "{first}");
+    dump(&disk, "table.ntfs");
+    // It goes on growing after it was read again, until it is told in words that it cannot.
+    let mut last = first;
+    let mut refused = None;
+    for round in 0..40_u32 {
+        match add_numbered("/e", 10_000 + round * 100..10_100 + round * 100, 8) {
+            Ok(_) => {
+                assert_clean(&disk);
+                last = pieces(&disk).0;
+            }
+            Err(error) => {
+                refused = Some(error.kind());
+                break;
+            }
+        }
+    }
+    assert!(last > 3 * first, "{last} after {first}");
+    let refused = refused.unwrap();
+    let kinds = [
+        mkfs::change::ChangeErrorKind::NoSpace,
+        mkfs::change::ChangeErrorKind::Unsupported,
+    ];
+    assert!(kinds.contains(&refused), "{refused:?}");
+    assert_clean(&disk);
+    dump(&disk, "table-grown.ntfs");
+    change(&disk, |volume| volume.remove(&path("/e"), true)).unwrap();
+    assert_clean(&disk);
+}

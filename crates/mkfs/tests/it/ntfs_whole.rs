@@ -422,3 +422,39 @@ fn names_that_differ_in_case_make_their_directory_tell_them_apart() {
     let (report, _) = build_with(8 * MIB, &with(CasePolicy::Rename), &tree).unwrap();
     assert_eq!(report.name_notes[0].stored_as, "readme (2)");
 }
+
+#[test]
+fn a_hundred_thousand_descriptors_are_stored_and_found() {
+    const COUNT: u32 = 100_000;
+    let mut tree = MemoryTree::new();
+    for number in 0..COUNT {
+        tree.use_security(Some(descriptor(1000 + number)));
+        tree.add_file(NodeId::ROOT, name(&format!("{number}")), b"");
+    }
+    let disk = MemoryDisk::new(ByteCount(256 * MIB), SectorSize::B512).unwrap();
+    let go_on = |_, _| ControlFlow::Continue(());
+    format(
+        &disk,
+        &NtfsOptions::default(),
+        Some(&mut tree.source()),
+        &go_on,
+    )
+    .unwrap();
+    // Every hash, place, copy and index entry is compared there.
+    let report = mkfs::ntfs::fsck::check(&disk, &go_on).unwrap();
+    assert!(report.findings().is_empty(), "{:?}", report.findings());
+    let volume = mkfs::ntfs::parse::NtfsVolume::open(&disk).unwrap();
+    let store = mkfs::ntfs::parse::SecurityStore::open(&volume).unwrap();
+    let mut stored = std::collections::BTreeSet::new();
+    for id in 0x100..0x100 + COUNT + 10 {
+        if let Some(bytes) = store.descriptor(&volume, id).unwrap() {
+            stored.insert(bytes);
+        }
+    }
+    for number in 0..COUNT {
+        assert!(
+            stored.contains(descriptor(1000 + number).as_bytes()),
+            "{number}"
+        );
+    }
+}

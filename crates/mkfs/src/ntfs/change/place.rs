@@ -13,6 +13,10 @@ use crate::ntfs::runs::{encode as encode_runs, total};
 
 /// Bytes of an attribute list that Windows accepts.
 const MAX_LIST: usize = 256 * 1024;
+/// Records that describe the table besides its first one.
+const RESERVED_RECORDS: usize = 8;
+/// The least that the first part of the table takes: its head and some runs.
+const LEAST_FIRST_PART: usize = 0x80;
 /// Bytes of an entry of the list before the name.
 const LIST_ENTRY: usize = 0x1A;
 
@@ -49,16 +53,65 @@ impl Volume<'_> {
     fn store_table(&mut self) -> Result<(), ChangeError> {
         let room = Record::room(self.layout.record);
         let mut file = self.file(MFT)?.clone();
-        if file.list.is_some() || file.encoded_length() > room {
+        file.attributes
+            .sort_by(|a, b| order_of(a).cmp(&order_of(b)));
+        file.is_dirty = false;
+        if file.list.is_none() && file.encoded_length() <= room {
+            let attributes = file.attributes.clone();
+            self.write_base(&file, attributes)?;
+        } else {
+            if let Some(Value::Stream(list)) = file.list.take() {
+                self.space.give(&self.disk, &list.runs)?;
+            }
+            self.store_split(&mut file, room)?;
+        }
+        self.put_file(file);
+        Ok(())
+    }
+
+    /// Refuses a table whose pieces the records kept for its description cannot tell.
+    pub(super) fn check_table_pieces(&self) -> Result<(), ChangeError> {
+        let room = Record::room(self.layout.record);
+        let file = self.file(MFT)?;
+        if file.list.is_none() && file.encoded_length() <= room {
+            return Ok(());
+        }
+        let parts = self
+            .pieces_of(file, room)?
+            .iter()
+            .filter(|piece| piece.kind == kind::DATA)
+            .count();
+        // The bits of its records would change while it is stored.
+        let has_bits = file
+            .attribute(kind::BITMAP, &[])?
+            .resident_value()
+            .is_some();
+        if parts > RESERVED_RECORDS || has_bits {
             return Err(ChangeError::Unsupported(
                 "a master file table in so many pieces",
             ));
         }
-        file.is_dirty = false;
-        let attributes = file.attributes.clone();
-        self.write_base(&file, attributes)?;
-        self.put_file(file);
         Ok(())
+    }
+
+    /// The attributes of a file, streams cut so that each part fits a record. The first part of the
+    /// table fits its first record beside all else: through it the other records are found.
+    fn pieces_of(&self, file: &File, room: usize) -> Result<Vec<Attribute>, ChangeError> {
+        if file.number != MFT {
+            return pieces(&file.attributes, room, room);
+        }
+        let others: usize = file
+            .attributes
+            .iter()
+            .filter(|a| a.kind != kind::DATA)
+            .map(Attribute::encoded_length)
+            .sum();
+        let list = 24 + (RESERVED_RECORDS + 4) * align8(LIST_ENTRY);
+        let first = room
+            .checked_sub(others + list)
+            .filter(|first| *first >= LEAST_FIRST_PART)
+            .ok_or(ChangeError::Unsupported("a file record of this length"))?;
+        pieces(&file.attributes, room, first)
     }
 
     fn store_taken(&mut self, file: &mut File) -> Result<(), ChangeError> {
@@ -126,7 +179,7 @@ impl Volume<'_> {
     }
 
     fn store_split(&mut self, file: &mut File, room: usize) -> Result<(), ChangeError> {
-        let pieces = pieces(&file.attributes, room)?;
+        let pieces = self.pieces_of(file, room)?;
         let list_length: usize = pieces.iter().map(list_entry_length).sum();
         if list_length > MAX_LIST {
             return Err(ChangeError::Unsupported("a file in so many pieces"));
@@ -216,6 +269,7 @@ impl Volume<'_> {
         for mut bin in bins {
             let (number, sequence) = match spare.next() {
                 Some(record) => record,
+                None if file.number == MFT => self.take_reserved_record()?,
                 None => self.take_record()?,
             };
             number_instances(&mut bin.attributes);
@@ -255,11 +309,16 @@ fn number_instances(attributes: &mut [Attribute]) {
     }
 }
 
-/// The attributes, streams cut so that each part fits a record.
-fn pieces(attributes: &[Attribute], room: usize) -> Result<Vec<Attribute>, ChangeError> {
+/// The attributes, streams cut so that each first part takes `first` bytes at most and each other one
+/// fits a record.
+fn pieces(
+    attributes: &[Attribute],
+    room: usize,
+    first: usize,
+) -> Result<Vec<Attribute>, ChangeError> {
     let mut pieces = Vec::new();
     for attribute in attributes {
-        if attribute.encoded_length() <= room {
+        if attribute.encoded_length() <= first {
             pieces.push(attribute.clone());
             continue;
         }
@@ -271,7 +330,8 @@ fn pieces(attributes: &[Attribute], room: usize) -> Result<Vec<Attribute>, Chang
         let mut runs = stream.runs.as_slice();
         let mut first_vcn = 0;
         while !runs.is_empty() {
-            let limit = (room - attribute.value_offset(0)) / 8 * 8;
+            let room = if first_vcn == 0 { first } else { room };
+            let limit = room.saturating_sub(attribute.value_offset(0)) / 8 * 8;
             let (_, count) = encode_runs(runs, limit);
             // A run takes 17 bytes at most: one always fits.
             let (here, rest) = runs.split_at(count.max(1));

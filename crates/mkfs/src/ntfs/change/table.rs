@@ -1,7 +1,7 @@
 //! The master file table: records read, written, taken and given back; how it grows.
 
 use super::bytes::{narrow, wide};
-use super::record::{Attribute, Record, Stream, Value, kind};
+use super::record::{Record, Stream, Value, kind};
 use super::space::{read_stream, write_stream};
 use super::volume::{File, Volume};
 use crate::change::ChangeError;
@@ -11,6 +11,8 @@ use crate::ntfs::runs::{Lcn, push_joined};
 pub(super) const MFT: u64 = 0;
 /// Records that are left to Windows, which makes more system files at its first mount.
 const FIRST_USUAL: u64 = 64;
+/// The first record that is kept for describing the table.
+const FIRST_RESERVED: u64 = 16;
 /// The first record that is no system file's.
 const FIRST_USER: u64 = 24;
 /// Records by which the table grows.
@@ -88,6 +90,23 @@ impl Volume<'_> {
             }
             .ok_or_else(|| ChangeError::damaged("$MFT", 0, "no record is free after it grew"))?,
         };
+        self.set_record_bit(number, true)?;
+        let sequence = Record::decode(self.read_record_bytes(number)?, self.layout.clusters)
+            .map_or(1, |record| record.sequence.max(1));
+        Ok((number, sequence))
+    }
+
+    /// Takes one of the records that are kept for describing the table: they lie in its first part.
+    pub(super) fn take_reserved_record(&mut self) -> Result<(u64, u16), ChangeError> {
+        let is_free = |number: &u64| {
+            let byte = self.record_bits.get(narrow(number / 8)).copied();
+            byte.is_some_and(|byte| byte >> (number % 8) & 1 == 0)
+        };
+        let number = (FIRST_RESERVED..FIRST_USER)
+            .find(is_free)
+            .ok_or(ChangeError::Unsupported(
+                "a master file table in so many pieces",
+            ))?;
         self.set_record_bit(number, true)?;
         let sequence = Record::decode(self.read_record_bytes(number)?, self.layout.clusters)
             .map_or(1, |record| record.sequence.max(1));
@@ -181,11 +200,6 @@ impl Volume<'_> {
 
     /// Adds records to the table, all of them free.
     fn grow_table(&mut self) -> Result<(), ChangeError> {
-        if self.file(MFT)?.list.is_some() {
-            return Err(ChangeError::Unsupported(
-                "a master file table in so many pieces",
-            ));
-        }
         let (record, cluster) = (wide(self.layout.record), self.layout.cluster);
         let old = self.record_count()?;
         let most = STEP.max(cluster / record);
@@ -237,18 +251,7 @@ impl Volume<'_> {
             self.write_record(number, &unused)?;
         }
         // A table that its own record cannot describe would be found only at the end.
-        let taken: usize = self
-            .file(MFT)?
-            .attributes
-            .iter()
-            .map(Attribute::encoded_length)
-            .sum();
-        if taken > Record::room(self.layout.record) {
-            return Err(ChangeError::Unsupported(
-                "a master file table in so many pieces",
-            ));
-        }
-        Ok(())
+        self.check_table_pieces()
     }
 
     fn grow_record_bits(&mut self, records: u64) -> Result<(), ChangeError> {
