@@ -1,8 +1,8 @@
-//! The guard around the crates that read file systems: a budget of reads, and panics caught.
+//! The guard around the crate that reads FAT: a budget of reads, and panics caught.
 //!
-//! The crates `ntfs` and `fatfs` check much, but neither is written for hostile volumes: both slice
-//! by declared offsets (which panics) and follow chains that may be rings (which never ends). A
-//! budget ends the rings; [`run`] turns a panic into an error, without a word on standard error.
+//! The crate `fatfs` checks much, but is not written for hostile volumes: it follows chains that may be
+//! rings (which never ends). A budget ends the rings; [`run`] turns a panic into an error, without a
+//! word on standard error.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -21,7 +21,6 @@ const BUDGET_PER_SECTOR: u64 = 8;
 /// A disk as a stream that ends in an error where a step reads without end. Nothing can be written.
 pub(super) struct Metered {
     cursor: DiskCursor<Arc<dyn Disk>>,
-    budget: u64,
     left: u64,
 }
 
@@ -31,14 +30,8 @@ impl Metered {
         let budget = BUDGET.saturating_add(sectors.saturating_mul(BUDGET_PER_SECTOR));
         Self {
             cursor: DiskCursor::new(disk),
-            budget,
             left: budget,
         }
-    }
-
-    /// A new step begins.
-    pub(super) fn refill(&mut self) {
-        self.left = self.budget;
     }
 
     fn spend(&mut self) -> io::Result<()> {

@@ -84,22 +84,8 @@ pub(super) fn read_stream(
     copy(&volume, disk, value, path, sink)
 }
 
-/// Hands the content of a file on, whatever it is stored as; returns its size.
-pub(super) fn read_data(
-    disk: &Arc<dyn Disk>,
-    record: u64,
-    path: &str,
-    sink: &mut dyn ContentSink,
-) -> Result<u64> {
-    let volume = NtfsVolume::open(&**disk).map_err(|error| BrowseError::damaged(path, error))?;
-    let mut descriptions = Descriptions::open(&volume).map_err(BrowseError::Tree)?;
-    match described(&volume, &mut descriptions, record, path)?.data {
-        Some(value) => copy(&volume, disk, value, path, sink),
-        None => Ok(0),
-    }
-}
-
-fn copy(
+/// Hands the content of a value on, whatever it is stored as; returns its size.
+pub(super) fn copy(
     volume: &NtfsVolume<'_>,
     disk: &Arc<dyn Disk>,
     value: Value,

@@ -3,21 +3,20 @@
 //! The tree's pointers are not followed, so that no ring can catch us; the order of the names is
 //! made anew.
 
-use ::ntfs::{NtfsAttributeType, NtfsFile, NtfsReadSeek};
 use mkfs::NtTime;
+use mkfs::ntfs::parse::{File, NtfsVolume, kind};
 
 use super::super::error::{BrowseError, Result};
-use super::super::guard::Metered;
 use super::super::{Entry, EntryKind};
 use super::link::{TAG_LX_SYMLINK, TAG_MOUNT_POINT, TAG_SYMLINK};
-use super::{FIRST_USER_RECORD, attribute_bytes, damaged};
+use super::{FIRST_USER_RECORD, failed, value_bytes};
 
 /// Name of the index over file names.
 const INDEX_NAME: &str = "$I30";
 /// An index root lies in its record.
-const MAX_ROOT_BYTES: usize = 64 * 1024;
+const MAX_ROOT_BYTES: u64 = 64 * 1024;
 /// Bytes of the bitmap of blocks: half a million blocks in each.
-const MAX_BITMAP_BYTES: usize = 4 << 20;
+const MAX_BITMAP_BYTES: u64 = 4 << 20;
 const MAX_BLOCK_BYTES: usize = 64 * 1024;
 /// The fix-up works in units of this, whatever the sector.
 const FIXUP_STRIDE: usize = 512;
@@ -39,22 +38,11 @@ const ATTRIBUTE_DIRECTORY: u32 = 0x1000_0000;
 const SHOWN_DIRECTORY: u32 = 0x10;
 
 /// The entries of a directory, sorted by name.
-pub(super) fn entries(
-    file: &NtfsFile<'_>,
-    disk: &mut Metered,
-    disk_bytes: u64,
-    path: &str,
-) -> Result<Vec<Entry>> {
+pub(super) fn entries(volume: &NtfsVolume<'_>, file: &File, path: &str) -> Result<Vec<Entry>> {
     let bad = |reason: &str| BrowseError::damaged(path, reason);
-    let root = attribute_bytes(
-        file,
-        disk,
-        NtfsAttributeType::IndexRoot,
-        INDEX_NAME,
-        MAX_ROOT_BYTES,
-        path,
-    )?
-    .ok_or_else(|| bad("the directory has no index"))?;
+    let attribute = (kind::INDEX_ROOT, INDEX_NAME);
+    let root = value_bytes(volume, file, attribute, MAX_ROOT_BYTES, path)?
+        .ok_or_else(|| bad("the directory has no index"))?;
     let block = u32_at(&root, 8)
         .and_then(|bytes| usize::try_from(bytes).ok())
         .filter(|bytes| bytes.is_power_of_two())
@@ -62,57 +50,46 @@ pub(super) fn entries(
         .ok_or_else(|| bad("its index has blocks of an impossible size"))?;
     let mut found = Vec::new();
     node_entries(&root, ROOT_NODE, &mut found).ok_or_else(|| bad("its index root"))?;
-    let bitmap = attribute_bytes(
-        file,
-        disk,
-        NtfsAttributeType::Bitmap,
-        INDEX_NAME,
-        MAX_BITMAP_BYTES,
-        path,
-    )?
-    .unwrap_or_default();
-    blocks(file, disk, disk_bytes, path, block, &bitmap, &mut found)?;
+    let attribute = (kind::BITMAP, INDEX_NAME);
+    let bitmap = value_bytes(volume, file, attribute, MAX_BITMAP_BYTES, path)?;
+    let bitmap = bitmap.unwrap_or_default();
+    blocks(volume, file, path, block, &bitmap, &mut found)?;
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 
 /// Adds the entries of the blocks in use.
 fn blocks(
-    file: &NtfsFile<'_>,
-    disk: &mut Metered,
-    disk_bytes: u64,
+    volume: &NtfsVolume<'_>,
+    file: &File,
     path: &str,
     block: usize,
     bitmap: &[u8],
     found: &mut Vec<Entry>,
 ) -> Result<()> {
     let bad = |reason: &str| BrowseError::damaged(path, reason);
-    let mut attributes = file.attributes();
-    while let Some(item) = attributes.next(disk) {
-        let item = item.map_err(damaged(path))?;
-        let attribute = item.to_attribute().map_err(damaged(path))?;
-        if attribute.ty().ok() != Some(NtfsAttributeType::IndexAllocation)
-            || attribute.name().map_err(damaged(path))? != *INDEX_NAME
-        {
+    let blocks = file
+        .value(volume, kind::INDEX_ALLOCATION, INDEX_NAME)
+        .map_err(failed(path))?;
+    let Some(blocks) = blocks else {
+        return Ok(());
+    };
+    let geometry = volume.geometry();
+    if blocks.size() > geometry.clusters.saturating_mul(geometry.cluster) {
+        return Err(bad("its index is larger than the disk"));
+    }
+    let block_bytes = u64::try_from(block).unwrap_or(u64::MAX);
+    let mut bytes = vec![0; block];
+    for number in 0..blocks.size() / block_bytes {
+        if !is_set(bitmap, number) {
             continue;
         }
-        let mut value = attribute.value(disk).map_err(damaged(path))?;
-        if value.len() > disk_bytes {
-            return Err(bad("its index is larger than the disk"));
-        }
-        let block_bytes = u64::try_from(block).unwrap_or(u64::MAX);
-        let mut bytes = vec![0; block];
-        for number in 0..value.len() / block_bytes {
-            disk.refill();
-            value.read_exact(disk, &mut bytes).map_err(damaged(path))?;
-            if !is_set(bitmap, number) {
-                continue;
-            }
-            fix_up(&mut bytes)
-                .and_then(|()| node_entries(&bytes, BLOCK_NODE, found))
-                .ok_or_else(|| bad("a block of its index"))?;
-        }
-        return Ok(());
+        blocks
+            .read_exact_at(volume, &mut bytes, number * block_bytes)
+            .map_err(failed(path))?;
+        fix_up(&mut bytes)
+            .and_then(|()| node_entries(&bytes, BLOCK_NODE, found))
+            .ok_or_else(|| bad("a block of its index"))?;
     }
     Ok(())
 }

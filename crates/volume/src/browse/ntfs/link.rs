@@ -3,7 +3,7 @@
 use super::super::error::{BrowseError, Result};
 
 /// The largest reparse point ([MS-FSCC] 2.1.2.2: 16 KiB).
-pub(super) const MAX_REPARSE_BYTES: usize = 16 * 1024;
+pub(super) const MAX_REPARSE_BYTES: u64 = 16 * 1024;
 
 /// IO_REPARSE_TAG_SYMLINK.
 pub(super) const TAG_SYMLINK: u32 = 0xA000_000C;
