@@ -58,7 +58,7 @@ impl Way {
         })
     }
 
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let lines: Vec<_> = self.commands.iter().map(process::shown).collect();
         lines.join(" && ")
     }
@@ -143,19 +143,24 @@ pub(super) fn measure(
         }
     }
     for (way, costs) in theirs.iter().zip(&others) {
-        table.row([
-            what.to_owned(),
-            told(&own),
-            format!("{} ({})", told(costs), way.name),
-            ratio(&own, costs, |cost| cost.seconds),
-            ratio(&own, costs, |cost| cost.processor_seconds),
-        ]);
+        row(table, what, &own, way, costs);
     }
     for way in std::iter::once(&ours).chain(&theirs) {
         table.command(way.name, &way.shown());
         way.clear()?;
     }
     Ok(())
+}
+
+/// A row of [`pairs`]: what ours took beside one of theirs.
+pub(super) fn row(table: &mut Table, what: &str, own: &[Cost], way: &Way, costs: &[Cost]) {
+    table.row([
+        what.to_owned(),
+        told(own),
+        format!("{} ({})", told(costs), way.name),
+        ratio(own, costs, |cost| cost.seconds),
+        ratio(own, costs, |cost| cost.processor_seconds),
+    ]);
 }
 
 fn told(costs: &[Cost]) -> String {

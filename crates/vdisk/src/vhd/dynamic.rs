@@ -385,6 +385,7 @@ impl ImageDisk for DynamicDisk {
             return Ok(());
         }
         self.commit()?;
+        self.space().mend_start(&*self.storage)?;
         // Everything is published; the room in front of the footer may go.
         self.space().trim(&*self.storage)?;
         Ok(())

@@ -266,6 +266,21 @@ impl Space {
         writes
     }
 
+    /// Makes the copy of the footer at 0 that of the end, where a resize was cut short between the
+    /// two. A disk that is sound is not touched.
+    ///
+    /// # Errors
+    /// `NoSpace`, `Host`.
+    pub(crate) fn mend_start(&mut self, storage: &dyn Storage) -> Result<(), IoError> {
+        if self.start_is_good || self.limit == 0 {
+            return Ok(());
+        }
+        storage.write_at(&self.footer, ByteOffset(0))?;
+        self.sync(storage)?;
+        self.start_is_good = true;
+        Ok(())
+    }
+
     /// Cuts off the room that no block took. Everything must be published.
     ///
     /// # Errors

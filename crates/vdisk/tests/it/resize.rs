@@ -229,10 +229,14 @@ fn look(
     }
     sound_but_for_an_end_that_is_torn(&image, format);
     let open = || vdisk::open(Box::new(image.clone()), Some(format), Access::ReadWrite).unwrap();
-    let mut disk = open();
+    let disk = open();
     let info = disk.info();
     let size = disk.size().get();
     assert!(size == old || size == new, "{size}");
+    // Whoever opens it for writing and closes it leaves it without a fault.
+    disk.close().unwrap();
+    assert!(vdisk::check(&image, Some(format)).unwrap().is_sound());
+    let mut disk = open();
     let mut found = images::read_all(&*disk);
     if format == ImageFormat::Vhd && size > old {
         // A fixed one may show its old footer behind the old end, see `vdisk::vhd`.

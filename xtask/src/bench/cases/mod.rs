@@ -2,6 +2,7 @@
 
 mod archive;
 mod chain;
+mod compact;
 mod convert;
 mod disk;
 mod empty;
@@ -32,6 +33,11 @@ pub(super) const ALL: &[Case] = &[
         name: "convert-disk",
         what: "the same on a disk, durable and not",
         run: convert::on_disk,
+    },
+    Case {
+        name: "compact",
+        what: "a volume emptied to a quarter compacted, against a copy without zeros",
+        run: compact::run,
     },
     Case {
         name: "disk",
