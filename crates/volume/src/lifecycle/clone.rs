@@ -67,9 +67,13 @@ impl Store {
     pub fn clone_volume(&self, request: &CloneRequest) -> Result<CloneOutcome> {
         labels::check(&request.labels)?;
         let base = self.base_of(&request.base)?;
-        let spec = request.options.build_on(&base.record.spec)?;
-        let larger = (spec.size() > base.record.spec.size()).then_some(spec.size());
-        let format = spec.format();
+        let format = base.record.spec.format();
+        let parent = self.layer(base.snapshot.layer)?;
+        // Its base may have another size by now than when the snapshot was taken.
+        let size = self.layer_size(&parent, format)?;
+        let spec = base.record.spec.with_size(size)?;
+        let spec = request.options.build_on(&spec)?;
+        let larger = (spec.size() > size).then_some(spec.size());
         let id = Uuid::new_v4();
         let record = VolumeRecord {
             id,
@@ -81,13 +85,12 @@ impl Store {
             head: id,
         };
         let layer = LayerRecord::first(id, Some(base.snapshot.layer));
-        let parent = self.layer(base.snapshot.layer)?;
         let (record, ()) = self.create_volume(record, &layer, |_| {
             let new = NewLayer {
                 size: larger,
                 ..NewLayer::now(&layer, &parent, format)
             };
-            Ok((self.make_layer(&new)?, ()))
+            Ok((self.make_layer(&new)?.data_identity, ()))
         })?;
         Ok(CloneOutcome {
             record,

@@ -2,7 +2,7 @@
 
 use blockio::{ByteCount, FileAccess, FileStorage};
 use uuid::Uuid;
-use vdisk::{Access, ChildOptions, IdSource, ImageFormat};
+use vdisk::{Access, ChildOptions, IdSource, ImageFormat, LinkState};
 
 use super::change::JOURNAL_SUFFIX;
 use super::create::unix_milliseconds;
@@ -134,8 +134,9 @@ impl Store {
             .map_err(|error| explain(&shown, layer.volume, &file, error))
     }
 
-    /// Makes the file of a layer, durable. Returns what it is known by as long as nobody writes it.
-    pub(super) fn make_layer(&self, new: &NewLayer<'_>) -> Result<Option<Uuid>> {
+    /// Makes the file of a layer, durable. Returns what it says of itself: how large its disk is, and
+    /// what it is known by as long as nobody writes it.
+    pub(super) fn make_layer(&self, new: &NewLayer<'_>) -> Result<LinkState> {
         let parent = self.open_as_parent(new.parent.id, new.format)?;
         let folder = self.folders().open_volume_folder(new.layer.volume)?;
         let folder = folder.ok_or_else(|| {
@@ -167,8 +168,18 @@ impl Store {
             FileAccess::ReadOnly,
         )
         .map_err(|error| explain(&file, new.layer.volume, &file, error))?;
-        let state = vdisk::link_state(&storage, new.format).map_err(failed)?;
-        Ok(state.data_identity)
+        vdisk::link_state(&storage, new.format).map_err(failed)
+    }
+
+    /// Size of the disk of a layer, which need not be that of its volume now.
+    pub(super) fn layer_size(&self, layer: &LayerRecord, format: ImageFormat) -> Result<ByteCount> {
+        let storage = self.lock_layer(layer, format, FileAccess::ReadOnly)?;
+        let state = vdisk::link_state(&storage, format);
+        let state = state.map_err(|source| VolumeError::Image {
+            name: self.shown_layer(layer.id),
+            source,
+        })?;
+        Ok(state.size)
     }
 
     /// Removes the files of a layer, durably. They may be gone already.

@@ -168,7 +168,15 @@ impl Store {
         operation: &Operation,
     ) -> Result<()> {
         let new = NewLayer::now(layer, parent, record.spec.format());
-        let born_as = self.make_layer(&new)?;
+        let made = self.make_layer(&new)?;
+        // A volume that is restored has the size that it had.
+        let resized = match made.size == record.spec.size() {
+            true => None,
+            false => Some(VolumeRecord {
+                spec: record.spec.with_size(made.size)?,
+                ..record.clone()
+            }),
+        };
         faults::step("changing the head")?;
         self.database().write("changing the head", |transaction| {
             let moved = transaction.move_head(record.id, record.head, layer.id)?
@@ -183,7 +191,10 @@ impl Store {
                     name: record.name.as_str().to_owned(),
                 });
             }
-            transaction.set_born_as(layer.id, born_as)?;
+            transaction.set_born_as(layer.id, made.data_identity)?;
+            if let Some(resized) = &resized {
+                transaction.replace(resized)?;
+            }
             match snapshot {
                 Some(snapshot) => transaction.insert_snapshot(record.id, snapshot)?,
                 None => {

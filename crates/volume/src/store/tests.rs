@@ -23,6 +23,7 @@ mod histories;
 mod layers;
 #[cfg(unix)]
 mod links;
+mod merges;
 
 /// A small volume that every host makes in moments.
 const SMALL: &str = "size=3M,fs=none,format=vhd";
