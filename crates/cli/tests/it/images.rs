@@ -123,7 +123,7 @@ fn a_missing_file_ends_with_3_and_a_folder_is_no_image() {
 fn the_target_format_must_be_known() {
     let scratch = Scratch::new();
     scratch.write("disk.raw", &[1; 1 << 20]);
-    assert_eq!(scratch.run(&["convert", "disk.raw", "a.qcow2"]).code, 2);
+    assert_eq!(scratch.run(&["convert", "disk.raw", "a.vmdk"]).code, 2);
     scratch.ok(&[
         "convert", "-O", "vhd", "--type", "fixed", "disk.raw", "a.image",
     ]);
