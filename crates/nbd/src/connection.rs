@@ -18,6 +18,13 @@ use crate::stream::Stream;
 
 /// How long a client may take to choose an export.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
+/// How long a client may take to fetch anything of a reply before it is cut off. Elsewhere than on
+/// Windows it is never cut off for that: there, whoever waits to send is woken when the connection ends.
+const SENDING_LIMIT: Option<Duration> = if cfg!(windows) {
+    Some(Duration::from_secs(10))
+} else {
+    None
+};
 /// Threads of a connection. More would only matter for a host whose disk does many things at once.
 const THREADS: usize = 4;
 /// Requests that are longer are carried out one after the other, in bytes, so that a client bounds
@@ -47,6 +54,7 @@ pub(crate) fn serve(stream: &Stream, exports: &[Export<'_>]) -> Result<(), Clien
     let limit = |limit| {
         stream
             .set_read_timeout(limit)
+            .and_then(|()| stream.set_write_timeout(SENDING_LIMIT))
             .and_then(|()| stream.set_no_delay())
             .map_err(HandshakeError::Connection)
     };

@@ -44,6 +44,15 @@ impl Stream {
         }
     }
 
+    /// How long sending may wait; `None`: for ever. What was sent before the limit is not known.
+    pub(crate) fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_write_timeout(limit),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.set_write_timeout(limit),
+        }
+    }
+
     /// Sends small replies at once.
     pub(crate) fn set_no_delay(&self) -> io::Result<()> {
         match self {

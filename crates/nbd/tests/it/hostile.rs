@@ -74,7 +74,9 @@ fn clients_that_vanish_leave_nothing_behind() {
             once: false,
         },
     );
-    for round in 0..40 {
+    // On Windows one that fetches nothing is noticed by a time limit alone.
+    let rounds = if cfg!(windows) { 8 } else { 40 };
+    for round in 0..rounds {
         let mut client = server.simple();
         match round % 4 {
             // In the middle of a head, of a write, with replies unread, at once.
