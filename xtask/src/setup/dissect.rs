@@ -1,5 +1,5 @@
-//! A reader of NTFS in Python that shares nothing with the others: `dissect.ntfs`, in an environment
-//! of its own in the target folder.
+//! Readers of NTFS and VHDX in Python that share nothing with the others: `dissect.ntfs` and
+//! `dissect.hypervisor`, in an environment of its own in the target folder.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,10 +7,10 @@ use std::process::Command;
 use crate::failure::Outcome;
 use crate::{process, workspace};
 
-/// The version that the tests were written with.
-const PACKAGE: &str = "dissect.ntfs==3.16";
+/// The versions that the tests were written with.
+const PACKAGES: [&str; 2] = ["dissect.ntfs==3.16", "dissect.hypervisor==3.21"];
 
-/// The Python that has it; the end-to-end tests look for it here.
+/// The Python that has them; the end-to-end tests look for it here.
 pub(crate) fn python() -> PathBuf {
     workspace::target().join("dissect/bin/python")
 }
@@ -22,10 +22,10 @@ pub(crate) fn venv_is_here() -> bool {
         .is_ok_and(|output| output.status.success())
 }
 
-/// Installs the reader where it is not here.
+/// Installs the readers where they are not here.
 pub(crate) fn prepare() -> Outcome {
     let mut probe = Command::new(python());
-    probe.args(["-c", "import dissect.ntfs"]);
+    probe.args(["-c", "import dissect.ntfs, dissect.hypervisor"]);
     if process::output(&mut probe).is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
@@ -36,5 +36,9 @@ pub(crate) fn prepare() -> Outcome {
             .arg(&folder),
     )?;
     let mut install = Command::new(python());
-    process::run(install.args(["-m", "pip", "install", "--quiet", PACKAGE]))
+    process::run(
+        install
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(PACKAGES),
+    )
 }

@@ -23,7 +23,7 @@ usage: cargo xtask setup [GROUP]...
 Sees to it that the programs of others that cvol is built, tested and shown with are there: as root
 on Debian or Ubuntu it installs what is missing; otherwise it says what to install and fails. The
 other verbs do this by themselves for what they need. With the group test it also fetches judges that
-are not installed but kept in the target folder: ntfsck, dissect.ntfs, and a kernel to boot in a
+are not installed but kept in the target folder: ntfsck, dissect, and a kernel to boot in a
 virtual machine.
 
 Groups: build, demo, test, windows, wine, bench, fuzz. Without one: all of them.

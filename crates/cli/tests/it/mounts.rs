@@ -127,7 +127,7 @@ fn what_cannot_be_mounted_is_refused_with_an_exit_code_of_its_own() {
         (
             "qemu",
             "windows",
-            r"type=bind,source=C:\d,target=D:",
+            r"type=vhd,source=C:\d,target=D:",
             2,
             "Linux host",
         ),

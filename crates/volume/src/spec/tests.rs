@@ -81,8 +81,8 @@ fn an_error_names_the_column_and_the_right_spelling() {
             "column 8, option sector: \"1024\" is none of 512, 4096",
         ),
         (
-            "label=\u{e4}\u{e4},format=qcow2",
-            "column 17, option format: \"qcow2\" is none of vhdx, vhd, raw",
+            "label=\u{e4}\u{e4},format=vmdk",
+            "column 17, option format: \"vmdk\" is none of vhdx, vhd, raw",
         ),
         (
             "size=1G,acl=admins",
