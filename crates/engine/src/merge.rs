@@ -72,14 +72,20 @@ impl Engine {
     /// vouches for the new parent and is wrong.
     ///
     /// # Errors
-    /// As for [`Engine::merge_image`]; `Damaged` where the new parent cannot be one (its sector size,
-    /// its size, a circle).
+    /// As for [`Engine::merge_image`]; `InvalidArgument` where the new parent is the image itself,
+    /// `Damaged` where it cannot be one (its sector size, its size, a circle).
     pub fn rebase_image(
         &self,
         request: &RebaseImage,
         progress: ProgressFn<'_>,
     ) -> Result<MergeSummary> {
         let name = request.child.display().to_string();
+        let same = |path: &Path| fs::canonicalize(path).ok();
+        if same(&request.child).is_some_and(|child| same(&request.parent) == Some(child)) {
+            return Err(Error::InvalidRequest {
+                message: format!("{name} cannot be its own parent"),
+            });
+        }
         let (storage, gate, format) = self.open_child(&request.child)?;
         let parent_name = request.parent.display().to_string();
         let parent = PathGate::parent(&request.parent, self.config().parents())

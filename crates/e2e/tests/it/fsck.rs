@@ -9,7 +9,7 @@ use std::process::Command;
 use mkfs::FindingSeverity;
 
 use crate::command::Cvol;
-use crate::{corpus, tools};
+use crate::{corpus, ntfs, tools};
 
 #[path = "../../../mkfs/tests/it/damage/mod.rs"]
 mod damage;
@@ -96,6 +96,7 @@ fn nothing_is_found_on_volumes_that_ntfs_3g_made_and_filled() {
         tools::run("ntfs-3g", &[&image, &mount.path()]);
         use_as_others_do(mount.path());
         tools::run("umount", &[&mount.path()]);
+        ntfs::wait_until_unlocked(&image);
         let text = cvol.ok(&["fsck", image.to_str().unwrap()]);
         assert!(text.ends_with(": clean\n"), "{cluster}: {text}");
     }

@@ -1,6 +1,6 @@
 //! NTFS volumes made by the command, judged by the validators that others wrote.
 
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -94,7 +94,10 @@ fn ntfsck(partition: &Path) {
 }
 
 /// A partition mounted by ntfs-3g through FUSE, unmounted when dropped.
-pub(crate) struct Mount(tempfile::TempDir);
+pub(crate) struct Mount {
+    folder: tempfile::TempDir,
+    partition: PathBuf,
+}
 
 impl Mount {
     fn new(partition: &Path) -> Self {
@@ -105,17 +108,35 @@ impl Mount {
     pub(crate) fn with(partition: &Path, options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         tools::run("ntfs-3g", &[&"-o", &options, &partition, &folder.path()]);
-        Self(folder)
+        Self {
+            folder,
+            partition: partition.to_owned(),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        tools::output("umount", &[&self.0.path()]);
+        tools::output("umount", &[&self.folder.path()]);
+        wait_until_unlocked(&self.partition);
+    }
+}
+
+/// Unmounting returns before ntfs-3g has let go of the file, and nobody else of its kind opens it until
+/// then.
+pub(crate) fn wait_until_unlocked(partition: &Path) {
+    let inode = std::fs::metadata(partition).unwrap().ino();
+    let entry = format!(":{inode} ");
+    for _ in 0..600 {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        if !locks.lines().any(|line| line.contains(&entry)) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
 }
 

@@ -7,6 +7,7 @@ use super::bat::{self, Bat};
 use super::fixed;
 use super::footer::{self, Found, Place};
 use super::format::{FEATURE_RESERVED, FOOTER_LEN, SECTOR};
+use super::geometry;
 use super::locator;
 use super::sparse::{self, DATA_ALIGNMENT, Header, Layout};
 use crate::error::ImageError;
@@ -60,7 +61,10 @@ fn check_footer(report: &mut CheckReport, found: &Found) {
         let message = format!("features {:#010x} lack the reserved bit", footer.features);
         report.note(footer::RULE, None, message);
     }
-    if footer.size == footer.current_size && footer.by_geometry > footer.size.get() {
+    // The largest geometry says that the disk has none that fits; QEMU writes it where it keeps a size.
+    let has_geometry = footer.by_geometry != geometry::LARGEST_BYTES;
+    if footer.size == footer.current_size && has_geometry && footer.by_geometry > footer.size.get()
+    {
         let message = format!(
             "geometry of {} bytes is larger than the disk of {}",
             footer.by_geometry, footer.size

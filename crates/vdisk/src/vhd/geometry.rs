@@ -5,6 +5,9 @@
 /// The largest geometry; a disk that has it is of that size or any larger one.
 const MAX_SECTORS: u64 = 65535 * 16 * 255;
 
+/// Bytes that the largest geometry can address.
+pub(crate) const LARGEST_BYTES: u64 = MAX_SECTORS * 512;
+
 /// A geometry as a footer holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {

@@ -15,7 +15,7 @@ use super::format::{
     FOOTER_COOKIE, FOOTER_LEN, HEADER_COOKIE, HEADER_LEN, RawFooter, RawHeader, SECTOR,
     UNALLOCATED, checksum,
 };
-use super::geometry::Geometry;
+use super::geometry::{Geometry, LARGEST_BYTES};
 use super::sparse::{self, Layout, reserved_ranges};
 use crate::bounds::to_index;
 use crate::error::ImageError;
@@ -180,7 +180,9 @@ fn repair_geometry(
     found: &Found,
 ) -> Result<(), ImageError> {
     let footer = &found.footer;
-    if footer.size != footer.current_size || footer.by_geometry <= footer.size.get() {
+    let is_larger = footer.by_geometry > footer.size.get();
+    let is_told = footer.by_geometry != LARGEST_BYTES;
+    if footer.size != footer.current_size || !is_larger || !is_told {
         return Ok(());
     }
     let Ok(mut raw) = RawFooter::read_from_bytes(&footer.bytes) else {

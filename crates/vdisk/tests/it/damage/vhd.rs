@@ -71,7 +71,7 @@ pub(crate) const DAMAGES: &[Damage] = &[
     damage("both footers, checksum", Clean, |f| { let at = end(f); flip(f, 200); flip(f, at + 200); }, "footer checksum is", Repaired),
     damage("both footers, checksum, and they differ", Clean, |f| { let at = end(f); flip(f, 200); flip(f, at + 300); }, "footer checksum is", Named),
     damage("disk of no bytes", Clean, |f| footers(f, 48, &[0; 8]), "current size of 0 bytes", Named),
-    damage("geometry beyond the disk", Clean, |f| footers(f, 56, &[0xff, 0xff, 16, 255]), "geometry of", Repaired),
+    damage("geometry beyond the disk", Clean, |f| footers(f, 56, &[0xff, 0xff, 16, 63]), "geometry of", Repaired),
     damage("footer leads past the header", Clean, |f| footers(f, 16, &4096_u64.to_be_bytes()), "cookie is not", Repaired),
     damage("header, checksum", Clean, |f| flip(f, HEADER + 900), "header checksum is", Repaired),
     damage("header, cookie", Clean, |f| flip(f, HEADER), "cookie is not", Repaired),
