@@ -55,7 +55,7 @@ pub struct RepairPlan {
     pub before: CheckReport,
     /// What it finds after the repair; `None` where nothing is repaired.
     pub after: Option<CheckReport>,
-    /// What is mended, the first [`MAX_LISTED`] of it.
+    /// What is mended, the first `MAX_LISTED` of it.
     pub fixes: Vec<Fix>,
     /// How much more is mended.
     pub omitted: u64,
