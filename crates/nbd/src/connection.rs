@@ -51,16 +51,13 @@ impl ClientError {
 
 /// Serves a client until it leaves.
 pub(crate) fn serve(stream: &Stream, exports: &[Export<'_>]) -> Result<(), ClientError> {
-    let limit = |limit| {
-        stream
-            .set_read_timeout(limit)
-            .and_then(|()| stream.set_write_timeout(SENDING_LIMIT))
-            .and_then(|()| stream.set_no_delay())
-            .map_err(HandshakeError::Connection)
-    };
-    limit(Some(HANDSHAKE_LIMIT))?;
+    stream
+        .limit_waiting(HANDSHAKE_LIMIT)
+        .and_then(|()| stream.set_write_timeout(SENDING_LIMIT))
+        .and_then(|()| stream.set_no_delay())
+        .map_err(HandshakeError::Connection)?;
     let agreement = handshake::negotiate(stream, exports)?;
-    limit(None)?;
+    stream.wait_for_ever().map_err(HandshakeError::Connection)?;
     let Some(export) = exports.get(agreement.export) else {
         return Ok(());
     };

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 
-use crate::stream::Stream;
+use crate::stream::{Socket, Stream};
 #[cfg(unix)]
 use crate::unix_socket::SocketFile;
 
@@ -130,9 +130,13 @@ impl Listener {
     /// Waits for a client.
     pub(crate) fn accept(&self) -> io::Result<Stream> {
         match self {
-            Self::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            Self::Tcp(listener) => listener
+                .accept()
+                .map(|(stream, _)| Stream::new(Socket::Tcp(stream))),
             #[cfg(unix)]
-            Self::Unix(socket) => socket.accept().map(Stream::Unix),
+            Self::Unix(socket) => socket
+                .accept()
+                .map(|stream| Stream::new(Socket::Unix(stream))),
         }
     }
 }
