@@ -32,8 +32,17 @@ const ZEROS: usize = 1024 * 1024;
 pub struct FileStorage {
     file: File,
     access: FileAccess,
+    lock: LockMode,
     /// Whether a sync failed.
     is_poisoned: AtomicBool,
+}
+
+/// Locks belong to the open file, of which a process that is just being started by another thread has
+/// a handle too until its program begins: closing ours alone would leave them for that long.
+impl Drop for FileStorage {
+    fn drop(&mut self) {
+        platform::unlock(&self.file, self.lock);
+    }
 }
 
 fn open_error(error: io::Error) -> IoError {
@@ -89,12 +98,14 @@ impl FileStorage {
     /// As for [`FileStorage::open`].
     pub fn from_file_with_lock(file: File, access: FileAccess, lock: LockMode) -> Result<Self> {
         platform::check_kind(&file).map_err(open_error)?;
-        platform::lock(&file, lock).map_err(open_error)?;
-        Ok(Self {
+        let storage = Self {
             file,
             access,
+            lock,
             is_poisoned: AtomicBool::new(false),
-        })
+        };
+        platform::lock(&storage.file, lock).map_err(open_error)?;
+        Ok(storage)
     }
 
     /// The open file, for what this type does not offer (fast copying, say). Its lock is tied to

@@ -275,3 +275,17 @@ fn a_finished_file_takes_the_place_of_another_or_of_none() {
     assert_eq!(kind(missing), IoErrorKind::Host);
     assert_eq!(fs::read(folder.path("target")).unwrap(), b"new");
 }
+
+/// Tests that opened images while other threads started programs found them in use for a moment after
+/// they had closed them: until its program began, the new process had a handle to the same open file.
+#[cfg(unix)]
+#[test]
+fn a_second_handle_to_the_open_file_does_not_keep_its_locks() {
+    let folder = Folder::new();
+    let path = folder.file("a", &[1; 1000]);
+    let storage = FileStorage::open(&path, FileAccess::ReadWrite).unwrap();
+    let handle = storage.as_file().try_clone().unwrap();
+    drop(storage);
+    FileStorage::open(&path, FileAccess::ReadWrite).unwrap();
+    drop(handle);
+}

@@ -65,6 +65,16 @@ pub(super) fn lock(file: &File, mode: LockMode) -> io::Result<()> {
     }
 }
 
+/// Gives up what [`lock`] took.
+pub(super) fn unlock(file: &File, mode: LockMode) {
+    if mode == LockMode::None {
+        return;
+    }
+    // Where it fails, the locks go when the last handle does.
+    let _ = byte_lock::unlock(file);
+    let _ = file.unlock();
+}
+
 fn in_use() -> io::Error {
     io::Error::new(
         io::ErrorKind::ResourceBusy,

@@ -79,6 +79,9 @@ pub(super) fn lock(_file: &File, _mode: LockMode) -> io::Result<()> {
     Ok(())
 }
 
+/// Nothing is left to give up: share modes go with the handle.
+pub(super) fn unlock(_file: &File, _mode: LockMode) {}
+
 /// Fills `buf`, or fails with `UnexpectedEof` at the end of the file.
 pub(super) fn read_exact_at(file: &File, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buf.is_empty() {

@@ -55,6 +55,14 @@ pub(super) fn lock(file: &File, mode: LockMode) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives all locks of the open file up.
+pub(super) fn unlock(file: &File) -> io::Result<()> {
+    let mut all = one_byte(libc::F_UNLCK, 0)?;
+    all.l_len = 0;
+    fcntl(file, FcntlArg::F_OFD_SETLK(&all))?;
+    Ok(())
+}
+
 fn one_byte(kind: libc::c_int, byte: i64) -> io::Result<libc::flock> {
     let small = |value: libc::c_int| {
         libc::c_short::try_from(value).map_err(|_| io::Error::from(Errno::EINVAL))
