@@ -3,8 +3,6 @@
 //! A flush that is answered covers every change that was answered before it was asked for: the disk
 //! promises that of its own flush, and a change is answered only after the disk has taken it.
 
-use std::sync::{Mutex, PoisonError};
-
 use blockio::{BlockKind, ByteCount, ByteOffset, ByteRange, Disk, IoError, IoErrorKind};
 use zerocopy::IntoBytes;
 
@@ -12,11 +10,9 @@ use crate::export::Export;
 use crate::format::{StatusDescriptor, command, command_flag, error_number, state};
 use crate::handshake::{Agreement, BASE_ALLOCATION_ID, MAX_REQUEST_LENGTH};
 use crate::incoming::Request;
-use crate::reply::{Position, Replies};
+use crate::reply::Replies;
 
-/// From this length on a read looks for holes first, in bytes.
-const LOOKS_FOR_HOLES: u32 = 64 * 1024;
-/// Shorter holes are sent as zeros, in bytes.
+/// Shorter runs of zeros are sent as they are, in bytes.
 const SHORTEST_HOLE: u64 = 4096;
 /// Runs of block status in one reply; the protocol lets a server say less than was asked.
 const MAX_RUNS: usize = 4096;
@@ -57,9 +53,6 @@ impl From<IoError> for Failure {
 pub(crate) struct Answerer<'d> {
     disk: &'d dyn Disk,
     agreement: Agreement,
-    /// Where there were no holes when the disk was last asked. It may be out of date: zeros are then
-    /// sent as data, which is as right.
-    dense: Mutex<Option<ByteRange>>,
 }
 
 impl<'d> Answerer<'d> {
@@ -67,7 +60,6 @@ impl<'d> Answerer<'d> {
         Self {
             disk: export.disk(),
             agreement,
-            dense: Mutex::new(None),
         }
     }
 
@@ -166,25 +158,16 @@ impl<'d> Answerer<'d> {
             replies.nothing_chunk(request.cookie);
             return Ok(());
         }
-        if whole || request.length < LOOKS_FOR_HOLES || self.is_dense(range) {
-            let start = range.start().get();
-            replies.data_chunk(request.cookie, Position::Last, start, request.length);
-            return self.read_into(range, replies);
-        }
-        let pieces = self.pieces(range)?;
-        for (index, (piece, is_hole)) in pieces.iter().enumerate() {
-            let position = if index + 1 == pieces.len() {
-                Position::Last
-            } else {
-                Position::Inner
-            };
-            let (start, length) = (piece.start().get(), short_length(*piece)?);
-            if *is_hole {
-                replies.hole_chunk(request.cookie, position, start, length);
-            } else {
-                replies.data_chunk(request.cookie, position, start, length);
-                self.read_into(*piece, replies)?;
-            }
+        let mark = replies.mark();
+        let start = range.start().get();
+        replies.data_chunk(request.cookie, start, request.length);
+        self.read_into(range, replies)?;
+        // Looked at here and not asked of the disk before: some hosts search a whole file for each
+        // such question.
+        let is_long = range.len().get() >= SHORTEST_HOLE;
+        if is_long && !whole && is_zero(replies.last(request.length)) {
+            replies.rewind(mark);
+            replies.hole_chunk(request.cookie, start, request.length);
         }
         Ok(())
     }
@@ -192,40 +175,6 @@ impl<'d> Answerer<'d> {
     fn read_into(&self, range: ByteRange, replies: &mut Replies) -> Outcome {
         let length = usize::try_from(range.len().get()).unwrap_or(usize::MAX);
         Ok(self.disk.read_at(replies.room(length), range.start())?)
-    }
-
-    /// Whether a range is known to hold no holes. The disk is asked about what lies behind the range
-    /// too: asking may cost a host as much for a little as for a lot.
-    fn is_dense(&self, range: ByteRange) -> bool {
-        let mut dense = self.dense.lock().unwrap_or_else(PoisonError::into_inner);
-        if dense.is_some_and(|dense| dense.intersect(range) == Some(range)) {
-            return true;
-        }
-        let ahead = ByteRange::between(range.start(), ByteOffset(self.disk.size().get()));
-        let found = ahead.and_then(|ahead| self.disk.block_status(ahead).ok());
-        // A failure is met again, and told, when the range is cut into pieces.
-        let found = found.filter(|found| !found.kind.reads_zero());
-        *dense = found.map(|found| found.range);
-        dense.is_some_and(|dense| dense.intersect(range) == Some(range))
-    }
-
-    /// The range cut into what has to be sent and what reads as zeros, in turn.
-    fn pieces(&self, range: ByteRange) -> Result<Vec<(ByteRange, bool)>, Failure> {
-        let mut pieces: Vec<(ByteRange, bool)> = Vec::new();
-        let mut rest = range;
-        while !rest.is_empty() {
-            let found = self.disk.block_status(rest)?;
-            let end = found.range.end();
-            let is_hole = found.kind.reads_zero() && found.range.len().get() >= SHORTEST_HOLE;
-            match pieces.last_mut() {
-                Some((last, was_hole)) if *was_hole == is_hole => {
-                    *last = between(last.start(), end)?;
-                }
-                _ => pieces.push((between(rest.start(), end)?, is_hole)),
-            }
-            rest = advanced(rest, end)?;
-        }
-        Ok(pieces)
     }
 
     fn block_status(&self, request: &Request, range: ByteRange, replies: &mut Replies) -> Outcome {
@@ -273,6 +222,12 @@ impl<'d> Answerer<'d> {
         }
         Ok(runs)
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes
+        .chunks(ZEROS.len())
+        .all(|piece| piece == &ZEROS[..piece.len()])
 }
 
 /// A range from one offset to another.

@@ -14,15 +14,6 @@ pub(crate) struct Replies {
     bytes: Scratch,
 }
 
-/// Whether a chunk is the last of its reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Position {
-    /// More follow.
-    Inner,
-    /// The reply ends with it.
-    Last,
-}
-
 impl Replies {
     /// Forgets all replies.
     pub(crate) fn clear(&mut self) {
@@ -44,6 +35,13 @@ impl Replies {
         self.bytes.rewind(mark);
     }
 
+    /// The last `length` bytes that were added.
+    pub(crate) fn last(&self, length: u32) -> &[u8] {
+        let bytes = self.as_bytes();
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        &bytes[bytes.len().saturating_sub(length)..]
+    }
+
     /// A simple reply; where `error` is 0 and something was read, its bytes have to follow.
     pub(crate) fn simple(&mut self, cookie: u64, error: u32) {
         let reply = SimpleReply {
@@ -59,43 +57,33 @@ impl Replies {
         self.bytes.room(length)
     }
 
-    /// The head of a chunk that holds `length` bytes read at `offset`; they have to follow.
-    pub(crate) fn data_chunk(&mut self, cookie: u64, position: Position, offset: u64, length: u32) {
+    /// The head of a reply in one chunk that holds `length` bytes read at `offset`; they have to follow.
+    pub(crate) fn data_chunk(&mut self, cookie: u64, offset: u64, length: u32) {
         let place = offset.to_be_bytes();
         // No overflow: requests are bounded to far less than 32 bits.
-        self.chunk(
-            cookie,
-            position,
-            chunk::OFFSET_DATA,
-            length.saturating_add(8),
-        );
+        self.chunk(cookie, chunk::OFFSET_DATA, length.saturating_add(8));
         self.push(&place);
     }
 
-    /// A chunk that says a range reads as zeros.
-    pub(crate) fn hole_chunk(&mut self, cookie: u64, position: Position, offset: u64, length: u32) {
+    /// A reply in one chunk that says a range reads as zeros.
+    pub(crate) fn hole_chunk(&mut self, cookie: u64, offset: u64, length: u32) {
         let payload = HolePayload {
             offset: offset.into(),
             length: length.into(),
         };
-        self.chunk(
-            cookie,
-            position,
-            chunk::OFFSET_HOLE,
-            length_of(payload.as_bytes()),
-        );
+        self.chunk(cookie, chunk::OFFSET_HOLE, length_of(payload.as_bytes()));
         self.push(payload.as_bytes());
     }
 
     /// The head of a chunk of block status; `length` bytes have to follow.
     pub(crate) fn status_chunk(&mut self, cookie: u64, length: u32) {
-        self.chunk(cookie, Position::Last, chunk::BLOCK_STATUS, length);
+        self.chunk(cookie, chunk::BLOCK_STATUS, length);
     }
 
     /// A whole reply without content, for a request that read nothing.
     pub(crate) fn nothing_chunk(&mut self, cookie: u64) {
         const NONE: u16 = 0;
-        self.chunk(cookie, Position::Last, NONE, 0);
+        self.chunk(cookie, NONE, 0);
     }
 
     /// The last chunk of a reply that failed, with a message for people.
@@ -106,7 +94,7 @@ impl Replies {
             message_length: u16::try_from(message.len()).unwrap_or(0).into(),
         };
         let length = length_of(payload.as_bytes()).saturating_add(length_of(message));
-        self.chunk(cookie, Position::Last, chunk::ERROR, length);
+        self.chunk(cookie, chunk::ERROR, length);
         self.push(payload.as_bytes());
         self.push(message);
     }
@@ -116,14 +104,10 @@ impl Replies {
         self.room(bytes.len()).copy_from_slice(bytes);
     }
 
-    fn chunk(&mut self, cookie: u64, position: Position, kind: u16, length: u32) {
-        let flags = match position {
-            Position::Inner => 0,
-            Position::Last => REPLY_FLAG_DONE,
-        };
+    fn chunk(&mut self, cookie: u64, kind: u16, length: u32) {
         let header = ChunkHeader {
             magic: STRUCTURED_REPLY_MAGIC.into(),
-            flags: flags.into(),
+            flags: REPLY_FLAG_DONE.into(),
             kind: kind.into(),
             cookie: cookie.into(),
             length: length.into(),

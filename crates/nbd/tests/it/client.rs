@@ -141,8 +141,8 @@ pub(crate) struct Client {
     pub(crate) size: u64,
     pub(crate) flags: u16,
     pub(crate) is_structured: bool,
-    /// Content chunks of the last read.
-    pub(crate) chunks: usize,
+    /// Chunks of the last read that were holes.
+    pub(crate) holes: usize,
     context: u32,
     cookie: u64,
 }
@@ -160,7 +160,7 @@ impl Client {
             size: 0,
             flags: 0,
             is_structured: false,
-            chunks: 0,
+            holes: 0,
             context: 0,
             cookie: 0x1234_5678_0000_0000,
         };
@@ -274,7 +274,7 @@ impl Client {
         let mut bytes = vec![0xEE; usize::try_from(length).unwrap()];
         let mut covered = 0;
         let mut answer = None;
-        self.chunks = 0;
+        self.holes = 0;
         loop {
             let flags = u16::from_be_bytes(self.take());
             let kind = u16::from_be_bytes(self.take());
@@ -295,7 +295,7 @@ impl Client {
                     assert!(!data.is_empty());
                     bytes[at..at + data.len()].copy_from_slice(&data);
                     covered += data.len();
-                    self.chunks += 1;
+                    self.holes += usize::from(kind == 2);
                 }
                 5 => {
                     let id = u32::from_be_bytes(payload[..4].try_into().unwrap());

@@ -36,19 +36,21 @@ fn bytes_come_back_whichever_kind_of_reply_was_agreed_on() {
 }
 
 #[test]
-fn holes_are_sent_as_such_unless_one_chunk_is_wanted() {
+fn zeros_are_sent_as_a_hole_unless_bytes_are_wanted() {
     let server = TestServer::start(Arc::new(TestDisk::new(8 * MIB)));
     let mut client = server.structured();
     assert_eq!(client.write(0, 2 * MIB, &[7; 65536]), Answer::Done);
-    let mut expected = vec![0; 3 << 20];
-    expected[1 << 20..(1 << 20) + 65536].fill(7);
-    assert_eq!(client.read(MIB, 3 << 20), Answer::Bytes(expected.clone()));
-    assert_eq!(client.chunks, 3, "hole, data, hole");
-    assert_eq!(
-        client.request(READ, DF, MIB, 3 << 20),
-        Answer::Bytes(expected)
-    );
-    assert_eq!(client.chunks, 1);
+    let zeros = Answer::Bytes(vec![0; 1 << 20]);
+    assert_eq!(client.read(MIB, 1 << 20), zeros);
+    assert_eq!(client.holes, 1);
+    assert_eq!(client.request(READ, DF, MIB, 1 << 20), zeros);
+    assert_eq!(client.holes, 0);
+    let mut mixed = vec![0; 3 << 20];
+    mixed[1 << 20..(1 << 20) + 65536].fill(7);
+    assert_eq!(client.read(MIB, 3 << 20), Answer::Bytes(mixed));
+    assert_eq!(client.holes, 0);
+    assert_eq!(client.read(0, 512), Answer::Bytes(vec![0; 512]));
+    assert_eq!(client.holes, 0, "not worth a hole");
 }
 
 #[test]
