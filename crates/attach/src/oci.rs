@@ -53,19 +53,12 @@ pub fn oci_mounts(plan: &Plan) -> Result<Vec<OciMount>, RenderError> {
                 source: images.get(slot).cloned().unwrap_or_default(),
                 options: vec![access(*read_only)],
             },
-            Action::MountShare { share, target } => {
-                let folder = share.path.as_str().trim_end_matches('\\');
-                let source = match &share.only_file {
-                    Some(file) => format!("{folder}\\{file}"),
-                    None => share.path.to_string(),
-                };
-                OciMount {
-                    destination: target.to_string(),
-                    kind: "bind",
-                    source,
-                    options: vec!["rbind".to_owned(), access(share.read_only)],
-                }
-            }
+            Action::MountShare { share, target } => OciMount {
+                destination: target.to_string(),
+                kind: "bind",
+                source: share.windows_source(),
+                options: vec!["rbind".to_owned(), access(share.read_only)],
+            },
             Action::MountMemory { target, size } if plan.platform.guest == GuestSystem::Linux => {
                 OciMount {
                     destination: target.to_string(),

@@ -42,6 +42,16 @@ pub struct Share {
     pub read_only: bool,
 }
 
+impl Share {
+    /// What of a Windows host can be seen through it: the directory, or the one file.
+    pub(crate) fn windows_source(&self) -> String {
+        match &self.only_file {
+            Some(file) => format!("{}\\{file}", self.path.as_str().trim_end_matches('\\')),
+            None => self.path.to_string(),
+        }
+    }
+}
+
 /// One thing that is done, to the host, the machine or in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {

@@ -150,13 +150,8 @@ pub fn render_first_schema(plan: &Plan) -> Result<Value, RenderError> {
                 read_only: *read_only,
             }),
             Action::MountShare { share, target } => {
-                let folder = share.path.as_str().trim_end_matches('\\');
-                let host_path = match &share.only_file {
-                    Some(file) => format!("{folder}\\{file}"),
-                    None => share.path.to_string(),
-                };
                 directories.push(MappedDirectory {
-                    host_path,
+                    host_path: share.windows_source(),
                     container_path: target.to_string(),
                     read_only: share.read_only,
                 });
@@ -208,7 +203,7 @@ impl HcsDocuments {
         let allowed_files: Vec<String> = share
             .only_file
             .iter()
-            .map(|file| format!("{}\\{file}", share.path.as_str().trim_end_matches('\\')))
+            .map(|_| share.windows_source())
             .collect();
         let (resource_path, settings, removal) = if share.transport == ShareTransport::Plan9 {
             let own = plan9_share(version, share, allowed_files);

@@ -6,10 +6,10 @@ use crate::command::Cvol;
 use crate::{tools, tree};
 
 /// A memory-backed file system of a fixed size, unmounted when dropped.
-struct SmallFileSystem(tempfile::TempDir);
+pub(crate) struct SmallFileSystem(tempfile::TempDir);
 
 impl SmallFileSystem {
-    fn new(size: &str) -> Option<Self> {
+    pub(crate) fn new(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let option = format!("size={size}");
         let output = tools::output(
@@ -24,7 +24,7 @@ impl SmallFileSystem {
         None
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }

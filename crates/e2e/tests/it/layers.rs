@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::command::Cvol;
+use crate::full_disk::SmallFileSystem;
 use crate::random::Random;
 use crate::tools;
 
@@ -335,32 +336,6 @@ fn a_flattened_volume_is_a_whole_image_for_qemu() {
     }
 }
 
-/// A memory-backed file system of a fixed size, unmounted when dropped.
-struct SmallFileSystem(tempfile::TempDir);
-
-impl SmallFileSystem {
-    fn new(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let option = format!("size={size}");
-        let output = tools::output(
-            "mount",
-            &[&"-t", &"tmpfs", &"-o", &option, &"tmpfs", &folder.path()],
-        );
-        if output.status.success() {
-            return Some(Self(folder));
-        }
-        assert!(!tools::in_ci(), "this test mounts a tmpfs and needs root");
-        eprintln!("skipped: mounting a tmpfs needs root");
-        None
-    }
-}
-
-impl Drop for SmallFileSystem {
-    fn drop(&mut self) {
-        tools::output("umount", &[&self.0.path()]);
-    }
-}
-
 #[test]
 fn a_full_host_leaves_every_layer_as_it_was() {
     let mut refused = 0;
@@ -368,9 +343,9 @@ fn a_full_host_leaves_every_layer_as_it_was() {
         let Some(host) = SmallFileSystem::new(size) else {
             return;
         };
-        let cvol = Cvol::under(host.0.path());
+        let cvol = Cvol::under(host.path());
         // Given back in the end: on a host that is full to the last byte not even a row can change.
-        let ballast = host.0.path().join("ballast");
+        let ballast = host.path().join("ballast");
         std::fs::write(&ballast, vec![1; 1 << 20]).unwrap();
         let outside = tempfile::tempdir().unwrap();
         let mut random = Random(11);
