@@ -17,6 +17,11 @@ use crate::failure::{Failure, Outcome};
 pub(crate) use tools::Group;
 use tools::{TOOLS, Tool};
 
+/// How often packages are installed before giving up. Once is not always enough: a package can push out
+/// another that came from elsewhere in a version it does not go with, and took with it programs that
+/// were not missing before (qemu-system-x86 does so with a newer qemu-utils).
+const MAX_INSTALLATIONS: usize = 3;
+
 pub(crate) const HELP: &str = "\
 usage: cargo xtask setup [GROUP]...
 
@@ -89,45 +94,45 @@ pub(crate) fn require(groups: &[Group]) -> Outcome {
         // The judges and the cross compiler are programs of Linux.
         return Ok(());
     }
-    let lacking = missing(groups);
+    let mut lacking = missing(groups);
+    for _ in 0..MAX_INSTALLATIONS {
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        install(&lacking)?;
+        lacking = missing(groups);
+    }
     if lacking.is_empty() {
         return Ok(());
     }
-    let packages = packages(&lacking);
-    if !apt::is_here() {
-        return Err(Failure::new(format!(
-            "these programs are missing: {}\n\
-             On Debian and Ubuntu they are in the packages: {}",
-            lacking
-                .iter()
-                .map(|tool| tool.program)
-                .collect::<Vec<_>>()
-                .join(", "),
-            packages.join(" ")
-        )));
-    }
-    if !is_root() {
-        return Err(Failure::new(format!(
-            "these programs are missing: {}\n\nInstall them with:\n\n    \
-             sudo apt-get update\n    sudo apt-get install --no-install-recommends {}\n",
-            lacking
-                .iter()
-                .map(|tool| tool.program)
-                .collect::<Vec<_>>()
-                .join(", "),
-            packages.join(" ")
-        )));
-    }
-    apt::install(&packages)?;
-    let still = missing(groups);
-    if still.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<_> = still.iter().map(|tool| tool.program).collect();
+    let programs = programs(&lacking);
     Err(Failure::new(format!(
-        "installed, yet still missing: {}",
-        names.join(", ")
+        "installed, yet still missing: {programs}"
     )))
+}
+
+fn install(lacking: &[&'static Tool]) -> Outcome {
+    let packages = packages(lacking);
+    if apt::is_here() && is_root() {
+        return apt::install(&packages);
+    }
+    let (programs, packages) = (programs(lacking), packages.join(" "));
+    Err(Failure::new(if apt::is_here() {
+        format!(
+            "these programs are missing: {programs}\n\nInstall them with:\n\n    \
+             sudo apt-get update\n    sudo apt-get install --no-install-recommends {packages}\n"
+        )
+    } else {
+        format!(
+            "these programs are missing: {programs}\n\
+             On Debian and Ubuntu they are in the packages: {packages}"
+        )
+    }))
+}
+
+fn programs(tools: &[&'static Tool]) -> String {
+    let names: Vec<_> = tools.iter().map(|tool| tool.program).collect();
+    names.join(", ")
 }
 
 fn packages(tools: &[&'static Tool]) -> Vec<&'static str> {
