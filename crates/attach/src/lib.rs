@@ -21,6 +21,7 @@ mod oci;
 mod path;
 mod plan;
 mod qemu;
+mod sides;
 mod slots;
 
 pub use guest::{GuestSystem, Hypervisor, Platform, SchemaVersion, UnknownWord};
@@ -31,4 +32,5 @@ pub use plan::{
     Action, Plan, PlanDocument, PlanError, PlanRefusal, Share, ShareTransport, Step, StepDocument,
 };
 pub use qemu::{QemuMachine, qemu_arguments};
+pub use sides::{Credentials, DiskAttachment, DiskMount, Fault, FaultKind, Guest, Host, Machine};
 pub use slots::{Released, Reservation, Slot, SlotError, SlotLayout, Slots};
