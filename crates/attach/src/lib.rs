@@ -32,5 +32,7 @@ pub use plan::{
     Action, Plan, PlanDocument, PlanError, PlanRefusal, Share, ShareTransport, Step, StepDocument,
 };
 pub use qemu::{QemuMachine, qemu_arguments};
-pub use sides::{Credentials, DiskAttachment, DiskMount, Fault, FaultKind, Guest, Host, Machine};
+pub use sides::{
+    Credentials, DiskAttachment, DiskMount, Fault, FaultKind, Guest, Host, Machine, Unmounting,
+};
 pub use slots::{Released, Reservation, Slot, SlotError, SlotLayout, Slots};

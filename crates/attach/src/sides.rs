@@ -16,20 +16,27 @@ use crate::path::{HostPath, Target};
 use crate::plan::Share;
 use crate::slots::Slot;
 
-/// What is done on the host, beside its hypervisor.
+/// What is done on the host, beside its hypervisor, for one machine: what another machine needs of the
+/// same image or directory is counted apart.
 pub trait Host {
-    /// Makes a directory, with those above it, where it is missing. Says whether it made it: only then
-    /// is it removed by the undoing.
+    /// How many directories are missing on the way to this one, itself among them: 0 where it is there.
+    /// It is noted before they are made, so that they can be removed again however the making ends.
     ///
     /// # Errors
     /// A [`Fault`].
-    fn make_directory(&self, path: &HostPath) -> Result<bool, Fault>;
+    fn missing_directories(&self, path: &HostPath) -> Result<u32, Fault>;
 
-    /// Removes a directory that was made, unless something is in it.
+    /// Makes a directory, with those above it, where it is missing.
     ///
     /// # Errors
     /// A [`Fault`].
-    fn remove_made_directory(&self, path: &HostPath) -> Result<(), Fault>;
+    fn make_directory(&self, path: &HostPath) -> Result<(), Fault>;
+
+    /// Removes a directory and those above it, `count` of them, up to the first that something is in.
+    ///
+    /// # Errors
+    /// A [`Fault`]. One that is not empty or not there is none.
+    fn remove_made_directories(&self, path: &HostPath, count: u32) -> Result<(), Fault>;
 
     /// Makes the image of a temporary volume, formatted, of `size` bytes.
     ///
@@ -144,8 +151,17 @@ pub trait Guest {
     /// Unmounts, once all that was written is with the host.
     ///
     /// # Errors
-    /// A [`Fault`]; `Busy` where something in the guest has files of it open.
-    fn unmount(&self, target: &Target) -> Result<(), Fault>;
+    /// A [`Fault`]; `Busy` where something in the guest has files of it open and nothing is forced.
+    fn unmount(&self, target: &Target, how: Unmounting) -> Result<(), Fault>;
+}
+
+/// How a mount ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unmounting {
+    /// Only when nobody uses it.
+    Clean,
+    /// Even under who uses it: the target is free afterwards, and who has files of it open gets errors.
+    Forced,
 }
 
 /// Who logs in at an SMB server.
