@@ -83,6 +83,8 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("nbdinfo", &["libnbd-bin"], &[Test]),
     tool("nbdcopy", &["libnbd-bin"], &[Test, Bench]),
     tool("fio", &["fio"], &[Test, Bench]),
+    tool("smbd", &["samba"], &[Test]),
+    tool("smbclient", &["smbclient"], &[Test]),
     tool("getfattr", &["attr"], &[Test]),
     tool("bsdtar", &["libarchive-tools"], &[Test]),
     tool("zstd", &["zstd"], &[Test]),

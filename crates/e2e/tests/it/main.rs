@@ -34,6 +34,7 @@ mod qcow2;
 mod random;
 mod repair;
 mod reproducible;
+mod samba;
 mod size;
 mod store;
 mod tar;
