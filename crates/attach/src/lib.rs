@@ -14,8 +14,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod carry_out;
 mod guest;
 pub mod hcs;
+pub mod ledger;
 mod mount;
 mod oci;
 mod path;
@@ -29,10 +31,11 @@ pub use mount::{DiskSource, GuestFileSystem, MountRequest, SmbSource, Source, mo
 pub use oci::{OciMount, oci_mounts};
 pub use path::{HostPath, PathError, Target};
 pub use plan::{
-    Action, Plan, PlanDocument, PlanError, PlanRefusal, Share, ShareTransport, Step, StepDocument,
+    Action, Held, Plan, PlanDocument, PlanError, PlanRefusal, PlannedMount, Share, ShareTransport,
+    Step, StepDocument,
 };
 pub use qemu::{QemuMachine, qemu_arguments};
 pub use sides::{
     Credentials, DiskAttachment, DiskMount, Fault, FaultKind, Guest, Host, Machine, Unmounting,
 };
-pub use slots::{Released, Reservation, Slot, SlotError, SlotLayout, Slots};
+pub use slots::{Place, PlacedDisk, Slot, SlotError, SlotLayout, Slots};

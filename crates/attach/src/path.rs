@@ -86,6 +86,26 @@ impl HostPath {
         }
     }
 
+    /// Whether it is below another directory.
+    pub(crate) fn lies_in(&self, other: &Self) -> bool {
+        let separator = if self.is_windows { '\\' } else { '/' };
+        let (own, other) = (self.key(), other.key());
+        let below = own.strip_prefix(&other);
+        below.is_some_and(|below| below.starts_with(separator))
+    }
+
+    /// The directory so many levels above it, or its root.
+    pub(crate) fn above(&self, levels: u32) -> Self {
+        let mut path = self.clone();
+        for _ in 0..levels {
+            match path.split().map(|(folder, _)| Self::parse(folder)) {
+                Some(Ok(folder)) => path = folder,
+                _ => break,
+            }
+        }
+        path
+    }
+
     /// What two spellings of the same path have in common: Windows tells neither case nor the two
     /// separators apart.
     pub fn key(&self) -> String {
@@ -154,6 +174,28 @@ impl Target {
         match &self.kind {
             TargetKind::Linux(names) | TargetKind::WindowsFolder(names) => names.len(),
             TargetKind::Drive(_) => 0,
+        }
+    }
+
+    /// Whether it lies below another target, and is hidden when that is mounted later.
+    pub fn lies_in(&self, other: &Self) -> bool {
+        let starts = |own: &[String], other: &[String], is_same: fn(&str, &str) -> bool| {
+            own.len() > other.len()
+                && own
+                    .iter()
+                    .zip(other)
+                    .all(|(own, other)| is_same(own, other))
+        };
+        match (&self.kind, &other.kind) {
+            (TargetKind::Linux(own), TargetKind::Linux(other)) => {
+                starts(own, other, |own, other| own == other)
+            }
+            (TargetKind::WindowsFolder(own), TargetKind::WindowsFolder(other)) => {
+                starts(own, other, |own, other| {
+                    own.to_lowercase() == other.to_lowercase()
+                })
+            }
+            _ => false,
         }
     }
 

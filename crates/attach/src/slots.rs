@@ -1,26 +1,10 @@
-//! Which disk is at which place of a machine, and who holds it: pure book-keeping, so that no lock is
-//! held while a machine or a guest is waited for.
+//! Which disk is at which place of a machine, as far as planning has to know: who holds a disk stands
+//! in the [ledger](crate::ledger).
 //!
-//! A disk that several mounts need is attached once. Everybody who needs it has a reservation of his
-//! own, and the last one to give it up has to detach it:
-//!
-//! ```text
-//!   state       trigger                          becomes
-//!   (free)      reserve                          Reserved, one holder
-//!   Reserved    reserve the same disk            Reserved, one holder more
-//!   Reserved    attached                         Attached
-//!   Reserved    release by the last holder       (free)
-//!   Attached    reserve the same disk            Attached, one holder more
-//!   Attached    release, others hold it          Attached, one holder less
-//!   Attached    release by the last holder       Leaving; he is told to detach
-//!   Leaving     release again                    Leaving; he is told to detach again
-//!   Leaving     detached                         (free)
-//! ```
-//!
-//! So a detachment that failed can be tried again, as often as wanted, and nobody can take the place
-//! or the disk meanwhile. Giving up what was given up already is no error.
+//! A disk that several mounts need is at one place, for reading only or for writing. One that comes or
+//! goes is nobody's to use: its place is taken, and whoever needs it has to wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A place for a disk: a controller and a logical unit on it.
@@ -52,19 +36,31 @@ impl SlotLayout {
         controllers: 1,
         luns: 64,
     };
+
+    /// How many there are.
+    pub fn count(self) -> usize {
+        usize::from(self.controllers) * usize::from(self.luns)
+    }
+
+    fn places(self) -> impl Iterator<Item = Slot> {
+        (0..self.controllers)
+            .flat_map(move |controller| (0..self.luns).map(move |lun| Slot { controller, lun }))
+    }
+
+    fn has(self, slot: Slot) -> bool {
+        slot.controller < self.controllers && slot.lun < self.luns
+    }
 }
 
-/// Somebody's hold on a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Reservation(u64);
-
-/// What follows for whoever gave a reservation up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Released {
-    /// Nothing: others hold the disk, or it never was attached, or this was given up before.
-    Nothing,
-    /// The disk has to be detached from this place, and [`Slots::detached`] be called.
-    Detach(Slot),
+/// Where a disk is or goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The place.
+    pub slot: Slot,
+    /// What the guest knows the disk by: what it was attached with, whatever was asked for now.
+    pub serial: String,
+    /// Whether it has yet to be attached.
+    pub is_new: bool,
 }
 
 /// Why there is no place for a disk.
@@ -85,19 +81,25 @@ pub enum SlotError {
         /// How it is attached.
         read_only: bool,
     },
-    /// The disk is being detached.
-    #[error("{disk} is being detached")]
-    Leaving {
+    /// The disk is being attached or detached.
+    #[error("{disk} is being attached or detached")]
+    Moving {
         /// The disk.
         disk: String,
     },
-    /// There is no disk at the place, or none in the state that this needs.
-    #[error("there is no disk at {slot} that {reason}")]
-    NoSuchDisk {
+    /// Another disk is known by the same serial.
+    #[error("the serial {serial} is that of another disk, {disk}")]
+    SerialTaken {
+        /// The serial.
+        serial: String,
+        /// The other disk.
+        disk: String,
+    },
+    /// The machine has no such place, or it is taken.
+    #[error("the place {slot} is taken or none")]
+    NoPlace {
         /// The place.
         slot: Slot,
-        /// What it would have to be.
-        reason: &'static str,
     },
 }
 
@@ -107,27 +109,24 @@ impl fmt::Display for Slot {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DiskState {
-    Reserved,
-    Attached,
-    Leaving,
-}
-
-#[derive(Clone, Debug)]
-struct Disk {
-    key: String,
-    read_only: bool,
-    state: DiskState,
-    holders: BTreeSet<Reservation>,
+/// A disk at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedDisk {
+    /// What its path has in common with other spellings of it.
+    pub key: String,
+    /// What the guest knows it by.
+    pub serial: String,
+    /// Whether it can only be read.
+    pub read_only: bool,
+    /// Whether it is there, and neither comes nor goes.
+    pub is_settled: bool,
 }
 
 /// The places of one machine.
 #[derive(Clone, Debug)]
 pub struct Slots {
     layout: SlotLayout,
-    disks: BTreeMap<Slot, Disk>,
-    next: u64,
+    disks: BTreeMap<Slot, PlacedDisk>,
 }
 
 impl Slots {
@@ -136,125 +135,72 @@ impl Slots {
         Self {
             layout,
             disks: BTreeMap::new(),
-            next: 0,
         }
     }
 
-    /// A place for the disk `key`: where it is already, or the first that is free.
+    /// Notes a disk that is at a place.
     ///
     /// # Errors
-    /// `Exhausted`, `OtherAccess`, `Leaving`.
-    pub fn reserve(
-        &mut self,
-        key: &str,
-        read_only: bool,
-    ) -> Result<(Reservation, Slot), SlotError> {
-        let there = self.disks.iter_mut().find(|(_, disk)| disk.key == key);
-        let reservation = Reservation(self.next);
-        if let Some((slot, disk)) = there {
-            if disk.state == DiskState::Leaving {
-                return Err(SlotError::Leaving {
-                    disk: key.to_owned(),
-                });
-            }
-            if disk.read_only != read_only {
-                return Err(SlotError::OtherAccess {
-                    disk: key.to_owned(),
-                    read_only: disk.read_only,
-                });
-            }
-            self.next += 1;
-            disk.holders.insert(reservation);
-            return Ok((reservation, *slot));
+    /// `NoPlace`; `SerialTaken` where its serial or its path is at another place.
+    pub fn occupy(&mut self, slot: Slot, disk: PlacedDisk) -> Result<(), SlotError> {
+        if !self.layout.has(slot) || self.disks.contains_key(&slot) {
+            return Err(SlotError::NoPlace { slot });
         }
-        let slot = self.first_free()?;
-        self.next += 1;
-        let disk = Disk {
-            key: key.to_owned(),
-            read_only,
-            state: DiskState::Reserved,
-            holders: BTreeSet::from([reservation]),
-        };
-        self.disks.insert(slot, disk);
-        Ok((reservation, slot))
-    }
-
-    fn first_free(&self) -> Result<Slot, SlotError> {
-        let layout = self.layout;
-        let slots = (0..layout.controllers)
-            .flat_map(|controller| (0..layout.luns).map(move |lun| Slot { controller, lun }));
-        let mut free = slots.filter(|slot| !self.disks.contains_key(slot));
-        free.next().ok_or(SlotError::Exhausted {
-            count: usize::from(layout.controllers) * usize::from(layout.luns),
-        })
-    }
-
-    /// Whether the disk at a place has yet to be attached by whoever reserved it.
-    pub fn must_attach(&self, slot: Slot) -> bool {
-        let disk = self.disks.get(&slot);
-        disk.is_some_and(|disk| disk.state == DiskState::Reserved)
-    }
-
-    /// The machine has the disk at this place. May be called again.
-    ///
-    /// # Errors
-    /// `NoSuchDisk`.
-    pub fn attached(&mut self, slot: Slot) -> Result<(), SlotError> {
-        let disk = self.disks.get_mut(&slot);
-        match disk.filter(|disk| disk.state != DiskState::Leaving) {
-            Some(disk) => {
-                disk.state = DiskState::Attached;
-                Ok(())
-            }
-            None => Err(SlotError::NoSuchDisk {
-                slot,
-                reason: "is reserved",
-            }),
-        }
-    }
-
-    /// Gives a reservation up. May be called again, as long as detaching has not succeeded too.
-    pub fn release(&mut self, reservation: Reservation) -> Released {
-        let held = self
-            .disks
-            .iter_mut()
-            .find(|(_, disk)| disk.holders.contains(&reservation));
-        let Some((&slot, disk)) = held else {
-            return Released::Nothing;
-        };
-        if disk.holders.len() > 1 {
-            disk.holders.remove(&reservation);
-            return Released::Nothing;
-        }
-        if disk.state == DiskState::Reserved {
-            self.disks.remove(&slot);
-            return Released::Nothing;
-        }
-        // The last holder stays on the list until the disk is gone, so that he can try again.
-        disk.state = DiskState::Leaving;
-        Released::Detach(slot)
-    }
-
-    /// The machine no longer has the disk at this place.
-    ///
-    /// # Errors
-    /// `NoSuchDisk` where nobody was told to detach it.
-    pub fn detached(&mut self, slot: Slot) -> Result<(), SlotError> {
-        let disk = self.disks.get(&slot);
-        if disk.is_none_or(|disk| disk.state != DiskState::Leaving) {
-            return Err(SlotError::NoSuchDisk {
-                slot,
-                reason: "is being detached",
+        let mut others = self.disks.values();
+        let twin = others.find(|other| other.serial == disk.serial || other.key == disk.key);
+        if let Some(other) = twin {
+            return Err(SlotError::SerialTaken {
+                serial: disk.serial,
+                disk: other.key.clone(),
             });
         }
-        self.disks.remove(&slot);
+        self.disks.insert(slot, disk);
         Ok(())
     }
 
-    /// The disks that are there or on their way: place, disk, whether read-only, holders.
-    pub fn disks(&self) -> impl Iterator<Item = (Slot, &str, bool, usize)> {
-        self.disks
-            .iter()
-            .map(|(slot, disk)| (*slot, disk.key.as_str(), disk.read_only, disk.holders.len()))
+    /// A place for the disk `key`: where it is already, or the first that is free, which it then has.
+    ///
+    /// # Errors
+    /// `Exhausted`, `OtherAccess`, `Moving`, `SerialTaken`.
+    pub fn place(&mut self, key: &str, serial: &str, read_only: bool) -> Result<Place, SlotError> {
+        if let Some((slot, disk)) = self.disks.iter().find(|(_, disk)| disk.key == key) {
+            let disk_name = || key.to_owned();
+            if !disk.is_settled {
+                return Err(SlotError::Moving { disk: disk_name() });
+            }
+            if disk.read_only != read_only {
+                return Err(SlotError::OtherAccess {
+                    disk: disk_name(),
+                    read_only: disk.read_only,
+                });
+            }
+            return Ok(Place {
+                slot: *slot,
+                serial: disk.serial.clone(),
+                is_new: false,
+            });
+        }
+        let mut free = self.layout.places();
+        let slot = free.find(|slot| !self.disks.contains_key(slot));
+        let slot = slot.ok_or(SlotError::Exhausted {
+            count: self.layout.count(),
+        })?;
+        let disk = PlacedDisk {
+            key: key.to_owned(),
+            serial: serial.to_owned(),
+            read_only,
+            is_settled: true,
+        };
+        self.occupy(slot, disk)?;
+        Ok(Place {
+            slot,
+            serial: serial.to_owned(),
+            is_new: true,
+        })
+    }
+
+    /// The disks that are there or on their way.
+    pub fn disks(&self) -> impl Iterator<Item = (Slot, &PlacedDisk)> {
+        self.disks.iter().map(|(slot, disk)| (*slot, disk))
     }
 }

@@ -42,9 +42,20 @@ pub(super) fn check(platform: Platform, request: &MountRequest) -> Result<(), Pl
     }
 }
 
-fn check_disk(platform: Platform, disk: &DiskSource) -> Result<(), PlanRefusal> {
+/// Names of shares that no guest can take for an option.
+pub(crate) fn is_share_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    !name.is_empty() && name.len() <= 36 && name.chars().all(plain)
+}
+
+/// Serials that every layer carries whole.
+pub(crate) fn is_serial(serial: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if disk.serial.is_empty() || disk.serial.len() > 36 || !disk.serial.chars().all(plain) {
+    !serial.is_empty() && serial.len() <= 36 && serial.chars().all(plain)
+}
+
+fn check_disk(platform: Platform, disk: &DiskSource) -> Result<(), PlanRefusal> {
+    if !is_serial(&disk.serial) {
         return Err(PlanRefusal::Serial {
             serial: disk.serial.clone(),
         });

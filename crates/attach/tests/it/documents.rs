@@ -187,13 +187,13 @@ fn arguments_of_qemu_name_the_export_the_place_and_the_share() {
     let arguments = qemu_arguments(&plan, &machine).unwrap();
     assert_eq!(arguments[..2], ["-device", "virtio-scsi-pci,id=scsi0"]);
     let node: Value = serde_json::from_str(&arguments[3]).unwrap();
-    assert_eq!(node["server"]["path"], "/run/a,b/0123-abcd.nbd");
+    assert_eq!(node["server"]["path"], "/run/a,b/-v-a-vhdx.nbd");
     assert_eq!(node["read-only"], true);
     let device: Value = serde_json::from_str(&arguments[5]).unwrap();
     assert_eq!(device["drive"], node["node-name"]);
     assert_eq!(
         (&device["lun"], &device["serial"]),
-        (&json!(0), &json!("0123-abcd"))
+        (&json!(0), &json!("-v-a-vhdx"))
     );
     assert_eq!(
         arguments[6..],

@@ -1,8 +1,7 @@
 //! What is planned, in which order, and what is refused before anything is done.
 
 use attach::{
-    Action, GuestFileSystem, GuestSystem, Hypervisor, MountRequest, Plan, PlanRefusal, Slots,
-    Source,
+    Action, GuestFileSystem, GuestSystem, Hypervisor, MountRequest, Plan, PlanRefusal, Source,
 };
 use proptest::prelude::*;
 
@@ -217,32 +216,6 @@ fn places_for_disks_run_out_with_a_word_and_not_before() {
             "{error}"
         );
     }
-}
-
-#[test]
-fn disks_of_a_plan_take_places_that_others_left_free() {
-    let platform = platform(Qemu, Linux);
-    let mut slots = Slots::new(platform.slot_layout());
-    let (_, first) = slots.reserve("/other.vhdx", false).unwrap();
-    slots.attached(first).unwrap();
-    let mount = request(disk("/a.vhdx", GuestFileSystem::Ntfs), "/a", Linux, false);
-    let plan = Plan::with_slots(platform, &[mount], &mut slots).unwrap();
-    let told = plan.document();
-    let add = told
-        .steps
-        .iter()
-        .find(|step| step.action == "add-disk")
-        .unwrap();
-    assert_eq!(add.details["lun"], 1);
-    // One that is attached for writing is not attached again for reading.
-    let mount = request(
-        disk("/other.vhdx", GuestFileSystem::Ntfs),
-        "/b",
-        Linux,
-        true,
-    );
-    let error = Plan::with_slots(platform, &[mount], &mut slots).unwrap_err();
-    assert!(error.to_string().contains("for writing"), "{error}");
 }
 
 #[test]

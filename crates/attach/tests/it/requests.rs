@@ -21,7 +21,11 @@ pub(crate) fn disk(path_text: &str, file_system: GuestFileSystem) -> Source {
         path: path(path_text),
         file_system: Some(file_system),
         format_on_first_use: false,
-        serial: "0123-abcd".to_owned(),
+        // As engines make them: another disk has another.
+        serial: path_text
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect(),
     })
 }
 
