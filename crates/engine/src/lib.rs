@@ -59,7 +59,6 @@ mod salvage;
 mod seed;
 mod serve;
 mod target;
-mod timestamp;
 mod volumes;
 mod wiring;
 
@@ -92,7 +91,6 @@ pub use resize::{ResizeImage, ResizedImage, ResizedPartition};
 pub use salvage::{SalvageImage, SalvagedImage, known_sizes};
 pub use serve::{ServeEndpoint, ServeFailure, ServeImage, ServeStop, ServedImage, ServerEvent};
 pub use target::write_file;
-pub use timestamp::Timestamp;
 pub use vdisk::{
     CheckReport, Finding, Fix, Holder, ImageFormat, ImageInfo, ImageKind, LostRange, MapRun,
     ParentInfo, ParentPath, Provisioning, RepairPlan, SalvageOptions, SalvageReport, Severity,
@@ -104,8 +102,8 @@ pub use volume::{
     Attributes, BuildReport, CasePolicy, CloneOutcome, CreateOutcome, DosNames, FileSystemKind,
     FindingSeverity, ImageUse, Kinship, LayerDetails, LayerState, MergeOutcome, NamePolicy,
     NewSize, Notice, PartitionLayout, PruneOutcome, RebuildReport, Removed, RepairedImage,
-    SnapshotRecord, SnapshotState, StoreCure, TarInput, VolumeDetails, VolumeFinding, VolumeRecord,
-    VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
+    SnapshotRecord, SnapshotState, StoreCure, TarInput, Timestamp, VolumeDetails, VolumeFinding,
+    VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
 };
 pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

@@ -15,7 +15,7 @@ use crate::Engine;
 use crate::access::{Access, access_of};
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
-use crate::timestamp::Timestamp;
+use volume::Timestamp;
 
 pub use volume::browse::EntryKind;
 

@@ -8,6 +8,7 @@ use mkfs::security::RuleError;
 use mkfs::{MkfsError, MkfsErrorKind, TreeError, TreeErrorKind};
 use vdisk::{ImageError, ImageErrorKind, ImageFormat};
 
+use crate::claim::Claim;
 use crate::filter::FilterError;
 use crate::labels::LabelError;
 use crate::name::NameError;
@@ -93,6 +94,20 @@ pub enum VolumeError {
         /// What the operating system said.
         #[source]
         source: Option<IoError>,
+    },
+    /// A machine has the volume.
+    #[error("volume \"{name}\" is {claim}")]
+    Claimed {
+        /// The volume.
+        name: String,
+        /// Who has it, what for, since when.
+        claim: Box<Claim>,
+    },
+    /// What serves a volume to a machine finds that the machine does not have it.
+    #[error("volume \"{name}\" is not claimed by the attachment that it would be served to")]
+    NotClaimed {
+        /// The volume.
+        name: String,
     },
     /// Another operation is at work on the volume.
     #[error("volume \"{name}\" is {state}")]
@@ -264,6 +279,8 @@ impl VolumeError {
             }
             Self::NotLayered { .. } | Self::TooManyLayers { .. } => VolumeErrorKind::Unsupported,
             Self::InUse { .. }
+            | Self::Claimed { .. }
+            | Self::NotClaimed { .. }
             | Self::Busy { .. }
             | Self::SnapshotRemoving { .. }
             | Self::HasDependents { .. }

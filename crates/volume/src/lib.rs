@@ -17,6 +17,7 @@
 //! handle, and no link is followed; no path is ever made from what a user wrote.
 
 pub mod browse;
+mod claim;
 mod error;
 pub mod export;
 mod faults;
@@ -35,9 +36,11 @@ mod spec;
 mod state;
 mod store;
 pub mod tar_tree;
+mod timestamp;
 mod tree_ahead;
 pub mod volume_tree;
 
+pub use claim::{Claim, ClaimMode, ClaimRequest, Claimant};
 pub use error::{Result, VolumeError, VolumeErrorKind};
 pub use filter::{Filter, FilterError};
 pub use labels::{LabelError, Labels, MAX_LABEL_KEY, MAX_LABEL_VALUE, MAX_LABELS};
@@ -73,3 +76,4 @@ pub use spec::size::{SizeError, format_size, parse_size};
 pub use spec::{DEFAULT_SIZE, SpecError, SpecErrorKind, SpecOptions, VolumeSpec, fuzz_spec};
 pub use state::VolumeState;
 pub use store::{Notice, RebuildReport, Store, StoreClass, StoreCure, StoreFinding};
+pub use timestamp::Timestamp;

@@ -20,6 +20,7 @@ use cap_std::fs::Dir;
 use mkfs::change::{ChangeError, ChangeOptions, ChangeSet, Growth, VolumeChange, forget};
 use vdisk::{Access, DenyAll, ImageDisk, ImageFormat, ParentGate};
 
+use super::claim::Opener;
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 use crate::platform;
@@ -220,7 +221,15 @@ impl Store {
         &self,
         name: &VolumeName,
     ) -> Result<(VolumeRecord, Box<dyn ImageDisk>)> {
-        let (record, storage) = self.lock_head(name, Access::ReadWrite)?;
+        self.open_head_for(name, Opener::Command)
+    }
+
+    fn open_head_for(
+        &self,
+        name: &VolumeName,
+        opener: Opener<'_>,
+    ) -> Result<(VolumeRecord, Box<dyn ImageDisk>)> {
+        let (record, storage) = self.lock_head_for(name, Access::ReadWrite, opener)?;
         let format = record.spec.format();
         let gate = self.gate_of(record.head, format)?;
         let journal = self.journal(&record)?;
@@ -253,6 +262,33 @@ impl Store {
     /// `NotFound`, `InUse`, `Damaged`, `NoSpace`, `Io`.
     pub fn open_for_writing(&self, name: &VolumeName) -> Result<Box<dyn ImageDisk>> {
         Ok(self.open_head(name)?.1)
+    }
+
+    /// Opens the disk of a volume that an attachment has claimed, for as long as the caller keeps it.
+    /// For writing, a change that a crash cut short is completed first.
+    ///
+    /// # Errors
+    /// `NotFound`, `InUse` (somebody else has it, or the attachment has not claimed it like this),
+    /// `Damaged`, `NoSpace`, `Io`.
+    pub fn open_for_attachment(
+        &self,
+        name: &VolumeName,
+        access: Access,
+        attachment: &str,
+    ) -> Result<Box<dyn ImageDisk>> {
+        let opener = Opener::Attachment(attachment);
+        if access == Access::ReadWrite {
+            return Ok(self.open_head_for(name, opener)?.1);
+        }
+        let (record, storage) = self.lock_head_for(name, access, opener)?;
+        let format = record.spec.format();
+        let gate = self.gate_of(record.head, format)?;
+        vdisk::open_chain(Box::new(storage), Some(format), access, &gate).map_err(|source| {
+            VolumeError::Image {
+                name: record.name.as_str().to_owned(),
+                source,
+            }
+        })
     }
 
     /// The change of a volume that a crash cut short, for those who read.

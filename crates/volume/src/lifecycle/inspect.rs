@@ -32,6 +32,7 @@ impl Store {
             image_error: None,
             base: self.base_name(&record)?,
             clones: self.clone_names(&record)?,
+            claims: self.claims_on(record.id)?,
             layers: self.layers_of(&record)?,
             record,
         };

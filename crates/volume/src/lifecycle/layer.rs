@@ -5,6 +5,7 @@ use uuid::Uuid;
 use vdisk::{Access, ChildOptions, IdSource, ImageFormat, LinkState};
 
 use super::change::JOURNAL_SUFFIX;
+use super::claim::Opener;
 use super::create::unix_milliseconds;
 use super::open::{explain, lock_file, lock_image};
 use crate::error::{Result, VolumeError};
@@ -56,6 +57,16 @@ impl Store {
         name: &VolumeName,
         access: Access,
     ) -> Result<(VolumeRecord, FileStorage)> {
+        self.lock_head_for(name, access, Opener::Command)
+    }
+
+    /// As [`Store::lock_head`], for one whom claims may let in.
+    pub(super) fn lock_head_for(
+        &self,
+        name: &VolumeName,
+        access: Access,
+        opener: Opener<'_>,
+    ) -> Result<(VolumeRecord, FileStorage)> {
         for _ in 0..ATTEMPTS {
             let record = self.ready(name)?;
             let locked = lock_image(self.folders(), &record, access);
@@ -64,6 +75,8 @@ impl Store {
             // goes on saying it.
             let again = self.ready(name)?;
             if (again.id, again.head) == (record.id, record.head) {
+                // First: whoever has claimed it is who holds the lock, as a rule, and has a name.
+                self.check_claims(&record, access, opener)?;
                 return Ok((record, locked?));
             }
         }

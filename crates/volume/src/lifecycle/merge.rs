@@ -21,6 +21,7 @@
 use blockio::{ByteCount, FileAccess, FileStorage};
 use vdisk::{MergeSummary, OpenedParent, ParentNames, PullLevels};
 
+use super::claim::refuse_claims;
 use super::layer::{no_snapshot, shown};
 use crate::error::{Result, VolumeError};
 use crate::faults;
@@ -102,6 +103,7 @@ impl Store {
         let operation = self
             .database()
             .write("removing a snapshot", |transaction| {
+                refuse_claims(transaction, record)?;
                 let stands_on_it = only_child(transaction, record, snapshot)?.is_some();
                 if stands_on_it || transaction.has_unfinished_layer(record.id)? {
                     return Err(overtaken(record));
@@ -333,6 +335,7 @@ impl Store {
     ) -> Result<Operation> {
         faults::step("beginning the merge")?;
         self.database().write("beginning a merge", |transaction| {
+            refuse_claims(transaction, record)?;
             // One merge at a time: between the moment an image has its new parent and that when its
             // row says so, nobody may take that parent away.
             if transaction.has_unfinished_layer(record.id)? {

@@ -2,6 +2,7 @@
 
 mod access;
 pub(crate) mod change;
+mod claim;
 mod clone;
 pub(crate) mod compact;
 mod create;
@@ -29,6 +30,7 @@ use mkfs::{BuildReport, CasePolicy, NamePolicy};
 use uuid::Uuid;
 use vdisk::ImageInfo;
 
+use crate::claim::Claim;
 use crate::labels::Labels;
 use crate::layer::{LayerRecord, LayerState, SnapshotRecord};
 use crate::name::VolumeName;
@@ -133,6 +135,8 @@ pub struct VolumeDetails {
     pub base: Option<String>,
     /// The volumes that stand on its snapshots.
     pub clones: Vec<String>,
+    /// Who has claimed it.
+    pub claims: Vec<Claim>,
     /// Its layers, the lowest first.
     pub layers: Vec<LayerDetails>,
 }

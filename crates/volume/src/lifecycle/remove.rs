@@ -11,6 +11,7 @@
 use blockio::{FileAccess, FileStorage};
 use vdisk::Access;
 
+use super::claim::refuse_claims;
 use super::open::lock_image;
 use crate::error::{Result, VolumeError};
 use crate::faults;
@@ -144,6 +145,7 @@ impl Store {
 
 /// Refuses to remove what other volumes stand on, or what is being worked on.
 fn refuse_dependents(transaction: &Transaction<'_>, record: &VolumeRecord) -> Result<()> {
+    refuse_claims(transaction, record)?;
     let dependents = transaction.dependents(record.id)?;
     if !dependents.is_empty() {
         let mut names: Vec<String> = dependents.iter().map(|it| it.volume.clone()).collect();

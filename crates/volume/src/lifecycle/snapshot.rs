@@ -17,6 +17,7 @@ use blockio::FileAccess;
 use uuid::Uuid;
 use vdisk::{Access, MAX_DEPTH};
 
+use super::claim::refuse_claims;
 use super::create::unix_milliseconds;
 use super::layer::{NewLayer, check_layered, no_snapshot};
 use crate::error::{Result, VolumeError};
@@ -131,6 +132,8 @@ impl Store {
     ) -> Result<Operation> {
         faults::step("adding the row of the layer")?;
         self.database().write("making a layer", |transaction| {
+            // What serves the volume to a machine goes on with the head that it has.
+            refuse_claims(transaction, record)?;
             if let Some(parent) = layer.parent
                 && transaction.chain(parent)?.len() >= MAX_DEPTH
             {

@@ -12,6 +12,7 @@
 //!
 //! `store.lock` is held alone, while the database is made.
 
+pub(crate) mod claims;
 pub(crate) mod database;
 mod examine;
 pub(crate) mod folder;

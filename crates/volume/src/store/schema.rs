@@ -1,12 +1,13 @@
 //! The schema of the database, and how an older one becomes today's.
 //!
 //! Version 1 had the table of volumes alone. Version 2 added layers and snapshots; each volume of
-//! version 1 has one layer, which bears its id.
+//! version 1 has one layer, which bears its id. Version 3 added claims, of which there were none
+//! before.
 
 use rusqlite::Connection;
 
 /// The schema that this program writes.
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 /// "cvol", so that tools know the file.
 const APPLICATION_ID: i64 = 0x6376_6F6C;
 
@@ -57,6 +58,21 @@ CREATE TABLE snapshot (
 ) STRICT;
 ";
 
+/// - `claim`: see [`crate::claim`]; `holder` is the machine, which may use a volume for several
+///   attachments.
+const VERSION_3: &str = "
+CREATE TABLE claim (
+    volume        TEXT NOT NULL,
+    attachment    TEXT NOT NULL,
+    holder        TEXT NOT NULL,
+    owner         TEXT NOT NULL,
+    mode          TEXT NOT NULL CHECK (mode IN ('reader', 'writer')),
+    since_unix_ms INTEGER NOT NULL,
+    PRIMARY KEY (volume, attachment)
+) STRICT;
+CREATE INDEX claim_of_attachment ON claim (attachment);
+";
+
 /// Makes of a database of version `from` (0: empty) one of today; within a transaction.
 pub(super) fn upgrade(connection: &Connection, from: i64) -> rusqlite::Result<()> {
     if from < 1 {
@@ -65,6 +81,9 @@ pub(super) fn upgrade(connection: &Connection, from: i64) -> rusqlite::Result<()
     }
     if from < 2 {
         connection.execute_batch(VERSION_2)?;
+    }
+    if from < 3 {
+        connection.execute_batch(VERSION_3)?;
     }
     connection.pragma_update(None, "user_version", SCHEMA_VERSION)
 }

@@ -17,6 +17,7 @@ use crate::spec::VolumeSpec;
 use crate::state::VolumeState;
 use crate::{VolumeErrorKind, VolumeName};
 
+mod claims;
 mod crashes;
 mod damage;
 mod histories;

@@ -197,7 +197,7 @@ fn a_store_of_the_first_version_gets_its_layers_when_it_is_opened() {
     let database = rusqlite::Connection::open(folder.path().join("state.db")).unwrap();
     database
         .execute_batch(
-            "DROP TABLE layer; DROP TABLE snapshot; DROP INDEX volume_stale;
+            "DROP TABLE layer; DROP TABLE snapshot; DROP TABLE claim; DROP INDEX volume_stale;
              ALTER TABLE volume DROP COLUMN head; ALTER TABLE volume DROP COLUMN stale;
              PRAGMA user_version = 1;",
         )
