@@ -3,6 +3,7 @@
 //! The crate stands on `std` and `serde_json` alone, so that it builds in seconds on a machine that
 //! has only cargo, before anything else was installed.
 
+mod agent;
 mod arguments;
 mod bench;
 mod ci;
@@ -42,6 +43,12 @@ const VERBS: &[Verb] = &[
         summary: "install the programs of others that the other verbs need, or say which",
         help: setup::HELP,
         run: setup::run,
+    },
+    Verb {
+        name: "agent",
+        summary: "build the agent for Linux guests, as one file",
+        help: agent::HELP,
+        run: agent::run,
     },
     Verb {
         name: "tidy",

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::setup::Group;
-use crate::{process, setup};
+use crate::{agent, process, setup};
 
 /// How many crash states the tests of VHDX images try at least; plain `cargo test` tries fewer.
 const CRASH_STATES: &str = "CVOL_CRASH_STATES";
@@ -41,6 +41,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
         .env("CVOL_NTFSCK", setup::ntfsck::program())
         .env("CVOL_GUEST", setup::guest::folder())
         .env("CVOL_DISSECT", setup::dissect::python());
+    if cfg!(target_os = "linux") {
+        command.env("CVOL_GUEST_AGENT", agent::build()?);
+    }
     if std::env::var_os(CRASH_STATES).is_none() {
         command.env(CRASH_STATES, "100000");
     }

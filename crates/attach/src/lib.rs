@@ -16,6 +16,7 @@
 
 pub mod carry_out;
 mod guest;
+mod guest_client;
 pub mod hcs;
 pub mod ledger;
 mod mount;
@@ -27,6 +28,10 @@ mod sides;
 mod slots;
 
 pub use guest::{GuestSystem, Hypervisor, Platform, SchemaVersion, UnknownWord};
+pub use guest_client::{
+    Channel, CommandEnd, GuestAgentSystem, GuestClient, GuestCommand, GuestMount, GuestUsage,
+    GuestWelcome, OutputStream, Patience, PipeChannel,
+};
 pub use mount::{DiskSource, GuestFileSystem, MountRequest, SmbSource, Source, mount_flag};
 pub use oci::{OciMount, oci_mounts};
 pub use path::{HostPath, PathError, Target};

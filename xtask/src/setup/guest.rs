@@ -1,5 +1,5 @@
 //! What a virtual machine of the tests boots: a kernel that has the file systems to judge ours, and
-//! a small system in memory that runs one job and ends.
+//! a small system in memory that runs one job and ends, or the agent.
 //!
 //! Both come from Debian's packages, unpacked beside the system and never installed: the kernel of a
 //! suite that still has `ntfs3` (6.12; those before lack features, those behind dropped it), its
@@ -20,9 +20,9 @@ const SUITES: [&str; 2] = ["trixie", "bookworm-backports"];
 /// The package that depends on the kernel of the suite.
 const KERNEL: &str = "linux-image-amd64";
 
-/// Modules that jobs may load; those that they need come with them. Built into the kernel are the
-/// PCI bus, the console of virtio, FUSE and virtiofs.
-const MODULES: [&str; 24] = [
+/// Modules that jobs or the agent may load; those that they need come with them. Built into the kernel
+/// are the PCI bus, the console of virtio, FUSE and virtiofs; others are in some kernels alone.
+const MODULES: [&str; 55] = [
     // How jobs come in.
     "qemu_fw_cfg",
     // Disks.
@@ -30,32 +30,65 @@ const MODULES: [&str; 24] = [
     "virtio_scsi",
     "sd_mod",
     "sr_mod",
+    "loop",
     // File systems, with the character sets of names.
     "ntfs3",
     "vfat",
     "exfat",
     "ext4",
+    "xfs",
     "isofs",
     "nls_utf8",
     "nls_ascii",
     "nls_cp437",
     "nls_iso8859_1",
     "crc32c_generic",
+    "crc32c_intel",
+    "libcrc32c",
     // Shares.
     "9p",
     "9pnet_virtio",
     "9pnet_fd",
+    "virtiofs",
     "cifs",
+    // What signs and encrypts them, which the drivers ask for by name alone.
+    "aes_generic",
+    "aesni_intel",
+    "cbc",
+    "ccm",
+    "cmac",
+    "crypto_null",
+    "ctr",
+    "ecb",
+    "des_generic",
+    "gcm",
+    "ghash_generic",
+    "ghash_clmulni_intel",
+    "hmac",
+    "md5",
+    "seqiv",
+    "sha256_generic",
+    "sha512_generic",
+    "sha512_ssse3",
+    "nls_ucs2_utils",
+    "dns_resolver",
     // Ways to talk.
+    "virtio_console",
     "vsock",
     "vmw_vsock_virtio_transport",
     "virtio_net",
     "af_packet",
     "virtio_rng",
+    // On Hyper-V.
+    "hv_vmbus",
+    "hv_storvsc",
+    "hv_netvsc",
+    "hv_sock",
+    "hv_utils",
 ];
 
 /// Counts changes of what the pieces are made of: pieces of another number are made anew.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// The first process of the guest.
 const INIT: &str = include_str!("guest_init.sh");

@@ -1,0 +1,305 @@
+//! Conversations with the host over one channel, one after the other.
+//!
+//! A hello is answered by the thread that reads, whatever else is going on, so that a host that lost
+//! patience is in touch again at once. All else is done by a thread a request, few at a time and one a
+//! target. An answer goes out only while its conversation is the one that is held: what comes of a
+//! request of a host that is gone, nobody hears.
+
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use guest_proto::{
+    Answer, Decoded, Decoder, ErrorKind, Frame, Hello, MAX_MOUNTS_IN_ANSWER, MountedThing, Mounts,
+    Refusal, Request, RequestId, Token, Versions, Welcome, decode_request, encode, encode_answer,
+};
+
+use crate::command;
+use crate::refused::refusal;
+use crate::system::System;
+
+/// How many requests are worked at at once.
+const MAX_AT_ONCE: usize = 16;
+/// How many bytes the mounts of one answer take at most, so that they fit into a frame.
+const MAX_PAGE: usize = 32 << 10;
+/// How long a port without a host is left alone before it is looked at again.
+const WAIT_FOR_HOST: Duration = Duration::from_millis(50);
+
+/// What an end of the stream means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The host has hung up; it or another may come again over the same stream.
+    HostMayComeAgain,
+    /// It is the end.
+    Final,
+}
+
+/// One channel.
+struct Line {
+    system: Arc<dyn System>,
+    writer: Mutex<Box<dyn Write + Send>>,
+    /// The conversation that is held. Taken after `writer`, never before it.
+    held: Mutex<Option<Token>>,
+    busy: Mutex<HashSet<String>>,
+    at_work: AtomicUsize,
+}
+
+/// Talks with whoever is at the other end until the stream ends for good.
+///
+/// # Errors
+/// Where it cannot be read any more.
+pub fn hold(
+    mut reader: impl Read,
+    writer: impl Write + Send + 'static,
+    system: Arc<dyn System>,
+    ending: Ending,
+) -> io::Result<()> {
+    let line = Arc::new(Line {
+        system,
+        writer: Mutex::new(Box::new(writer)),
+        held: Mutex::new(None),
+        busy: Mutex::new(HashSet::new()),
+        at_work: AtomicUsize::new(0),
+    });
+    let mut decoder = Decoder::new();
+    let mut piece = [0; 16 << 10];
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => {
+                line.hang_up();
+                if ending == Ending::Final {
+                    return Ok(());
+                }
+                std::thread::sleep(WAIT_FOR_HOST);
+            }
+            Ok(length) => {
+                decoder.push(piece.get(..length).unwrap_or_default());
+                while let Some(decoded) = decoder.take() {
+                    // What is no frame is left over from a host that died in the middle of one.
+                    if let Decoded::Frame(frame) = decoded {
+                        line.take(&frame);
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                line.hang_up();
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Line {
+    fn hang_up(&self) {
+        *locked(&self.held) = None;
+    }
+
+    fn holds(&self, token: Token) -> bool {
+        *locked(&self.held) == Some(token)
+    }
+
+    fn take(self: &Arc<Self>, frame: &Frame) {
+        let id = frame.id;
+        match decode_request(&frame.body) {
+            Ok(Request::Hello(hello)) => self.greet(id, &hello),
+            _ if !self.holds(id.token) => self.refuse_stranger(id),
+            Ok(request) => self.start(id, request),
+            Err(error) => {
+                let text = format!("this agent does not understand the request: {error}");
+                self.answer(id, &Answer::Refused(refusal(ErrorKind::Invalid, text)));
+            }
+        }
+    }
+
+    fn greet(&self, id: RequestId, hello: &Hello) {
+        *locked(&self.held) = Some(id.token);
+        let Some(version) = Versions::OURS.agree(hello.versions) else {
+            self.answer(id, &Answer::Incompatible(Versions::OURS));
+            self.hang_up();
+            return;
+        };
+        self.answer(
+            id,
+            &Answer::Welcome(Welcome {
+                version,
+                agent: env!("CARGO_PKG_VERSION").to_owned(),
+                system: self.system.kind(),
+                kernel: self.system.kernel(),
+            }),
+        );
+    }
+
+    /// A request under a token that no hello came with: one of a host before this one, or of one that
+    /// does not know that the agent began anew.
+    fn refuse_stranger(&self, id: RequestId) {
+        let text = "this conversation is over: say hello again";
+        let refusal = refusal(ErrorKind::NoConversation, text);
+        self.write(id, &Answer::Refused(refusal), |_| true);
+    }
+
+    fn start(self: &Arc<Self>, id: RequestId, request: Request) {
+        if self.at_work.fetch_add(1, Ordering::AcqRel) >= MAX_AT_ONCE {
+            self.at_work.fetch_sub(1, Ordering::AcqRel);
+            let text = format!("{MAX_AT_ONCE} requests are being worked at");
+            self.answer(id, &Answer::Refused(refusal(ErrorKind::Busy, text)));
+            return;
+        }
+        let line = Arc::clone(self);
+        let spawned = std::thread::Builder::new().spawn(move || {
+            let _at_work = AtWork(&line.at_work);
+            let answer = line.work(id, &request);
+            drop(request);
+            line.answer(id, &answer);
+        });
+        if let Err(error) = spawned {
+            self.at_work.fetch_sub(1, Ordering::AcqRel);
+            let text = format!("no thread for the request: {error}");
+            self.answer(id, &Answer::Refused(refusal(ErrorKind::Failed, text)));
+        }
+    }
+
+    fn work(self: &Arc<Self>, id: RequestId, request: &Request) -> Answer {
+        let target = request.target();
+        let _busy = match target.map(|target| Busy::begin(self, target)) {
+            Some(None) => {
+                let text = "an earlier request for this target is still being worked at";
+                return Answer::Refused(refusal(ErrorKind::Busy, text));
+            }
+            Some(busy) => busy,
+            None => None,
+        };
+        let done = match request {
+            Request::MountDisk(mount) => self.system.mount_disk(mount).map(Answer::Mounted),
+            Request::MountShare(mount) => self.system.mount_share(mount).map(Answer::Mounted),
+            Request::MountSmb(mount) => self.system.mount_smb(mount).map(Answer::Mounted),
+            Request::MountMemory(mount) => self.system.mount_memory(mount).map(Answer::Mounted),
+            Request::Unmount(unmount) => self.system.unmount(unmount).map(|()| Answer::Done),
+            Request::UnplugDisk(unplug) => self.system.unplug_disk(unplug).map(|()| Answer::Done),
+            Request::ListMounts { after } => self.page(after.as_deref()),
+            Request::Sync => self.system.sync().map(|()| Answer::Done),
+            Request::Freeze {
+                target,
+                thaw_after_seconds,
+            } => self.freeze(target, *thaw_after_seconds),
+            Request::Thaw { target } => self.system.thaw(target).map(|()| Answer::Done),
+            Request::Usage { target } => self.system.usage(target).map(Answer::Usage),
+            Request::Run(run) => command::run(
+                run,
+                &mut |stream, bytes| self.answer(id, &Answer::Output { stream, bytes }),
+                &|| self.holds(id.token),
+            ),
+            Request::PowerOff => self.system.power_off().map(|()| Answer::Done),
+            // Answered where it was read.
+            Request::Hello(_) => Ok(Answer::Done),
+        };
+        done.unwrap_or_else(Answer::Refused)
+    }
+
+    /// Freezes, and sees to it that it does not last for ever.
+    fn freeze(self: &Arc<Self>, target: &str, thaw_after_seconds: u32) -> Result<Answer, Refusal> {
+        let (line, name) = (Arc::clone(self), target.to_owned());
+        let pair = Arc::new((Mutex::new(false), Condvar::new()));
+        let frozen = Arc::clone(&pair);
+        // The thread is there before anything waits for it.
+        std::thread::Builder::new()
+            .spawn(move || {
+                let (began, changed) = &*frozen;
+                let began = changed
+                    .wait_timeout_while(locked(began), Duration::from_secs(600), |began| !*began)
+                    .map_or_else(|error| *error.into_inner().0, |(began, _)| *began);
+                if began {
+                    std::thread::sleep(Duration::from_secs(thaw_after_seconds.into()));
+                    // Thawed before is as well.
+                    let _ = line.system.thaw(&name);
+                }
+            })
+            .map_err(|error| crate::refused::failed("no thread to thaw it again", error))?;
+        let outcome = self.system.freeze(target);
+        let (began, changed) = &*pair;
+        *locked(began) = outcome.is_ok();
+        changed.notify_all();
+        outcome.map(|()| Answer::Done)
+    }
+
+    fn page(&self, after: Option<&str>) -> Result<Answer, Refusal> {
+        let all = self.system.mounts()?;
+        let is_behind =
+            |mount: &&MountedThing| after.is_none_or(|after| mount.target.as_str() > after);
+        let mut behind = all.iter().filter(is_behind).peekable();
+        let (mut mounts, mut size) = (Vec::new(), 0);
+        while let Some(mount) = behind.peek() {
+            // Escaped in JSON, a byte becomes six at most; names of mounts hardly ever have such.
+            size += 128 + mount.target.len() + mount.source.len() + mount.file_system.len();
+            if !mounts.is_empty() && (size > MAX_PAGE || mounts.len() == MAX_MOUNTS_IN_ANSWER) {
+                break;
+            }
+            mounts.extend(behind.next().cloned());
+        }
+        let more = behind.peek().is_some();
+        Ok(Answer::Mounts(Mounts { mounts, more }))
+    }
+
+    /// Answers, where the conversation is still held; whether it is.
+    fn answer(&self, id: RequestId, answer: &Answer) -> bool {
+        self.write(id, answer, |line| line.holds(id.token))
+    }
+
+    fn write(&self, id: RequestId, answer: &Answer, may: impl Fn(&Self) -> bool) -> bool {
+        let body = encode_answer(answer).or_else(|error| {
+            let text = format!("the answer cannot be told: {error}");
+            encode_answer(&Answer::Refused(refusal(ErrorKind::Failed, text)))
+        });
+        let frame = body.map(|body| Frame {
+            id,
+            body: body.as_str().to_owned(),
+        });
+        let Some(bytes) = frame.ok().and_then(|frame| encode(&frame).ok()) else {
+            return false;
+        };
+        let mut writer = locked(&self.writer);
+        may(self)
+            && writer
+                .write_all(&bytes)
+                .and_then(|()| writer.flush())
+                .is_ok()
+    }
+}
+
+/// What was panicked over is still whole: each of these is changed in one step.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts a request as worked at until dropped.
+struct AtWork<'l>(&'l AtomicUsize);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Keeps a target for one request until dropped.
+struct Busy {
+    line: Arc<Line>,
+    target: String,
+}
+
+impl Busy {
+    fn begin(line: &Arc<Line>, target: &str) -> Option<Self> {
+        let target = target.to_owned();
+        locked(&line.busy).insert(target.clone()).then(|| Self {
+            line: Arc::clone(line),
+            target,
+        })
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        locked(&self.line.busy).remove(&self.target);
+    }
+}
