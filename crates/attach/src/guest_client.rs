@@ -30,7 +30,7 @@ use guest_proto::{Answer, MountedThing, Request, Run, Stream, Usage, Welcome};
 use crate::mount::SmbSource;
 use crate::path::Target;
 use crate::plan::Share;
-use crate::sides::{Credentials, DiskMount, Fault, FaultKind, Guest};
+use crate::sides::{Credentials, DiskMount, Fault, FaultKind, Guest, Unmounting};
 use crate::slots::Slot;
 
 pub use channel::{Channel, PipeChannel};
@@ -219,15 +219,6 @@ impl GuestClient {
         self.done(&Request::PowerOff, self.patience.work)
     }
 
-    /// Unmounts also what is in use: out of sight at once, ended when nobody uses it any more. What
-    /// is written until then may be lost with the disk.
-    ///
-    /// # Errors
-    /// A [`Fault`].
-    pub fn unmount_lazily(&self, target: &Target) -> Result<(), Fault> {
-        self.done(&requests::unmount(target, true), self.patience.work)
-    }
-
     fn ask(&self, request: &Request, limit: Duration) -> Result<Answer, Fault> {
         let mut talk = self.ready()?;
         let answer = talk.ask(request, limit);
@@ -298,8 +289,9 @@ impl Guest for GuestClient {
         self.mount(&requests::mount_memory(target, size), Duration::ZERO)
     }
 
-    fn unmount(&self, target: &Target) -> Result<(), Fault> {
-        self.done(&requests::unmount(target, false), self.patience.work)
+    fn unmount(&self, target: &Target, how: Unmounting) -> Result<(), Fault> {
+        let request = requests::unmount(target, how == Unmounting::Forced);
+        self.done(&request, self.patience.work)
     }
 }
 
