@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod carry_out;
+pub mod fake;
 mod guest;
 mod guest_client;
 pub mod hcs;

@@ -70,7 +70,8 @@ pub trait Host {
     fn credentials(&self, source: &SmbSource) -> Result<Option<Credentials>, Fault>;
 }
 
-/// What the hypervisor does with a machine.
+/// What the hypervisor does with a machine. Where that is no more, what undoes something puts away what
+/// was kept for it on the host, and says [`FaultKind::Gone`].
 pub trait Machine {
     /// Lets the machine open a file.
     ///
@@ -78,7 +79,7 @@ pub trait Machine {
     /// A [`Fault`].
     fn grant_access(&self, path: &HostPath, write: bool) -> Result<(), Fault>;
 
-    /// Takes that back.
+    /// Takes that back, from a machine that is no more as well: it stands with the file.
     ///
     /// # Errors
     /// A [`Fault`].

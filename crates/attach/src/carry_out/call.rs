@@ -20,9 +20,10 @@ pub(super) fn side(action: &Action) -> Side {
         | Action::MakeImage { .. }
         | Action::RemoveImage(_)
         | Action::ServeDisk { .. }
-        | Action::StopServing { .. } => Side::Host,
+        | Action::StopServing { .. }
+        // Access stands with the file, and has to be taken back from a machine that is no more, too.
+        | Action::RevokeAccess(_) => Side::Host,
         Action::GrantAccess { .. }
-        | Action::RevokeAccess(_)
         | Action::AddDisk { .. }
         | Action::RemoveDisk { .. }
         | Action::AddShare(_)

@@ -154,20 +154,8 @@ impl Ledger {
         self.entries.retain(|entry| {
             entry.state != EntryState::Planned || !entry.holders.is_subset(&leaving)
         });
-        for index in 0..self.entries.len() {
-            let free: Vec<MountId> = self.entries[index]
-                .holders
-                .iter()
-                .copied()
-                .filter(|holder| leaving.contains(holder) && self.holds_nothing_on(*holder, index))
-                .collect();
-            let holders = &mut self.entries[index].holders;
-            for holder in free {
-                if holders.len() > 1 {
-                    holders.remove(&holder);
-                }
-            }
-        }
+        // Letting go of one thing may be what lets go of what is under it.
+        while self.let_go(&leaving) {}
         let held: BTreeSet<MountId> = self
             .entries
             .iter()
@@ -180,6 +168,23 @@ impl Ledger {
         }
         let has_mounts = |attachment: &Attachment| !attachment.mounts.is_empty();
         self.attachments.retain(has_mounts);
+    }
+
+    fn let_go(&mut self, leaving: &BTreeSet<MountId>) -> bool {
+        let mut found = false;
+        for index in 0..self.entries.len() {
+            let holders = self.entries[index].holders.iter().copied();
+            let free: Vec<MountId> = holders
+                .filter(|holder| leaving.contains(holder) && self.holds_nothing_on(*holder, index))
+                .collect();
+            let holders = &mut self.entries[index].holders;
+            for holder in free {
+                if holders.len() > 1 {
+                    found |= holders.remove(&holder);
+                }
+            }
+        }
+        found
     }
 
     fn holds_nothing_on(&self, holder: MountId, index: usize) -> bool {

@@ -6,8 +6,10 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod attaching;
 mod documents;
 mod invalid;
+mod machines;
 mod plans;
 mod requests;
 mod slots;
