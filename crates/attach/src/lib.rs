@@ -8,9 +8,9 @@
 //!                              └──> PlanDocument
 //! ```
 //!
-//! Nothing here touches a host, a machine or a guest: a plan is data, and so is every form of it. It
-//! knows machines, slots, shares and guests, and no volume by its name: whoever asks says which image
-//! a volume is.
+//! A plan touches no host, no machine and no guest: it is data, and so is every form of it. `sides` says
+//! what carrying it out takes of those three; `qemu` does that with machines of QEMU. Nothing here knows
+//! a volume by its name: whoever asks says which image a volume is.
 
 #![forbid(unsafe_code)]
 
@@ -24,7 +24,7 @@ mod mount;
 mod oci;
 mod path;
 mod plan;
-mod qemu;
+pub mod qemu;
 mod sides;
 mod slots;
 
@@ -40,7 +40,7 @@ pub use plan::{
     Action, Held, Plan, PlanDocument, PlanError, PlanRefusal, PlannedMount, Share, ShareTransport,
     Step, StepDocument,
 };
-pub use qemu::{QemuMachine, qemu_arguments};
+pub use qemu::{QemuMachine, QemuVm, QemuVmOptions, qemu_arguments};
 pub use sides::{
     Credentials, DiskAttachment, DiskMount, Fault, FaultKind, Guest, Host, Machine, Unmounting,
 };

@@ -1,121 +1,23 @@
-//! A plan as arguments of QEMU, for a machine that is started with everything attached.
+//! QEMU, the second hypervisor: a machine that runs, over QMP, and arguments for one that is yet to be
+//! started.
 //!
-//! Every disk comes from an NBD export of ours (`ServeDisk` in the plan): QEMU opens differencing VHD
-//! as if they were dynamic, and differencing VHDX not at all.
+//! ```text
+//!   arguments   a plan, for a machine that is started with everything attached
+//!   machine     a machine that runs, behind `attach::Machine`
+//!     disks       blockdev-add of our export, device_add, and back
+//!     shares      a virtiofs daemon, a character device, a PCI device, and back
+//!     daemon      the daemon: a process that outlives its starter
+//!   qmp         what is said to the monitor of QEMU, over any stream
+//! ```
 
-use serde_json::json;
+mod arguments;
+#[cfg(target_os = "linux")]
+mod daemon;
+mod disks;
+mod machine;
+mod names;
+pub mod qmp;
+mod shares;
 
-use crate::guest::Hypervisor;
-use crate::hcs::RenderError;
-use crate::plan::{Action, Plan, Share};
-use crate::slots::Slot;
-
-/// How long QEMU waits for an export that was restarted, in seconds.
-const RECONNECT_SECONDS: u32 = 30;
-
-/// What the arguments have to know of the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QemuMachine {
-    /// The folder of the sockets that it connects to: exports are at `SERIAL.nbd` in it, virtiofs
-    /// daemons at `NAME.virtiofs`.
-    pub sockets: String,
-    /// Its memory in bytes, as its own arguments say.
-    pub memory: u64,
-}
-
-/// Arguments to add to those that the machine has, one word each.
-///
-/// # Errors
-/// Where the plan is for another hypervisor.
-pub fn qemu_arguments(plan: &Plan, machine: &QemuMachine) -> Result<Vec<String>, RenderError> {
-    if plan.platform.hypervisor != Hypervisor::Qemu {
-        return Err(RenderError {
-            what: format!("a plan for {}", plan.platform.hypervisor),
-            form: "arguments of QEMU",
-        });
-    }
-    let mut arguments = Vec::new();
-    let mut controllers: Vec<u8> = Vec::new();
-    let mut has_shares = false;
-    for step in &plan.steps {
-        match &step.action {
-            Action::AddDisk {
-                slot,
-                serial,
-                read_only,
-                ..
-            } => {
-                if !controllers.contains(&slot.controller) {
-                    controllers.push(slot.controller);
-                    let controller = format!("virtio-scsi-pci,id=scsi{}", slot.controller);
-                    arguments.extend(["-device".to_owned(), controller]);
-                }
-                arguments.extend(disk(machine, *slot, serial, *read_only));
-            }
-            Action::AddShare(share) => {
-                if !has_shares {
-                    has_shares = true;
-                    // The daemon reads and writes the memory of the guest, which has to be shared.
-                    let memory = machine.memory;
-                    arguments.extend([
-                        "-object".to_owned(),
-                        format!("memory-backend-memfd,id=cvol-memory,size={memory},share=on"),
-                        "-machine".to_owned(),
-                        "memory-backend=cvol-memory".to_owned(),
-                    ]);
-                }
-                arguments.extend(virtiofs(machine, share));
-            }
-            // The rest is done on the host or in the guest.
-            _ => {}
-        }
-    }
-    Ok(arguments)
-}
-
-fn disk(machine: &QemuMachine, slot: Slot, serial: &str, read_only: bool) -> [String; 4] {
-    let node = json!({
-        "driver": "nbd",
-        "node-name": name_at(slot),
-        "server": {"type": "unix", "path": format!("{}/{serial}.nbd", machine.sockets)},
-        "export": serial,
-        "reconnect-delay": RECONNECT_SECONDS,
-        "discard": "unmap",
-        "read-only": read_only,
-    });
-    let device = json!({
-        "driver": "scsi-hd",
-        "id": name_at(slot),
-        "bus": format!("scsi{}.0", slot.controller),
-        "channel": 0,
-        "scsi-id": 0,
-        "lun": slot.lun,
-        "drive": name_at(slot),
-        "serial": serial,
-        "device_id": serial,
-    });
-    [
-        "-blockdev".to_owned(),
-        node.to_string(),
-        "-device".to_owned(),
-        device.to_string(),
-    ]
-}
-
-fn virtiofs(machine: &QemuMachine, share: &Share) -> [String; 4] {
-    let name = format!("cvol-{}", share.name);
-    // A comma ends a value of an option, and is doubled to mean itself.
-    let folder = machine.sockets.replace(',', ",,");
-    [
-        "-chardev".to_owned(),
-        format!("socket,id={name},path={folder}/{}.virtiofs", share.name),
-        "-device".to_owned(),
-        format!("vhost-user-fs-pci,chardev={name},tag={}", share.name),
-    ]
-}
-
-/// One name for the node and the device of a place: names of nodes have at most 31 characters, serials
-/// more.
-fn name_at(slot: Slot) -> String {
-    format!("cvol-disk-{}-{}", slot.controller, slot.lun)
-}
+pub use arguments::{QemuMachine, qemu_arguments};
+pub use machine::{QemuVm, QemuVmOptions};

@@ -203,9 +203,9 @@ fn arguments_of_qemu_name_the_export_the_place_and_the_share() {
             "-machine",
             "memory-backend=cvol-memory",
             "-chardev",
-            "socket,id=cvol-0,path=/run/a,,b/0.virtiofs",
+            "socket,id=cvol-share-0,path=/run/a,,b/0.virtiofs",
             "-device",
-            "vhost-user-fs-pci,chardev=cvol-0,tag=0",
+            "vhost-user-fs-pci,id=cvol-share-0,chardev=cvol-share-0,tag=0",
         ]
     );
 }

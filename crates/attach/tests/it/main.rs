@@ -11,5 +11,6 @@ mod documents;
 mod invalid;
 mod machines;
 mod plans;
+mod qemu;
 mod requests;
 mod slots;
