@@ -7,13 +7,13 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
-use attach::PlanRefusal;
 use blockio::{IoError, IoErrorKind};
 use nbd::{BindError, ServeError};
 use vdisk::{ImageError, ImageErrorKind};
 use volume::browse::BrowseError;
 use volume::{ChangeError, ChangeErrorKind, VolumeError, VolumeErrorKind};
 
+use crate::machine::{MachineFailure, of_plan};
 use crate::mounts::MountFailure;
 use crate::serve::ServeFailure;
 
@@ -74,6 +74,10 @@ pub enum Subject {
     Settings,
     /// A mount of a machine.
     Mount,
+    /// A machine, or what is attached to it.
+    Machine,
+    /// A volume that a machine has.
+    Claim,
     /// The place where clients connect.
     Endpoint,
     /// The stream that a result is written to.
@@ -139,6 +143,9 @@ pub enum Error {
     /// Mounts could not be planned or told.
     #[error(transparent)]
     Mount(#[from] MountFailure),
+    /// Something about a machine failed.
+    #[error(transparent)]
+    Machine(#[from] MachineFailure),
     /// A disk could not be served, or its last changes not be kept.
     #[error("cannot serve {name}")]
     Serve {
@@ -167,6 +174,7 @@ impl Error {
             Self::TargetExists { .. } => ErrorKind::AlreadyExists,
             Self::Serve { source, .. } => of_serving(source),
             Self::Mount(failure) => of_mount(failure),
+            Self::Machine(failure) => failure.kind(),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Interrupted => ErrorKind::Interrupted,
         }
@@ -179,6 +187,7 @@ impl Error {
             Self::Volume(error) if error.is_of_database() => Subject::Database,
             Self::Volume(VolumeError::Source(_)) => Subject::HostPath,
             Self::Volume(VolumeError::HasDependents { .. }) => Subject::Base,
+            Self::Volume(VolumeError::Claimed { .. }) => Subject::Claim,
             Self::Volume(
                 VolumeError::SnapshotNotFound { .. }
                 | VolumeError::SnapshotExists { .. }
@@ -200,6 +209,7 @@ impl Error {
             Self::Output(_) => Subject::Output,
             Self::Serve { .. } => Subject::Endpoint,
             Self::Mount(_) => Subject::Mount,
+            Self::Machine(_) => Subject::Machine,
         }
     }
 
@@ -238,7 +248,7 @@ impl Error {
     }
 }
 
-fn of_volume(kind: VolumeErrorKind) -> ErrorKind {
+pub(crate) fn of_volume(kind: VolumeErrorKind) -> ErrorKind {
     match kind {
         VolumeErrorKind::InvalidArgument => ErrorKind::InvalidArgument,
         VolumeErrorKind::NotFound => ErrorKind::NotFound,
@@ -316,10 +326,7 @@ fn of_mount(failure: &MountFailure) -> ErrorKind {
     match failure {
         MountFailure::Missing { .. } => ErrorKind::NotFound,
         MountFailure::Render(_) => ErrorKind::Unsupported,
-        MountFailure::Plan(error) => match error.reason {
-            PlanRefusal::Unsupported { .. } => ErrorKind::Unsupported,
-            _ => ErrorKind::InvalidArgument,
-        },
+        MountFailure::Plan(error) => of_plan(error),
         _ => ErrorKind::InvalidArgument,
     }
 }

@@ -17,6 +17,7 @@
 //!     |-- diff.rs                 diff: where two disks differ
 //!     |-- mounts.rs               mounts in words, planned and told to other tools
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
+//!     |-- machine.rs              machines that are known: their folders, ledgers, locks
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
 //!     |-- compact.rs                compact: what nobody uses gives its space back
 //!     |-- resize.rs                 resize: an image with the partition and file system in it
@@ -46,6 +47,7 @@ mod export;
 mod fsck;
 mod image;
 mod layers;
+mod machine;
 mod map;
 mod merge;
 mod mount_words;
@@ -77,6 +79,7 @@ pub use export::{ExportTarget, ExportVolume, ExportedVolume};
 pub use fsck::{CheckedVolume, CheckedVolumes};
 pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
 pub use layers::CloneVolume;
+pub use machine::{KnownMachine, MachineEndpoints, MachineFailure};
 pub use map::{ImageMap, MapLayer};
 pub use merge::{MergedImage, RebaseImage};
 pub use mount_words::WordError;

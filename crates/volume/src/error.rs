@@ -104,7 +104,7 @@ pub enum VolumeError {
         claim: Box<Claim>,
     },
     /// What serves a volume to a machine finds that the machine does not have it.
-    #[error("volume \"{name}\" is not claimed by the attachment that it would be served to")]
+    #[error("volume \"{name}\" is not claimed by the machine that it would be served to")]
     NotClaimed {
         /// The volume.
         name: String,

@@ -75,5 +75,7 @@ pub use spec::path::{PathError, VolumePath};
 pub use spec::size::{SizeError, format_size, parse_size};
 pub use spec::{DEFAULT_SIZE, SpecError, SpecErrorKind, SpecOptions, VolumeSpec, fuzz_spec};
 pub use state::VolumeState;
-pub use store::{Notice, RebuildReport, Store, StoreClass, StoreCure, StoreFinding};
+pub use store::{
+    FileLock, Notice, PrivateFolder, RebuildReport, Store, StoreClass, StoreCure, StoreFinding,
+};
 pub use timestamp::Timestamp;

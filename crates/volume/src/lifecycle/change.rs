@@ -264,19 +264,19 @@ impl Store {
         Ok(self.open_head(name)?.1)
     }
 
-    /// Opens the disk of a volume that an attachment has claimed, for as long as the caller keeps it.
+    /// Opens the disk of a volume that a machine has claimed, for as long as the caller keeps it.
     /// For writing, a change that a crash cut short is completed first.
     ///
     /// # Errors
-    /// `NotFound`, `InUse` (somebody else has it, or the attachment has not claimed it like this),
+    /// `NotFound`, `InUse` (somebody else has it, or the machine has not claimed it like this),
     /// `Damaged`, `NoSpace`, `Io`.
-    pub fn open_for_attachment(
+    pub fn open_for_machine(
         &self,
         name: &VolumeName,
         access: Access,
-        attachment: &str,
+        machine: &str,
     ) -> Result<Box<dyn ImageDisk>> {
-        let opener = Opener::Attachment(attachment);
+        let opener = Opener::Machine(machine);
         if access == Access::ReadWrite {
             return Ok(self.open_head_for(name, opener)?.1);
         }

@@ -18,8 +18,8 @@ use crate::store::database::Transaction;
 pub(super) enum Opener<'o> {
     /// A command: claims of others are in its way.
     Command,
-    /// What serves the volume to the machine of this attachment.
-    Attachment(&'o str),
+    /// What serves the volume to this machine.
+    Machine(&'o str),
 }
 
 impl Store {
@@ -139,13 +139,9 @@ impl Store {
         opener: Opener<'_>,
     ) -> Result<()> {
         let claims = self.database().claims_on(record.id)?;
-        let is_own = |claim: &Claim| match opener {
-            Opener::Command => false,
-            Opener::Attachment(attachment) => claim.claimant.attachment == attachment,
-        };
-        if let Opener::Attachment(_) = opener {
-            // A claim is what lets the attachment in: without one, it was torn down.
-            let own = claims.iter().find(|claim| is_own(claim));
+        if let Opener::Machine(machine) = opener {
+            // A claim is what lets the machine in: without one, all was torn down.
+            let own = claims.iter().find(|claim| claim.claimant.holder == machine);
             let writes = own.is_some_and(|own| own.mode == ClaimMode::Writer);
             if own.is_none() || (access == Access::ReadWrite && !writes) {
                 return Err(VolumeError::NotClaimed {

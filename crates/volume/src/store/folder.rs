@@ -10,6 +10,7 @@
 //!       ID/              a volume: image.vhdx (or .vhd, .raw) and volume.json, its rescue record;
 //!                        LAYER.vhdx for each layer that snapshots and restores made since
 //!       ID.removed/      a volume being removed
+//!     machines/          what is attached to machines; see `private.rs`
 //! ```
 
 use std::io::{self, Read, Write};
@@ -34,6 +35,8 @@ pub(crate) const STORE_LOCK: &str = "store.lock";
 pub(crate) const VOLUMES: &str = "volumes";
 /// The folder of operation locks.
 pub(crate) const LOCKS: &str = "locks";
+/// The folder of machines, which whoever attaches keeps.
+pub(crate) const MACHINES: &str = "machines";
 /// The rescue record in a volume's folder.
 pub(crate) const RESCUE_RECORD: &str = "volume.json";
 /// What a file is called before it takes its name.
@@ -345,7 +348,7 @@ fn new_file_options() -> OpenOptions {
     options
 }
 
-fn open_folder(parent: &Dir, name: &str) -> Result<Option<Dir>> {
+pub(super) fn open_folder(parent: &Dir, name: &str) -> Result<Option<Dir>> {
     match parent.open_dir_nofollow(name) {
         Ok(folder) => Ok(Some(folder)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -360,7 +363,7 @@ fn open_folder(parent: &Dir, name: &str) -> Result<Option<Dir>> {
     }
 }
 
-fn open_or_make_folder(root: &Dir, name: &str) -> Result<Dir> {
+pub(super) fn open_or_make_folder(root: &Dir, name: &str) -> Result<Dir> {
     if let Some(folder) = open_folder(root, name)? {
         return Ok(folder);
     }
@@ -378,7 +381,7 @@ fn open_or_make_folder(root: &Dir, name: &str) -> Result<Dir> {
 /// Refuses a folder that holds other things: a store made there would hide among them.
 fn check_may_become_store(root: &Dir, shown: &str) -> Result<()> {
     let ours = |name: &String| {
-        [STORE_LOCK, VOLUMES, LOCKS, "lost+found"].contains(&name.as_str())
+        [STORE_LOCK, VOLUMES, LOCKS, MACHINES, "lost+found"].contains(&name.as_str())
             || name.starts_with(DATABASE)
     };
     match names(root, shown)?.into_iter().find(|name| !ours(name)) {

@@ -19,6 +19,7 @@ pub(crate) mod folder;
 pub(crate) mod gate;
 pub(crate) mod layers;
 pub(crate) mod operation;
+mod private;
 pub(crate) mod rebuild;
 mod recover;
 pub(crate) mod rescue;
@@ -37,6 +38,7 @@ use folder::{DATABASE, Folders, STORE_LOCK};
 use schema::SCHEMA_VERSION;
 
 pub use examine::{StoreClass, StoreCure, StoreFinding};
+pub use private::{FileLock, PrivateFolder};
 pub use rebuild::RebuildReport;
 
 /// A store of volumes, open.

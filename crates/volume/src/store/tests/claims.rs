@@ -231,30 +231,26 @@ fn a_clone_of_what_a_machine_writes_is_made_of_a_snapshot_alone() {
 }
 
 #[test]
-fn the_attachment_that_claimed_a_volume_opens_it_as_it_claimed_it_and_no_other_does() {
+fn the_machine_that_claimed_a_volume_opens_it_as_it_claimed_it_and_no_other_does() {
     let (_folder, store) = layered();
     let data = name("data");
-    let open = |access, attachment| {
-        store
-            .open_for_attachment(&data, access, attachment)
-            .map(drop)
-    };
+    let open = |access, machine| store.open_for_machine(&data, access, machine).map(drop);
     assert_eq!(
-        open(Access::ReadOnly, "a").unwrap_err().kind(),
+        open(Access::ReadOnly, "web").unwrap_err().kind(),
         VolumeErrorKind::InUse
     );
     store
         .claim(&claimant("a", "web"), &[wanted("data", Reader)])
         .unwrap();
-    open(Access::ReadOnly, "a").unwrap();
-    open(Access::ReadWrite, "a").unwrap_err();
-    open(Access::ReadOnly, "b").unwrap_err();
+    open(Access::ReadOnly, "web").unwrap();
+    open(Access::ReadWrite, "web").unwrap_err();
+    open(Access::ReadOnly, "db").unwrap_err();
     store.release_claims("a", None).unwrap();
     store
         .claim(&claimant("a", "web"), &[wanted("data", Writer)])
         .unwrap();
-    open(Access::ReadWrite, "a").unwrap();
-    open(Access::ReadWrite, "b").unwrap_err();
+    open(Access::ReadWrite, "web").unwrap();
+    open(Access::ReadWrite, "db").unwrap_err();
 }
 
 #[test]
