@@ -162,7 +162,9 @@ impl Line {
     }
 
     fn work(self: &Arc<Self>, id: RequestId, request: &Request) -> Answer {
-        let target = request.target();
+        // What ends a mount at any price waits for nobody.
+        let is_forced = matches!(request, Request::Unmount(unmount) if unmount.lazy);
+        let target = request.target().filter(|_| !is_forced);
         let _busy = match target.map(|target| Busy::begin(self, target)) {
             Some(None) => {
                 let text = "an earlier request for this target is still being worked at";

@@ -88,7 +88,7 @@ const MODULES: [&str; 55] = [
 ];
 
 /// Counts changes of what the pieces are made of: pieces of another number are made anew.
-const RECIPE: &str = "2";
+const RECIPE: &str = "3";
 
 /// The first process of the guest.
 const INIT: &str = include_str!("guest_init.sh");
@@ -143,11 +143,23 @@ fn make(suite_name: &str) -> Outcome {
     }
     process::run(tool("depmod").arg("-b").arg(&root).arg(&version))?;
     system(&root, &busybox)?;
+    ext4_maker(&packages, &root)?;
     pack(&root, &busybox)?;
     // All else was a step on the way.
     workspace::remove_tree(&root)?;
     workspace::remove_tree(&folder().join("packages"))
 }
+
+/// The package that makes ext4 in the guest, and what its program needs.
+const EXT4_MAKER: &str = "e2fsprogs";
+const EXT4_LIBRARIES: [&str; 6] = [
+    "libext2fs.so.2",
+    "libcom_err.so.2",
+    "libblkid.so.1",
+    "libuuid.so.1",
+    "libe2p.so.2",
+    "libc.so.6",
+];
 
 /// Downloads the packages of a suite and unpacks them into one folder.
 fn unpack(suite_name: &str) -> Result<PathBuf, Failure> {
@@ -160,15 +172,17 @@ fn unpack(suite_name: &str) -> Result<PathBuf, Failure> {
         .find(|name| name.starts_with("linux-image-6.12."))
         .ok_or_else(|| Failure::new(format!("{suite_name} has no kernel 6.12")))?;
     let root = folder.join("root");
-    for package in [kernel, "busybox-static"] {
-        if apt.versions(package)?.is_empty() {
-            // The suite only adds to the machine's own.
-            let stable = Suite::configure(&folder, "stable")?;
-            stable.update()?;
-            suite::unpack(&stable.download(package)?, &root)?;
-        } else {
-            suite::unpack(&apt.download(package)?, &root)?;
-        }
+    suite::unpack(&apt.download(kernel)?, &root)?;
+    let mut others = apt;
+    if others.versions(EXT4_MAKER)?.is_empty() {
+        // The suite only adds to the machine's own.
+        others = Suite::configure(&folder, "stable")?;
+        others.update()?;
+    }
+    let mut packages = others.libraries(EXT4_MAKER)?;
+    packages.extend(["busybox-static", EXT4_MAKER].map(str::to_owned));
+    for package in &packages {
+        suite::unpack(&others.download(package)?, &root)?;
     }
     Ok(root)
 }
@@ -246,7 +260,7 @@ fn decompress(module: &Path, target: &Path) -> Outcome {
 
 /// Lays out the system around the modules: busybox by all its names, and the first process.
 fn system(root: &Path, busybox: &Path) -> Outcome {
-    for name in ["bin", "dev", "proc", "sys", "tmp", "mnt"] {
+    for name in ["bin", "sbin", "dev", "proc", "sys", "run", "tmp", "mnt"] {
         let path = root.join(name);
         std::fs::create_dir_all(&path).map_err(|error| Failure::io("making", &path, &error))?;
     }
@@ -257,6 +271,41 @@ fn system(root: &Path, busybox: &Path) -> Outcome {
     }
     workspace::write(&root.join("init"), INIT)?;
     workspace::make_executable(&root.join("init"))
+}
+
+/// The program that makes ext4, with its libraries where it looks for them.
+fn ext4_maker(packages: &Path, root: &Path) -> Outcome {
+    let machine = format!("{}-linux-gnu", std::env::consts::ARCH);
+    copy_first(
+        packages,
+        &["usr/sbin/mke2fs", "sbin/mke2fs"],
+        &root.join("sbin/mke2fs"),
+    )?;
+    for library in EXT4_LIBRARIES {
+        let places = [
+            format!("usr/lib/{machine}/{library}"),
+            format!("lib/{machine}/{library}"),
+        ];
+        let places = [places[0].as_str(), places[1].as_str()];
+        copy_first(packages, &places, &root.join("lib").join(library))?;
+    }
+    // The one path that is written in the program itself.
+    let loader = "lib64/ld-linux-x86-64.so.2";
+    let inside = [
+        format!("usr/lib/{machine}/ld-linux-x86-64.so.2"),
+        format!("lib/{machine}/ld-linux-x86-64.so.2"),
+    ];
+    copy_first(packages, &[&inside[0], &inside[1]], &root.join(loader))?;
+    workspace::make_executable(&root.join(loader))?;
+    workspace::make_executable(&root.join("sbin/mke2fs"))
+}
+
+/// Copies the file that is at the first of these places that has one.
+fn copy_first(folder: &Path, places: &[&str], to: &Path) -> Outcome {
+    let mut places_there = places.iter().map(|place| folder.join(place));
+    let found = places_there.find(|path| path.is_file());
+    let found = found.ok_or_else(|| Failure::new(format!("the packages have no {}", places[0])))?;
+    copy(&found, to)
 }
 
 /// Packs the system as the kernel unpacks it.

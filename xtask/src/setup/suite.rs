@@ -100,6 +100,14 @@ impl Suite {
         Ok(listed.lines().filter_map(name).collect())
     }
 
+    /// The packages that have to be there before a package of the suite is.
+    pub(crate) fn libraries(&self, package: &str) -> Result<Vec<String>, Failure> {
+        let listed = process::capture(self.command("apt-cache").args(["depends", package]))?;
+        let name = |line: &str| line.trim().strip_prefix("PreDepends: ").map(str::to_owned);
+        let names = listed.lines().filter_map(name);
+        Ok(names.filter(|name| name.starts_with("lib")).collect())
+    }
+
     /// Downloads a package (`NAME` or `NAME=VERSION`) and returns its file.
     pub(crate) fn download(&self, package: &str) -> Result<PathBuf, Failure> {
         process::run(self.command("apt-get").args(["-q", "download", package]))?;

@@ -193,7 +193,9 @@ fn remove_empty_file(folder: &OwnedFd, name: &str) -> Result<(), Errno> {
 
 /// Which mount a place is in.
 pub(super) fn mount_of(place: &OwnedFd) -> io::Result<MountOf> {
-    let facts = rustix::fs::statx(place, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    // Asked of the kernel alone: what is behind the mount may be gone.
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let facts = rustix::fs::statx(place, "", flags, StatxFlags::MNT_ID)?;
     Ok(MountOf {
         id: facts.stx_mnt_id,
         is_root: facts.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
