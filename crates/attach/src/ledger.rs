@@ -251,7 +251,7 @@ impl Ledger {
                     key: path.key(),
                     serial: serial.clone(),
                     read_only: *read_only,
-                    is_settled: entry.state == EntryState::Done && self.is_held_to_stay(entry),
+                    is_settled: entry.state == EntryState::Done,
                 };
                 // Two at one place are refused when a ledger is read, and never planned.
                 let _ = slots.occupy(*slot, disk);

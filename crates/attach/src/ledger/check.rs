@@ -1,6 +1,6 @@
 //! What is true of every ledger: held against one that was read, and in tests after every change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::guest::{Hypervisor, Platform};
 use crate::mount::SmbSource;
@@ -23,10 +23,12 @@ impl Ledger {
         self.check_attachments()?;
         let mut slots = Slots::new(self.platform.slot_layout());
         let mut names: BTreeSet<String> = BTreeSet::new();
+        let mounts: BTreeMap<MountId, &Mount> =
+            self.mounts().map(|(_, mount)| (mount.id, mount)).collect();
         for entry in &self.entries {
             let id = entry.id.0;
             let told = |what: String| format!("entry {id}: {what}");
-            self.check_holders(entry).map_err(told)?;
+            self.check_holders(entry, &mounts).map_err(told)?;
             check_action(self.platform, entry).map_err(told)?;
             match &entry.action {
                 Action::AddDisk {
@@ -115,21 +117,21 @@ impl Ledger {
         Ok(())
     }
 
-    fn check_holders(&self, entry: &Entry) -> Checked {
-        let leaving = self.leaving();
+    fn check_holders(&self, entry: &Entry, mounts: &BTreeMap<MountId, &Mount>) -> Checked {
         if entry.holders.is_empty() {
             return Err("nobody holds it".to_owned());
         }
+        let mut all_leave = true;
         for holder in &entry.holders {
-            let Some((_, mount)) = self.mount(*holder) else {
+            let Some(mount) = mounts.get(holder) else {
                 return Err(format!("its holder {} is no mount", holder.0));
             };
+            all_leave &= mount.state == MountState::Leaving;
             if entry.layer() == Some(Layer::Mounted) && entry.action.target() != Some(&mount.target)
             {
                 return Err("it mounts at another target than its holder".to_owned());
             }
         }
-        let all_leave = entry.holders.is_subset(&leaving);
         match entry.state {
             EntryState::Planned if all_leave => Err("it is planned for nobody".to_owned()),
             EntryState::Undoing if !all_leave => Err("it is undone under a holder".to_owned()),

@@ -62,12 +62,13 @@ impl Ledger {
 
     /// Whether undoing `base` would take something from under `entry`.
     fn stands_on(&self, entry: &Entry, base: &Entry) -> bool {
-        let same_mount = !entry.holders.is_disjoint(&base.holders);
-        let is_inside = match (entry.action.target(), base.action.target()) {
+        if entry.layer() > base.layer() && !entry.holders.is_disjoint(&base.holders) {
+            return true;
+        }
+        match (entry.action.target(), base.action.target()) {
             (Some(inner), Some(outer)) => inner.lies_in(outer),
             _ => false,
-        };
-        (same_mount && entry.layer() > base.layer()) || is_inside
+        }
     }
 
     /// It is about to be undone, by this worker.
@@ -173,8 +174,13 @@ impl Ledger {
     fn let_go(&mut self, leaving: &BTreeSet<MountId>) -> bool {
         let mut found = false;
         for index in 0..self.entries.len() {
-            let holders = self.entries[index].holders.iter().copied();
+            let holders = &self.entries[index].holders;
+            if holders.len() < 2 {
+                continue;
+            }
             let free: Vec<MountId> = holders
+                .iter()
+                .copied()
                 .filter(|holder| leaving.contains(holder) && self.holds_nothing_on(*holder, index))
                 .collect();
             let holders = &mut self.entries[index].holders;

@@ -186,6 +186,7 @@ impl Planner<'_> {
         let key = disk.path.key();
         let place = self.slots.place(&key, &disk.serial, read_only)?;
         if place.is_new {
+            self.check_left_over(&disk.path, &disk.serial)?;
             self.add_disk(index, &disk.path, &place, read_only);
         } else {
             let is_same = |action: &Action| action.image().is_some_and(|image| image.key() == key);
@@ -203,6 +204,27 @@ impl Planner<'_> {
             },
         );
         Ok(())
+    }
+
+    /// Refuses a disk that was detached, but whose export or access somebody has yet to take back.
+    fn check_left_over(&self, path: &HostPath, serial: &str) -> Planned {
+        let key = path.key();
+        let is_of_it = |action: &Action| {
+            action.image().is_some_and(|image| image.key() == key)
+                || matches!(action, Action::ServeDisk { serial: other, .. } if other == serial)
+        };
+        match self
+            .ledger
+            .entries()
+            .iter()
+            .find(|entry| is_of_it(entry.action()))
+        {
+            Some(entry) => Err(PlanRefusal::Moving {
+                what: path.to_string(),
+                by: self.ledger.first_holder(entry),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn add_disk(&mut self, index: usize, path: &HostPath, place: &Place, read_only: bool) {

@@ -7,8 +7,11 @@
 )]
 
 mod attaching;
+mod defects;
 mod documents;
+mod histories;
 mod invalid;
+mod ledgers;
 mod machines;
 mod plans;
 mod qemu;
