@@ -57,7 +57,7 @@ use crate::plan::{Action, Layer};
 use crate::slots::{PlacedDisk, Slots};
 
 pub use change::{NewMount, TransitionError};
-pub use document::LedgerError;
+pub use document::{LedgerError, fuzz_document};
 pub use undo::NextUndo;
 
 /// An attachment, by a number that its machine never gives again.

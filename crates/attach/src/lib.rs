@@ -1,11 +1,12 @@
 //! Volumes in use: what has to happen so that sources appear at their targets in a virtual machine.
 //!
 //! ```text
-//!   MountRequest ──┐
-//!   Platform ──────┼──> Plan ──┬──> hcs::render, render_first_schema
-//!   Slots ─────────┘           ├──> oci_mounts
-//!                              ├──> qemu_arguments
-//!                              └──> PlanDocument
+//!   MountRequest ──┬──> Plan ──┬──> hcs::render, render_first_schema
+//!   ledger::Ledger ┘           ├──> oci_mounts
+//!       ^                      ├──> qemu_arguments
+//!       │                      ├──> PlanDocument
+//!       └── carry_out::Operator <──┘
+//!               └──> Host, Machine, Guest
 //! ```
 //!
 //! A plan touches no host, no machine and no guest: it is data, and so is every form of it. `sides` says

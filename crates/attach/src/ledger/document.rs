@@ -14,7 +14,7 @@ use crate::path::Target;
 
 use super::{
     Attachment, AttachmentId, Entry, EntryId, EntryState, Ledger, Mount, MountId, MountState,
-    Worker,
+    NextUndo, Worker,
 };
 use words::{ActionWords, HypervisorWords};
 
@@ -173,6 +173,26 @@ impl Ledger {
         ledger.check().map_err(damaged)?;
         Ok(ledger)
     }
+}
+
+/// Reads arbitrary bytes as a ledger, and undoes all of it where it is one: for fuzzing. Says whether
+/// that left nothing, or there was no ledger.
+pub fn fuzz_document(data: &[u8]) -> bool {
+    let Ok(mut ledger) = Ledger::from_json(data) else {
+        return true;
+    };
+    ledger.bury(&|_| false);
+    let all = ledger.mounts().map(|(_, mount)| mount.id).collect();
+    let mut is_well = ledger.leave(&all).is_ok();
+    let worker = Worker("fuzz".to_owned());
+    let tried = BTreeSet::new();
+    while let NextUndo::Entry(entry) = ledger.next_undo(&all, &tried, &|_| false) {
+        is_well &= ledger.start_undo(entry, &worker).is_ok() && ledger.undone(entry).is_ok();
+        if !is_well {
+            return false;
+        }
+    }
+    is_well && ledger.is_empty()
 }
 
 impl AttachmentDocument {

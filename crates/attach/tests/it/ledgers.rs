@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use attach::carry_out::{AttachError, Selection};
 use attach::ledger::{
     AttachmentId, Entry, EntryId, EntryState, Ledger, LedgerError, MountId, MountState, NewMount,
-    TransitionError, Worker,
+    TransitionError, Worker, fuzz_document,
 };
 use attach::{GuestFileSystem, GuestSystem, Hypervisor, MountRequest, Plan, Platform};
 use proptest::prelude::*;
@@ -466,20 +466,22 @@ proptest! {
             let at = place.index(text.len());
             text[at] = byte;
         }
-        let Ok(mut read) = Ledger::from_json(&text) else {
-            return Ok(());
-        };
-        // Nobody at work lives: all of it can be undone, step after step.
-        read.bury(&|_| false);
-        let all = read.mounts().map(|(_, mount)| mount.id).collect();
-        read.leave(&all).unwrap();
-        let nothing = BTreeSet::new();
-        while let attach::ledger::NextUndo::Entry(entry) =
-            read.next_undo(&all, &nothing, &|_| false)
-        {
-            read.start_undo(entry, &worker()).unwrap();
-            read.undone(entry).unwrap();
-        }
-        prop_assert!(read.is_empty());
+        prop_assert!(fuzz_document(&text));
     }
+}
+
+#[test]
+fn the_corpus_of_the_fuzz_target_leaves_nothing_either() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/ledger");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(
+            fuzz_document(&std::fs::read(&path).unwrap()),
+            "{}",
+            path.display()
+        );
+        count += 1;
+    }
+    assert!(count >= 4);
 }
