@@ -189,6 +189,11 @@ impl Ledger {
             .find(|attachment| attachment.id == id)
     }
 
+    /// The number that the next attachment will have, if nothing changes before.
+    pub fn next_attachment(&self) -> AttachmentId {
+        AttachmentId(self.next)
+    }
+
     /// All that is or may be there, in the order in which it was planned.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

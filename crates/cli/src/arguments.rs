@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
-    acl, attach, attrib, cat, check, clone, compact, completions, convert, cp, create, diff,
-    diff_create, doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man, map, merge,
-    mkdir, mv, prune, rebase, render, resize, rm, salvage, serve, snapshot, tree,
+    acl, attach, attrib, cat, check, clone, compact, completions, convert, cp, create, detach,
+    diff, diff_create, doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man, map,
+    merge, mkdir, mv, prune, ps, rebase, render, resize, rm, salvage, serve, serve_machine,
+    snapshot, tree,
 };
 use crate::exit;
 
@@ -133,6 +134,8 @@ pub(crate) enum Verb {
     DiffCreate(diff_create::Arguments),
     Serve(serve::Arguments),
     Attach(attach::Arguments),
+    Detach(detach::Arguments),
+    Ps(ps::Arguments),
     Render(render::Arguments),
     Hcs(hcs::Arguments),
     Snapshot(snapshot::Arguments),
@@ -142,6 +145,8 @@ pub(crate) enum Verb {
     Rebase(rebase::Arguments),
     Flatten(flatten::Arguments),
     Completions(completions::Arguments),
+    #[command(hide = true)]
+    ServeMachine(serve_machine::Arguments),
     #[command(hide = true)]
     Man(man::Arguments),
 }

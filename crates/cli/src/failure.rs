@@ -146,6 +146,18 @@ fn hint_for(error: &engine::Error) -> Option<String> {
         (_, Subject::Base) => {
             "remove what stands on it first, or let a clone stand alone with `cvol flatten CLONE`"
         }
+        (_, Subject::Claim) => {
+            "`cvol ps` shows what machines have; `cvol detach --vm MACHINE` takes it away from them"
+        }
+        (ErrorKind::NotFound, Subject::Machine) => {
+            "`cvol vm ls` lists the machines, `cvol ps` what they have"
+        }
+        (ErrorKind::InUse, Subject::Machine) => {
+            "`cvol ps` shows what is attached; what is not attached wholly is undone by the next command"
+        }
+        (ErrorKind::Io, Subject::Machine) => {
+            "`cvol ps` shows what is left of it, if anything; `cvol detach` tries again to take it away"
+        }
         (ErrorKind::NotFound, Subject::Snapshot) => "`cvol snapshot ls VOLUME` lists the snapshots",
         (ErrorKind::AlreadyExists, Subject::Snapshot) => {
             "choose another name, or remove that snapshot with `cvol snapshot rm`"

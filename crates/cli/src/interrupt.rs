@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::exit;
 
+/// Whether a second request changes nothing either.
+static PATIENT: AtomicBool = AtomicBool::new(false);
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 /// What ends a verb that waits for others instead of asking.
 static ACTION: Mutex<Option<Box<dyn Fn() + Send>>> = Mutex::new(None);
@@ -17,12 +19,20 @@ pub(crate) fn listen() {
     // Where the host refuses a handler, Ctrl-C ends the program at once, as without one.
     let _ = ctrlc::set_handler(|| {
         if REQUESTED.swap(true, Ordering::SeqCst) {
+            if PATIENT.load(Ordering::SeqCst) {
+                return;
+            }
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
         if let Some(action) = &*action() {
             action();
         }
     });
+}
+
+/// Has no number of requests end the program at once: for those whose end must not be cut short.
+pub(crate) fn never_at_once() {
+    PATIENT.store(true, Ordering::SeqCst);
 }
 
 /// Runs `wanted` once somebody asks to stop, or now if somebody has.

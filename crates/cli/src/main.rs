@@ -5,6 +5,7 @@
 //!   reference   what an argument names       output/*    tables, JSON, safe names
 //!   failure     what is told of an error     exit        the code it ends with
 //!   progress    the bar                      interrupt   Ctrl-C
+//!   steps       what is done to a machine
 //!   notice      what the store did on its own
 //! ```
 //!
@@ -21,6 +22,7 @@ mod notice;
 mod output;
 mod progress;
 mod reference;
+mod steps;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;

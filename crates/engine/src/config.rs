@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 pub struct Config {
     root: PathBuf,
     parents: Vec<PathBuf>,
+    program: Option<PathBuf>,
 }
 
 impl Config {
@@ -20,6 +21,7 @@ impl Config {
         Self {
             root: root.into(),
             parents: Vec::new(),
+            program: None,
         }
     }
 
@@ -48,10 +50,30 @@ impl Config {
         &self.parents
     }
 
+    /// The same, with the command `cvol` elsewhere: it serves disks to machines in the background.
+    #[must_use]
+    pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
+    }
+
+    /// The command `cvol`: this program, where nothing else was said.
+    pub(crate) fn program(&self) -> Result<PathBuf> {
+        match &self.program {
+            Some(program) => Ok(program.clone()),
+            None => std::env::current_exe().map_err(Error::host("find", "cvol")),
+        }
+    }
+
     /// The folder of the store.
     pub fn root(&self) -> &std::path::Path {
         &self.root
     }
+}
+
+/// Whose process this is, as the system calls him.
+pub(crate) fn user_name() -> Option<String> {
+    system::user_name()
 }
 
 /// The value of an environment variable as an absolute path; unset, empty and relative are `None`.
@@ -67,6 +89,11 @@ mod system {
     use std::path::PathBuf;
 
     use super::absolute_from_environment;
+
+    pub(super) fn user_name() -> Option<String> {
+        let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective());
+        Some(user.ok()??.name)
+    }
 
     pub(super) fn data_folder() -> Option<PathBuf> {
         if nix::unistd::Uid::effective().is_root() {
@@ -85,6 +112,10 @@ mod system {
     use std::path::PathBuf;
 
     use super::absolute_from_environment;
+
+    pub(super) fn user_name() -> Option<String> {
+        std::env::var("USERNAME").ok()
+    }
 
     pub(super) fn data_folder() -> Option<PathBuf> {
         absolute_from_environment("ProgramData").map(|folder| folder.join("cvol"))

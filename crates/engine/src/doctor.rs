@@ -49,7 +49,7 @@ impl Diagnosis {
         !self.findings.iter().any(is_left)
     }
 
-    fn add(
+    pub(crate) fn add(
         &mut self,
         class: &'static str,
         subject: &str,
@@ -98,6 +98,7 @@ impl Engine {
             findings: findings.into_iter().map(Symptom::from).collect(),
             ..Diagnosis::default()
         };
+        self.examine_machines(request.mend, &mut diagnosis)?;
         for record in self.list_volumes(&[])? {
             let name = record.name.as_str();
             if record.state != VolumeState::Ready || missing.iter().any(|found| found == name) {

@@ -18,6 +18,8 @@
 //!     |-- mounts.rs               mounts in words, planned and told to other tools
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
 //!     |-- machine.rs              machines that are known: their folders, ledgers, locks
+//!     |-- session.rs              attach, detach, ps: mounts in machines that run
+//!     |-- exports.rs              disks of a machine, served by processes that outlive a command
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
 //!     |-- compact.rs                compact: what nobody uses gives its space back
 //!     |-- resize.rs                 resize: an image with the partition and file system in it
@@ -34,6 +36,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod agent_socket;
 mod change;
 mod child;
 mod compact;
@@ -44,7 +47,9 @@ mod diff;
 mod doctor;
 mod error;
 mod export;
+mod exports;
 mod fsck;
+mod host_side;
 mod image;
 mod layers;
 mod machine;
@@ -60,6 +65,7 @@ mod resize;
 mod salvage;
 mod seed;
 mod serve;
+mod session;
 mod target;
 mod volumes;
 mod wiring;
@@ -93,6 +99,10 @@ pub use repair::RepairImage;
 pub use resize::{ResizeImage, ResizedImage, ResizedPartition};
 pub use salvage::{SalvageImage, SalvagedImage, known_sizes};
 pub use serve::{ServeEndpoint, ServeFailure, ServeImage, ServeStop, ServedImage, ServerEvent};
+pub use session::{
+    AttachMounts, AttachedMount, Attachment, DetachOutcome, DetachWhat, MountProgress, StepNews,
+    StepStage, Watch,
+};
 pub use target::write_file;
 pub use vdisk::{
     CheckReport, Finding, Fix, Holder, ImageFormat, ImageInfo, ImageKind, LostRange, MapRun,
@@ -102,11 +112,11 @@ pub use vdisk::{
 pub use volume::export::ExportReport;
 pub use volume::tar_tree::Compression;
 pub use volume::{
-    Attributes, BuildReport, CasePolicy, CloneOutcome, CreateOutcome, DosNames, FileSystemKind,
-    FindingSeverity, ImageUse, Kinship, LayerDetails, LayerState, MergeOutcome, NamePolicy,
-    NewSize, Notice, PartitionLayout, PruneOutcome, RebuildReport, Removed, RepairedImage,
-    SnapshotRecord, SnapshotState, StoreCure, TarInput, Timestamp, VolumeDetails, VolumeFinding,
-    VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
+    Attributes, BuildReport, CasePolicy, Claim, ClaimMode, CloneOutcome, CreateOutcome, DosNames,
+    FileSystemKind, FindingSeverity, ImageUse, Kinship, LayerDetails, LayerState, MergeOutcome,
+    NamePolicy, NewSize, Notice, PartitionLayout, PruneOutcome, RebuildReport, Removed,
+    RepairedImage, SnapshotRecord, SnapshotState, StoreCure, TarInput, Timestamp, VolumeDetails,
+    VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
 };
 pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

@@ -65,6 +65,14 @@ impl MountWords {
         Ok(words)
     }
 
+    /// What is mounted, for people: its kind and source.
+    pub(crate) fn told(&self) -> String {
+        match self.source.is_empty() {
+            true => self.kind.clone(),
+            false => format!("{}:{}", self.kind, self.source),
+        }
+    }
+
     /// Takes one field; its name as it is known here.
     fn set(
         &mut self,

@@ -140,12 +140,19 @@ impl Engine {
     fn plan(&self, platform: Platform, mounts: &[String]) -> Result<Plan> {
         let mut requests = Vec::with_capacity(mounts.len());
         for mount in mounts {
-            requests.push(self.request(platform.guest, mount)?);
+            let temporary = self.config().root().join("machines/MACHINE/temporary");
+            requests.push(self.request(platform.guest, mount, &temporary)?.0);
         }
         Ok(Plan::new(platform, &requests).map_err(MountFailure::Plan)?)
     }
 
-    fn request(&self, guest: GuestSystem, mount: &str) -> Result<MountRequest> {
+    /// A mount in words as a request; `temporary` is where images of temporary volumes are made.
+    pub(crate) fn request(
+        &self,
+        guest: GuestSystem,
+        mount: &str,
+        temporary: &Path,
+    ) -> Result<(MountRequest, MountWords)> {
         let words = MountWords::parse(mount).map_err(|source| MountFailure::Words {
             mount: mount.to_owned(),
             source,
@@ -156,13 +163,14 @@ impl Engine {
             "vhd" => disk_source(&words)?,
             "bind" => bind_source(&words)?,
             "smb" => smb_source(&words)?,
-            _ => self.temporary_source(&words)?,
+            _ => self.temporary_source(&words, temporary)?,
         };
-        Ok(MountRequest {
+        let request = MountRequest {
             source,
             target,
             read_only: words.read_only,
-        })
+        };
+        Ok((request, words))
     }
 
     fn volume_source(&self, words: &MountWords) -> Result<Source> {
@@ -177,7 +185,7 @@ impl Engine {
         }))
     }
 
-    fn temporary_source(&self, words: &MountWords) -> Result<Source> {
+    fn temporary_source(&self, words: &MountWords, temporary: &Path) -> Result<Source> {
         let size = match &words.size {
             Some(text) => parse_size(text).map_err(|error| Error::InvalidRequest {
                 message: format!("the size of a temporary volume: {error}"),
@@ -190,11 +198,7 @@ impl Engine {
             .chars()
             .filter(char::is_ascii_alphanumeric)
             .collect();
-        let file = self
-            .config()
-            .root()
-            .join("temporary")
-            .join(format!("{target}.vhdx"));
+        let file = temporary.join(format!("{target}.vhdx"));
         let file = std::path::absolute(&file).map_err(Error::host("find", &file))?;
         Ok(Source::Temporary {
             size: size.get(),

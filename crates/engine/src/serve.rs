@@ -40,9 +40,11 @@ pub struct ServedImage {
     disk: Served,
     server: Server,
     request: ServeImage,
+    /// What has to live until all is durable.
+    kept: Option<Box<dyn std::any::Any + Send>>,
 }
 
-enum Served {
+pub(crate) enum Served {
     ForReading(Box<dyn Disk>),
     ForWriting(Box<dyn ImageDisk>),
 }
@@ -54,19 +56,19 @@ impl Engine {
     /// `NotFound`, `InUse` (the disk, or the place to listen), `Damaged`, `Unsupported`,
     /// `InvalidArgument` (the place, the name), `Io`.
     pub fn serve(&self, request: ServeImage) -> Result<ServedImage> {
-        let disk = if request.read_only {
-            Served::ForReading(self.open_disk(&request.image, request.format)?)
-        } else {
-            Served::ForWriting(self.open_for_writing(&request.image, request.format)?)
-        };
-        let server = Server::bind(&request.endpoint).map_err(|source| Error::Serve {
-            name: request.image.to_string(),
-            source: source.into(),
-        })?;
-        Ok(ServedImage {
-            disk,
-            server,
-            request,
+        let disk = self.open_served(&request.image, request.format, request.read_only)?;
+        ServedImage::listen(disk, request)
+    }
+
+    pub(crate) fn open_served(
+        &self,
+        image: &ImageReference,
+        format: Option<vdisk::ImageFormat>,
+        read_only: bool,
+    ) -> Result<Served> {
+        Ok(match read_only {
+            true => Served::ForReading(self.open_disk(image, format)?),
+            false => Served::ForWriting(self.open_for_writing(image, format)?),
         })
     }
 
@@ -89,6 +91,32 @@ impl Engine {
 }
 
 impl ServedImage {
+    /// Listens for clients of a disk that is open.
+    pub(crate) fn listen(disk: Served, request: ServeImage) -> Result<Self> {
+        let server = Server::bind(&request.endpoint).map_err(|source| Error::Serve {
+            name: request.image.to_string(),
+            source: source.into(),
+        })?;
+        Ok(Self {
+            disk,
+            server,
+            request,
+            kept: None,
+        })
+    }
+
+    /// Has something live until the disk is closed.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "nothing is served in the background there")
+    )]
+    pub(crate) fn keeping(self, kept: impl Send + 'static) -> Self {
+        Self {
+            kept: Some(Box::new(kept)),
+            ..self
+        }
+    }
+
     /// The address for clients, as `nbdinfo`, `qemu-img` and others take it.
     pub fn uri(&self) -> String {
         self.server.endpoint().uri(&self.request.export)
@@ -132,6 +160,7 @@ impl ServedImage {
         if let Served::ForWriting(disk) = self.disk {
             disk.close().map_err(Error::image("close", &name))?;
         }
+        drop(self.kept);
         served.map_err(|error| fail(error.into()))
     }
 }

@@ -113,6 +113,14 @@ impl Engine {
         Ok(used.ok().flatten().map(ByteCount))
     }
 
+    /// All claims on volumes, the oldest first.
+    ///
+    /// # Errors
+    /// `Damaged`, `InUse`, `Io`.
+    pub fn claims(&self) -> Result<Vec<volume::Claim>> {
+        Ok(self.store()?.claims()?)
+    }
+
     /// A volume, and what its image says of itself.
     ///
     /// # Errors

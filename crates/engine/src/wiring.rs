@@ -4,11 +4,23 @@
 //! by the first operation that needs it.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
+
+use attach::qemu::qmp::QmpAddress;
+use attach::{FaultKind, GuestClient, QemuVm, QemuVmOptions};
 
 use volume::{Notice, Store};
 
+use crate::agent_socket::socket;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::machine::{Machine, MachineEndpoints};
+
+/// The hypervisor's and the guest's side of a machine.
+pub(crate) struct Sides {
+    pub(crate) machine: Arc<dyn attach::Machine>,
+    pub(crate) guest: Box<dyn attach::Guest>,
+}
 
 /// cvol, ready for use by a front end.
 pub struct Engine {
@@ -42,6 +54,38 @@ impl Engine {
             return Ok(store);
         }
         let opened = Store::open(self.config.root())?;
-        Ok(self.store.get_or_init(|| opened))
+        let was_rebuilt = !opened.notices().is_empty();
+        let store = self.store.get_or_init(|| opened);
+        if was_rebuilt {
+            // Claims stand in the database alone, and what they are made from in the ledgers.
+            self.restore_claims()?;
+        }
+        Ok(store)
+    }
+
+    /// The two other sides of a machine.
+    pub(crate) fn sides(&self, machine: &Machine) -> Result<Sides> {
+        match &machine.known.endpoints {
+            MachineEndpoints::Qemu { qmp, agent } => {
+                let address = QmpAddress::Unix(qmp.clone());
+                let vm = Arc::new(QemuVm::new(QemuVmOptions::new(
+                    address,
+                    machine.run_folder(),
+                )));
+                let asked = Arc::clone(&vm);
+                let is_alive = move || {
+                    let status = asked.status();
+                    !status.is_err_and(|fault| fault.kind() == FaultKind::Gone)
+                };
+                let guest = GuestClient::new(socket(agent)).with_liveness(is_alive);
+                Ok(Sides {
+                    machine: vm,
+                    guest: Box::new(guest),
+                })
+            }
+            MachineEndpoints::Hcs { .. } => Err(Error::Unsupported {
+                feature: "attaching through HCS".to_owned(),
+            }),
+        }
     }
 }

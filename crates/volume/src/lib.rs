@@ -69,7 +69,7 @@ pub use mkfs::{
 };
 pub use name::{MAX_NAME_LENGTH, NameError, NameProblem, VolumeName, fuzz_name};
 pub use progress::{OnProgress, Progress, Stage, ignore_progress};
-pub use record::VolumeRecord;
+pub use record::{VolumeId, VolumeRecord, parse_id};
 pub use spec::kind::{FileSystemKind, PartitionLayout, VolumeKind};
 pub use spec::path::{PathError, VolumePath};
 pub use spec::size::{SizeError, format_size, parse_size};

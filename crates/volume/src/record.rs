@@ -17,6 +17,9 @@ const DOCUMENT_VERSION: u32 = 1;
 /// The longest document that is read, in bytes: 64 labels of the longest kind, escaped, fit.
 pub(crate) const MAX_DOCUMENT_LENGTH: usize = 1024 * 1024;
 
+/// What a volume is known by as long as it is there, whatever its name.
+pub type VolumeId = Uuid;
+
 /// A volume as the store records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeRecord {
@@ -104,7 +107,7 @@ impl VolumeRecord {
 }
 
 /// Reads an id in the one form that the store writes: lower case, with hyphens.
-pub(crate) fn parse_id(text: &str) -> Option<Uuid> {
+pub fn parse_id(text: &str) -> Option<Uuid> {
     let id = Uuid::try_parse(text).ok()?;
     (id.to_string() == text).then_some(id)
 }

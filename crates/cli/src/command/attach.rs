@@ -1,62 +1,162 @@
-//! `cvol attach`: what attaching mounts to a machine takes, step by step.
+//! `cvol attach`: mounts into a machine that runs, or what that would take, step by step.
 
-use engine::PlanDocument;
+use std::path::PathBuf;
+
+use engine::{
+    AttachMounts, Attachment, Hypervisor, KnownMachine, MachineEndpoints, MachinePlatform,
+    PlanDocument,
+};
 
 use super::machine::{HypervisorWord, Mounts};
+use super::ps::AttachmentDocument;
 use super::{Context, Outcome, Result};
 use crate::failure::Failure;
-use crate::output::Form;
+use crate::interrupt;
 use crate::output::table::{self, Align, Column};
+use crate::output::{Form, terminal};
+use crate::steps::Steps;
 
-/// Plan how mounts come into a virtual machine
+/// Attach mounts to a virtual machine that runs, or plan how
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints the steps in their order, each with what undoes it, and touches nothing. What the hypervisor or
-the guest cannot do is refused by name. Carrying a plan out is not part of this version: `cvol render`
-tells it to the tools that can.
+Every mount appears at its target in the guest, or none does: what was done is undone when a step
+fails, and by the next command on the machine when this one is killed. A volume that a machine has is
+not changed by anything else until it is detached; many machines may have it read-only.
+
+The machine is one that `cvol vm run` started, or one of QEMU that is made known with --qmp and --agent:
+it needs the controllers scsi0 to scsi3 (virtio-scsi), shared memory and a root port for each shared
+directory, and in the guest the agent of cvol. From then on its name is enough.
+
+With --plan, prints the steps in their order, each with what undoes it, and touches nothing. What the
+hypervisor or the guest cannot do is refused by name.
 
 Examples:
+  cvol attach --vm web --mount source=data,target=/data
+  cvol attach --vm web -m type=bind,src=/srv,dst=/srv,ro -m type=tmpfs,dst=/tmp,size=1G
+  cvol attach --vm db --qmp /run/db.qmp --agent /run/db.agent --guest linux -m source=data,target=/data
   cvol attach --plan --guest linux --mount source=data,target=/data
-  cvol attach --plan --hypervisor hcs --guest windows --mount type=vhd,source=C:\\v\\a.vhdx,target=D:
-  cvol attach --plan --guest linux -m type=bind,src=/srv,dst=/srv,ro -m type=tmpfs,dst=/tmp,size=1G")]
+  cvol attach --plan --hypervisor hcs --guest windows --mount type=vhd,source=C:\\v\\a.vhdx,target=D:")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     mounts: Mounts,
 
+    /// Attach to this machine
+    #[arg(long, value_name = "NAME", required_unless_present = "plan")]
+    vm: Option<String>,
+
+    /// Make the machine known: the socket of QEMU's monitor (QMP)
+    #[arg(long, value_name = "SOCKET", requires_all = ["vm", "agent", "guest"])]
+    qmp: Option<PathBuf>,
+
+    /// Make the machine known: the socket that leads to the agent in the guest
+    #[arg(long, value_name = "SOCKET", requires = "qmp")]
+    agent: Option<PathBuf>,
+
+    /// Who asks, for `cvol ps` [default: the user]
+    #[arg(long, value_name = "TEXT", requires = "vm")]
+    owner: Option<String>,
+
     /// Print the plan and touch nothing
-    #[arg(long)]
+    #[arg(long, requires = "guest", conflicts_with = "vm")]
     plan: bool,
 
     /// What runs the machine
-    #[arg(long, value_name = "NAME", default_value = "qemu")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "qemu",
+        conflicts_with = "vm"
+    )]
     hypervisor: HypervisorWord,
 }
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
-        if !self.plan {
-            return Err(Failure::Engine(engine::Error::Unsupported {
-                feature:
-                    "attaching by cvol itself (`--plan` prints the steps, `cvol render` tells \
-                          them to other tools)"
-                        .to_owned(),
-            }));
+        match &self.vm {
+            Some(vm) => self.attach(context, vm)?,
+            None => self.show_plan(context)?,
         }
-        let platform = self.mounts.platform(self.hypervisor);
+        Ok(Outcome::Done)
+    }
+
+    fn attach(&self, context: &Context, vm: &str) -> std::result::Result<(), Failure> {
+        self.make_known(context, vm)?;
+        let request = AttachMounts {
+            machine: vm.to_owned(),
+            mounts: self.mounts.mounts.clone(),
+            owner: self.owner.clone(),
+        };
+        let steps = Steps::new(context);
+        let attached = context
+            .engine
+            .attach(&request, &steps.watch(&|| interrupt::poll().is_break()));
+        drop(steps);
+        tell(context, &attached?)
+    }
+
+    /// Makes a machine known that is described; one that is known so already is none to complain of.
+    fn make_known(&self, context: &Context, vm: &str) -> std::result::Result<(), Failure> {
+        let (Some(qmp), Some(agent)) = (&self.qmp, &self.agent) else {
+            return Ok(());
+        };
+        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Failure::Output);
+        let endpoints = MachineEndpoints::Qemu {
+            qmp: absolute(qmp)?,
+            agent: absolute(agent)?,
+        };
+        let platform = MachinePlatform {
+            hypervisor: Hypervisor::Qemu,
+            guest: self.mounts.guest()?,
+        };
+        match context.engine.known_machine(vm) {
+            Ok(known) if (&known.endpoints, known.platform) == (&endpoints, platform) => {
+                return Ok(());
+            }
+            Err(error) if error.kind() == engine::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+            // Told by making it known once more.
+            Ok(_) => {}
+        }
+        let known = KnownMachine::new(vm, platform, endpoints);
+        Ok(context.engine.register_machine(&known)?)
+    }
+
+    fn show_plan(&self, context: &Context) -> std::result::Result<(), Failure> {
+        let platform = self.mounts.platform(self.hypervisor)?;
         let plan = context.engine.plan_mounts(platform, &self.mounts.mounts)?;
         match context.output.form() {
-            Form::Json => context.output.print_json(&plan)?,
+            Form::Json => context.output.print_json(&plan),
             Form::Quiet => {
                 let words: String = plan
                     .steps
                     .iter()
                     .map(|step| format!("{}\n", step.action))
                     .collect();
-                context.output.print(&words)?;
+                context.output.print(&words)
             }
-            Form::Text => context.output.print(&text(&plan))?,
+            Form::Text => context.output.print(&text(&plan)),
         }
-        Ok(Outcome::Done)
+    }
+}
+
+/// What was attached.
+fn tell(context: &Context, attached: &Attachment) -> std::result::Result<(), Failure> {
+    match context.output.form() {
+        Form::Json => context.output.print_json(&AttachmentDocument::of(attached)),
+        Form::Quiet => context.output.print_name(&attached.id.to_string()),
+        Form::Text => {
+            let mounts = attached.mounts.iter().map(|mount| {
+                let how = if mount.read_only { " (read-only)" } else { "" };
+                let source = terminal::escape(&mount.source);
+                format!("{source} at {}{how}\n", terminal::escape(&mount.target))
+            });
+            let mounts: String = mounts.collect();
+            let machine = terminal::escape(&attached.machine);
+            context.output.print(&format!(
+                "{mounts}attached to {machine} as attachment {}\n",
+                attached.id
+            ))
+        }
     }
 }
 

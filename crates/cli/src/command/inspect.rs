@@ -1,6 +1,6 @@
 //! `cvol inspect`: all that is known of volumes, as JSON.
 
-use engine::{ImageUse, LayerDetails, Timestamp, VolumeDetails};
+use engine::{Claim, ImageUse, LayerDetails, Timestamp, VolumeDetails};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
@@ -43,6 +43,7 @@ struct Document {
     options: String,
     image_path: String,
     in_use: bool,
+    claims: Vec<ClaimDocument>,
     allocated_bytes: Option<u64>,
     file_length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +52,15 @@ struct Document {
     clones: Vec<String>,
     snapshots: Vec<String>,
     layers: Vec<LayerDocument>,
+}
+
+/// Who has it beyond the life of a command.
+#[derive(Serialize)]
+struct ClaimDocument {
+    machine: String,
+    attachment: String,
+    mode: &'static str,
+    since: String,
 }
 
 #[derive(Serialize)]
@@ -109,7 +119,8 @@ fn document(details: &VolumeDetails) -> Document {
         labels: record.labels.clone(),
         options: spec.to_string(),
         image_path: details.image_path.to_string_lossy().into_owned(),
-        in_use: details.image_use == ImageUse::InUse,
+        in_use: details.image_use == ImageUse::InUse || !details.claims.is_empty(),
+        claims: details.claims.iter().map(claim).collect(),
         allocated_bytes: details.allocated_bytes,
         file_length: details.file_length,
         image_error: details.image_error.clone(),
@@ -121,6 +132,15 @@ fn document(details: &VolumeDetails) -> Document {
             .filter_map(|layer| Some(layer.snapshot.as_ref()?.name.to_string()))
             .collect(),
         layers: details.layers.iter().map(layer).collect(),
+    }
+}
+
+fn claim(claim: &Claim) -> ClaimDocument {
+    ClaimDocument {
+        machine: claim.claimant.holder.clone(),
+        attachment: claim.claimant.attachment.clone(),
+        mode: claim.mode.as_str(),
+        since: claim.since().to_string(),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use engine::{
-    Access, ByteCount, Entry, EntryDetails, EntryKind, Kinship, Place, Timestamp, VolumeRecord,
+    Access, ByteCount, Claim, ClaimMode, Entry, EntryDetails, EntryKind, Kinship, Place, Timestamp,
+    VolumeRecord,
 };
 use serde::Serialize;
 
@@ -65,6 +66,8 @@ struct VolumeDocument {
     /// The snapshot of another volume that it stands on.
     base: Option<String>,
     snapshots: u64,
+    /// The machines that have it.
+    used_by: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -119,12 +122,13 @@ fn list_volumes(
 ) -> std::result::Result<(), Failure> {
     let volumes = context.engine.list_volumes(filters)?;
     let kinship = context.engine.kinship()?;
+    let claims = context.engine.claims()?;
     match context.output.form() {
         Form::Json => {
             let mut documents = Vec::with_capacity(volumes.len());
             for record in &volumes {
                 let used = context.engine.used_bytes(record)?;
-                documents.push(volume_document(record, used, &kinship));
+                documents.push(volume_document(record, used, &kinship, &claims));
             }
             context.output.print_json(&documents)
         }
@@ -139,9 +143,9 @@ fn list_volumes(
             let mut rows = Vec::with_capacity(volumes.len());
             for record in &volumes {
                 let used = context.engine.used_bytes(record)?;
-                rows.push(volume_row(record, used, long.then_some(&kinship)));
+                rows.push(volume_row(record, used, long.then_some(&kinship), &claims));
             }
-            let shown = if long { VOLUME_COLUMNS.len() } else { 6 };
+            let shown = if long { VOLUME_COLUMNS.len() } else { 7 };
             context
                 .output
                 .print(&table::render(&VOLUME_COLUMNS[..shown], rows))
@@ -153,6 +157,7 @@ fn volume_document(
     record: &VolumeRecord,
     used: Option<ByteCount>,
     kinship: &Kinship,
+    claims: &[Claim],
 ) -> VolumeDocument {
     VolumeDocument {
         name: record.name.to_string(),
@@ -168,17 +173,33 @@ fn volume_document(
         labels: record.labels.clone(),
         base: kinship.bases.get(&record.id).cloned(),
         snapshots: kinship.snapshots.get(&record.id).copied().unwrap_or(0),
+        used_by: users(record, claims),
     }
 }
 
+/// The machines that have a volume, each with how: `web:rw`.
+fn users(record: &VolumeRecord, claims: &[Claim]) -> Vec<String> {
+    let of_it = claims.iter().filter(|claim| claim.volume == record.id);
+    let users = of_it.map(|claim| {
+        let mode = match claim.mode {
+            ClaimMode::Reader => "ro",
+            ClaimMode::Writer => "rw",
+        };
+        format!("{}:{mode}", claim.claimant.holder)
+    });
+    let users: std::collections::BTreeSet<String> = users.collect();
+    users.into_iter().collect()
+}
+
 /// The columns of the table of volumes; the last five with `--long` only.
-const VOLUME_COLUMNS: [Column; 11] = [
+const VOLUME_COLUMNS: [Column; 12] = [
     ("NAME", Align::Left),
     ("FS", Align::Left),
     ("SIZE", Align::Right),
     ("USED", Align::Right),
     ("FORMAT", Align::Left),
     ("CREATED", Align::Left),
+    ("USED BY", Align::Left),
     ("TYPE", Align::Left),
     ("STATE", Align::Left),
     ("SNAPSHOTS", Align::Right),
@@ -191,6 +212,7 @@ fn volume_row(
     record: &VolumeRecord,
     used: Option<ByteCount>,
     kinship: Option<&Kinship>,
+    claims: &[Claim],
 ) -> Vec<String> {
     let used = used.map(|used| quantity::bytes(used.get()));
     let mut row = vec![
@@ -200,6 +222,10 @@ fn volume_row(
         used.unwrap_or_else(|| "-".to_owned()),
         record.spec.format().to_string(),
         Timestamp::from_unix_milliseconds(record.created_unix_ms).to_minutes(),
+        match users(record, claims) {
+            users if users.is_empty() => "-".to_owned(),
+            users => users.join(","),
+        },
     ];
     if let Some(kinship) = kinship {
         let labels = record.labels.iter();

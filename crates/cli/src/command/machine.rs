@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 use engine::{Guest, Hypervisor, MachinePlatform, SchemaVersion};
 
+use crate::failure::Failure;
+
 /// What runs in the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GuestWord {
@@ -34,7 +36,7 @@ pub(crate) struct Mounts {
 
     /// What runs in the machine
     #[arg(long, value_name = "SYSTEM")]
-    pub(crate) guest: GuestWord,
+    pub(crate) guest: Option<GuestWord>,
 
     /// Version of the documents of HCS
     #[arg(long, value_name = "VERSION", default_value = "2.1", value_parser = schema)]
@@ -49,16 +51,31 @@ pub(crate) fn schema(text: &str) -> Result<SchemaVersion, String> {
 
 impl Mounts {
     /// The machine, run by this hypervisor.
-    pub(crate) fn platform(&self, hypervisor: HypervisorWord) -> MachinePlatform {
-        MachinePlatform {
+    ///
+    /// # Errors
+    /// Wrong usage where nobody said what runs in it.
+    pub(crate) fn platform(&self, hypervisor: HypervisorWord) -> Result<MachinePlatform, Failure> {
+        Ok(MachinePlatform {
             hypervisor: match hypervisor {
                 HypervisorWord::Hcs => Hypervisor::Hcs(self.schema),
                 HypervisorWord::Qemu => Hypervisor::Qemu,
             },
-            guest: match self.guest {
-                GuestWord::Linux => Guest::Linux,
-                GuestWord::Windows => Guest::Windows,
-            },
+            guest: self.guest()?,
+        })
+    }
+
+    /// What runs in it.
+    ///
+    /// # Errors
+    /// As for [`Mounts::platform`].
+    pub(crate) fn guest(&self) -> Result<Guest, Failure> {
+        match self.guest {
+            Some(GuestWord::Linux) => Ok(Guest::Linux),
+            Some(GuestWord::Windows) => Ok(Guest::Windows),
+            None => Err(Failure::usage(
+                "what runs in the machine is not known",
+                "say it with `--guest linux` or `--guest windows`",
+            )),
         }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod cp;
 pub(crate) mod create;
+pub(crate) mod detach;
 pub(crate) mod diff;
 pub(crate) mod diff_create;
 pub(crate) mod doctor;
@@ -30,6 +31,7 @@ pub(crate) mod merge;
 pub(crate) mod mkdir;
 pub(crate) mod mv;
 pub(crate) mod prune;
+pub(crate) mod ps;
 pub(crate) mod rebase;
 pub(crate) mod render;
 mod repair_report;
@@ -37,6 +39,7 @@ pub(crate) mod resize;
 pub(crate) mod rm;
 pub(crate) mod salvage;
 pub(crate) mod serve;
+pub(crate) mod serve_machine;
 pub(crate) mod snapshot;
 pub(crate) mod tree;
 mod values;
@@ -103,6 +106,9 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::DiffCreate(arguments) => arguments.run(context),
         Verb::Serve(arguments) => arguments.run(context),
         Verb::Attach(arguments) => arguments.run(context),
+        Verb::Detach(arguments) => arguments.run(context),
+        Verb::Ps(arguments) => arguments.run(context),
+        Verb::ServeMachine(arguments) => arguments.run(context),
         Verb::Render(arguments) => arguments.run(context),
         Verb::Hcs(arguments) => arguments.run(context),
         Verb::Snapshot(arguments) => arguments.run(context),

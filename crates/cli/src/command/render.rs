@@ -63,7 +63,7 @@ impl Arguments {
                 (HypervisorWord::Qemu, RenderForm::Qemu(machine))
             }
         };
-        let platform = self.mounts.platform(hypervisor);
+        let platform = self.mounts.platform(hypervisor)?;
         let told = context
             .engine
             .render_mounts(platform, &self.mounts.mounts, &form)?;

@@ -1,6 +1,7 @@
 //! What is known of a machine, and its document.
 
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use attach::{GuestSystem, Hypervisor, Platform, SchemaVersion};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,19 @@ enum HypervisorDocument {
 }
 
 impl KnownMachine {
+    /// A machine that the user of this process makes known now.
+    pub fn new(name: &str, platform: Platform, endpoints: MachineEndpoints) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_millis());
+        Self {
+            name: name.to_owned(),
+            platform,
+            endpoints,
+            owner: crate::config::user_name().unwrap_or_else(|| "somebody".to_owned()),
+            since_unix_ms: u64::try_from(now).unwrap_or(u64::MAX),
+        }
+    }
+
     pub(super) fn to_json(&self) -> Result<String> {
         let hypervisor = match (&self.endpoints, self.platform.hypervisor) {
             (MachineEndpoints::Qemu { qmp, agent }, Hypervisor::Qemu) => HypervisorDocument::Qemu {

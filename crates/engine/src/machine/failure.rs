@@ -86,6 +86,14 @@ pub enum MachineFailure {
         /// Why not.
         source: DetachError,
     },
+    /// Something could not be undone.
+    #[error("machine \"{name}\"")]
+    Step {
+        /// The machine.
+        name: String,
+        /// What, and why.
+        source: StepFault,
+    },
     /// A side of an attachment failed.
     #[error("machine \"{name}\"")]
     Side {
@@ -94,13 +102,21 @@ pub enum MachineFailure {
         /// What it said.
         source: Fault,
     },
-    /// A path of the host may not be given to a machine.
-    #[error("{} may not be given to a machine: {reason}", path.display())]
-    Forbidden {
-        /// The path.
-        path: PathBuf,
-        /// Why not.
-        reason: String,
+    /// Nobody wants a disk to be served to it.
+    #[error("machine \"{name}\" is to be served no disk {serial}")]
+    NotServed {
+        /// The machine.
+        name: String,
+        /// What the disk is known by.
+        serial: String,
+    },
+    /// A disk cannot be served.
+    #[error("the server of disk {serial} gave up with exit code {code}")]
+    ServerFailed {
+        /// What the disk is known by.
+        serial: String,
+        /// Its exit code.
+        code: i32,
     },
 }
 
@@ -108,8 +124,9 @@ impl MachineFailure {
     /// The class of the failure.
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::Name { .. } | Self::Forbidden { .. } => ErrorKind::InvalidArgument,
-            Self::Unknown { .. } => ErrorKind::NotFound,
+            Self::Name { .. } => ErrorKind::InvalidArgument,
+            Self::Unknown { .. } | Self::NotServed { .. } => ErrorKind::NotFound,
+            Self::ServerFailed { .. } => ErrorKind::Io,
             Self::Known { .. } => ErrorKind::AlreadyExists,
             Self::HasAttachments { .. } | Self::AtWork { .. } => ErrorKind::InUse,
             Self::LongPath { .. } => ErrorKind::Unsupported,
@@ -120,6 +137,7 @@ impl MachineFailure {
             },
             Self::Attach { source, .. } => of_attaching(source),
             Self::Detach { source, .. } => of_detaching(source),
+            Self::Step { source, .. } => of_step(source),
             Self::Side { source, .. } => of_fault(source),
         }
     }
