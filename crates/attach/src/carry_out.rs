@@ -220,12 +220,8 @@ impl<'a> Operator<'a> {
     /// [`AttachError`].
     pub fn attach(&self, order: &Order) -> Result<AttachmentId, AttachError> {
         let id = self.begin(order)?;
-        let stop = match self.steps(id) {
-            Ok(()) => match self.change(|ledger| ledger.arrive(id)) {
-                Ok(arrived) => return Ok(arrived.map(|()| id)?),
-                Err(fault) => Stop::Journal(fault),
-            },
-            Err(stop) => stop,
+        let Err(stop) = self.steps(id) else {
+            return Ok(id);
         };
         if let Stop::Journal(fault) = stop {
             return Err(AttachError::Journal(fault));
@@ -273,19 +269,46 @@ impl<'a> Operator<'a> {
         *worker == self.worker || (self.is_alive)(worker)
     }
 
+    /// Does all steps. That one is done and the next begins is one change of the ledger, which takes
+    /// longer to keep than some of the steps.
     fn steps(&self, id: AttachmentId) -> Result<(), Stop> {
+        let mut done = None;
         loop {
             if (self.is_cancelled)() {
                 return Err(Stop::Cancelled);
             }
-            let next = self
-                .change(|ledger| ledger.next_step(id).map(|e| (e.id(), e.action().clone())))
-                .map_err(Stop::Journal)?;
-            match next {
-                Some((entry, action)) => self.step(entry, &action)?,
-                None => return Ok(()),
-            }
+            let next = self.write_down(|ledger| {
+                if let Some(entry) = done {
+                    ledger.finish(entry)?;
+                }
+                let next = ledger.next_step(id);
+                let next = next.map(|entry| (entry.id(), entry.action().clone()));
+                match &next {
+                    None => ledger.arrive(id)?,
+                    // How many are missing is found out first.
+                    Some((_, Action::MakeDirectory(_))) => {}
+                    Some((entry, _)) => ledger.start(*entry, None)?,
+                }
+                Ok(next)
+            })?;
+            let Some((entry, action)) = next else {
+                return Ok(());
+            };
+            self.step(entry, &action)?;
+            done = Some(entry);
         }
+    }
+
+    /// A change that the state of the ledger always allows, since nobody else works on what is coming.
+    fn write_down<T>(
+        &self,
+        change: impl FnMut(&mut Ledger) -> Result<T, TransitionError>,
+    ) -> Result<T, Stop> {
+        let changed = self.change(change).map_err(Stop::Journal)?;
+        changed.map_err(|error| {
+            let what = "somebody else changed what is being attached";
+            Stop::Journal(Fault::new(FaultKind::Failed, what).because(error))
+        })
     }
 
     fn roll_back(&self, id: AttachmentId) -> Result<Vec<StepFault>, Fault> {

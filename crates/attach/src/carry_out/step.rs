@@ -8,6 +8,7 @@ use super::call::may_pass;
 use super::{Operator, Stage, StepFault, Stop};
 
 impl Operator<'_> {
+    /// Does a step that is started already, but for directories, which it starts itself.
     pub(super) fn step(&self, entry: EntryId, action: &Action) -> Result<(), Stop> {
         self.tell(action, Stage::Begun);
         let failed = |fault: Fault| {
@@ -15,32 +16,17 @@ impl Operator<'_> {
             let action = action.clone();
             Stop::Step(Box::new(StepFault { action, fault }))
         };
-        // Known and written down before the first is made: however the making ends, those that were
-        // missing before and no others are removed again.
-        let missing = match action {
-            Action::MakeDirectory(path) => {
-                let missing = self.again(action, || self.host.missing_directories(path));
-                Some(missing.map_err(failed)?)
-            }
-            _ => None,
-        };
-        self.write_down(|ledger| ledger.start(entry, missing))?;
+        let mut missing = None;
+        if let Action::MakeDirectory(path) = action {
+            // Written down before the first is made: however the making ends, those that were missing
+            // before and no others are removed again.
+            let count = self.again(action, || self.host.missing_directories(path));
+            missing = Some(count.map_err(failed)?);
+            self.write_down(|ledger| ledger.start(entry, missing))?;
+        }
         self.do_once(action, missing).map_err(failed)?;
-        self.write_down(|ledger| ledger.finish(entry))?;
         self.tell(action, Stage::Done);
         Ok(())
-    }
-
-    /// A change of the ledger that its state always allows, as nobody else works on these entries.
-    fn write_down(
-        &self,
-        mut change: impl FnMut(&mut crate::ledger::Ledger) -> Result<(), crate::ledger::TransitionError>,
-    ) -> Result<(), Stop> {
-        let changed = self.change(&mut change).map_err(Stop::Journal)?;
-        changed.map_err(|error| {
-            let what = "somebody else changed what is being attached";
-            Stop::Journal(Fault::new(crate::sides::FaultKind::Failed, what).because(error))
-        })
     }
 
     /// Does what has an effect once at most. After an answer that never came, what may not be repeated

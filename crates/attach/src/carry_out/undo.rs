@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::ledger::{EntryId, MountId, NextUndo};
+use crate::ledger::{Entry, EntryId, Ledger, MountId, NextUndo, TransitionError};
 use crate::plan::Action;
 use crate::sides::{Fault, FaultKind, Unmounting};
 
@@ -21,39 +21,41 @@ pub(super) struct Swept {
 /// An entry that is to be undone.
 struct Undoing {
     entry: EntryId,
-    action: Action,
     undo: Vec<Action>,
     missing: Option<u32>,
 }
 
 impl Operator<'_> {
     /// Undoes all that only these mounts hold, who leave: what is built on something before that. Where
-    /// one cannot be undone, the others are, as far as they do not lie under it.
+    /// one cannot be undone, the others are, as far as they do not lie under it. What came of one and
+    /// that the next begins is one change of the ledger.
     pub(super) fn sweep(&self, mounts: &BTreeSet<MountId>, force: bool) -> Result<Swept, Fault> {
         let mut swept = Swept::default();
         let mut tried = BTreeSet::new();
         let mut looks = self.patience.looks;
+        let mut outcome: Option<(EntryId, Option<String>)> = None;
         loop {
-            let mut undoing = None;
-            let next = self.change(|ledger| {
-                let next = ledger.next_undo(mounts, &tried, &|worker| self.lives(worker));
-                if let NextUndo::Entry(entry) = next
-                    && ledger.start_undo(entry, &self.worker).is_ok()
-                    && let Some(found) = ledger.entry(entry)
-                {
-                    undoing = Some(Undoing {
-                        entry,
-                        action: found.action().clone(),
-                        undo: found.undo(ledger.platform()),
-                        missing: found.missing_directories(),
-                    });
-                }
-                next
-            })?;
+            let (next, undoing) = self
+                .change(|ledger| {
+                    match &outcome {
+                        Some((entry, Some(fault))) => ledger.undo_failed(*entry, fault)?,
+                        Some((entry, None)) => ledger.undone(*entry)?,
+                        None => {}
+                    }
+                    let next = ledger.next_undo(mounts, &tried, &|worker| self.lives(worker));
+                    let undoing = match next {
+                        NextUndo::Entry(entry) => Some(self.begin_undo(ledger, entry)?),
+                        _ => None,
+                    };
+                    Ok((next, undoing))
+                })?
+                .map_err(changed_by_others)?;
+            outcome = None;
             match (next, undoing) {
-                (NextUndo::Entry(_), Some(undoing)) => {
+                (_, Some(undoing)) => {
                     tried.insert(undoing.entry);
-                    self.undo_entry(undoing, force, &mut swept)?;
+                    let entry = undoing.entry;
+                    outcome = Some((entry, self.undo_entry(undoing, force, &mut swept)));
                 }
                 (NextUndo::Wait, _) if looks > 0 => {
                     looks -= 1;
@@ -64,7 +66,19 @@ impl Operator<'_> {
         }
     }
 
-    fn undo_entry(&self, undoing: Undoing, force: bool, swept: &mut Swept) -> Result<(), Fault> {
+    fn begin_undo(&self, ledger: &mut Ledger, id: EntryId) -> Result<Undoing, TransitionError> {
+        ledger.start_undo(id, &self.worker)?;
+        let platform = ledger.platform();
+        let entry = ledger.entry(id);
+        Ok(Undoing {
+            entry: id,
+            undo: entry.map_or_else(Vec::new, |entry| entry.undo(platform)),
+            missing: entry.and_then(Entry::missing_directories),
+        })
+    }
+
+    /// Undoes an entry; what went wrong in words, if something did.
+    fn undo_entry(&self, undoing: Undoing, force: bool, swept: &mut Swept) -> Option<String> {
         for undo in undoing.undo {
             self.tell(&undo, Stage::Begun);
             let Err(fault) = self.undo_call(&undo, undoing.missing) else {
@@ -77,14 +91,11 @@ impl Operator<'_> {
                 continue;
             }
             let words = in_words(&fault);
-            self.change(|ledger| ledger.undo_failed(undoing.entry, &words))?
-                .map_err(|error| changed_by_others(&undoing.action, error))?;
             let action = undo;
             swept.faults.push(StepFault { action, fault });
-            return Ok(());
+            return Some(words);
         }
-        self.change(|ledger| ledger.undone(undoing.entry))?
-            .map_err(|error| changed_by_others(&undoing.action, error))
+        None
     }
 
     /// What the guest does not do of itself it is made to do; what it still does not is passed over,
@@ -138,7 +149,7 @@ fn in_words(fault: &Fault) -> String {
     words.chars().take(1000).collect()
 }
 
-fn changed_by_others(action: &Action, error: crate::ledger::TransitionError) -> Fault {
-    let what = format!("somebody else changed what is being undone, to {action}");
+fn changed_by_others(error: TransitionError) -> Fault {
+    let what = "somebody else changed what is being undone";
     Fault::new(FaultKind::Failed, what).because(error)
 }

@@ -133,7 +133,7 @@ fn a_plan_is_begun_only_on_what_it_was_made_from() {
     let nothing = ledger.begin(&empty, "me", 1, &worker(), &[]);
     assert_eq!(nothing, Err(TransitionError::Nothing));
     ledger
-        .begin(&plan, "me", 1, &worker(), &[new.clone()])
+        .begin(&plan, "me", 1, &worker(), std::slice::from_ref(&new))
         .unwrap();
     let again = ledger.begin(&plan, "me", 1, &worker(), &[new]);
     assert_eq!(again, Err(TransitionError::Outdated));
