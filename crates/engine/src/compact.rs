@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use blockio::{ByteCount, ByteOffset, FileAccess, FileStorage};
 use vdisk::ImageInfo;
-use volume::Compacted;
+use volume::{CompactOptions, Compacted};
 
 use crate::Engine;
+use crate::change::options;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::progress::{Progress, ProgressFn};
@@ -37,6 +38,19 @@ pub struct CompactedImage {
     pub blocks: (u64, u64),
     /// Blocks that moved.
     pub moved: u64,
+    /// Bytes of file systems that were moved out of blocks that were nearly empty, at most.
+    pub packed: ByteCount,
+}
+
+/// What is to be compacted, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompactImage {
+    /// The volume or image.
+    pub image: ImageReference,
+    /// Change nothing, only find out what would be won.
+    pub dry_run: bool,
+    /// Leave every cluster of the file systems where it is.
+    pub keep_clusters: bool,
 }
 
 /// How a partition is used.
@@ -55,8 +69,8 @@ pub struct CompactedPart {
 }
 
 impl Engine {
-    /// Gives back the space in a volume or image that nobody uses, in place; with `dry_run`, only
-    /// finds out what that would be. An image that is the parent of others is refused, as far as
+    /// Gives back the space in a volume or image that nobody uses, in place; on a dry run it
+    /// only finds out what that would be. An image that is the parent of others is refused, as far as
     /// its children lie beside it: they would see what it gave up change.
     ///
     /// # Errors
@@ -64,10 +78,14 @@ impl Engine {
     /// `Interrupted`, `Io`. What is used reads as before also after an error.
     pub fn compact(
         &self,
-        image: &ImageReference,
-        dry_run: bool,
+        compact: &CompactImage,
         progress: ProgressFn<'_>,
     ) -> Result<CompactedImage> {
+        let image = &compact.image;
+        let how = CompactOptions {
+            dry_run: compact.dry_run,
+            pack: (!compact.keep_clusters).then(options),
+        };
         let report = |done, total| {
             progress(Progress {
                 done: ByteCount(done),
@@ -81,17 +99,17 @@ impl Engine {
                 fs::metadata(path).map_err(Error::host("open", path))?;
                 refuse_parent(path, "compacted")?;
                 let gate = self.gate(image)?;
-                volume::compact_image(path, None, &*gate, dry_run, &report)
+                volume::compact_image(path, None, &*gate, how, &report)
             }
             ImageReference::Volume(name) => {
-                self.store()?.compact(&volume_name(name)?, dry_run, &report)
+                self.store()?.compact(&volume_name(name)?, how, &report)
             }
         };
         let compacted = compacted.map_err(|error| match error.kind() {
             volume::VolumeErrorKind::Interrupted => Error::Interrupted,
             _ => error.into(),
         })?;
-        Ok(describe(image.to_string(), dry_run, &compacted))
+        Ok(describe(image.to_string(), compact.dry_run, &compacted))
     }
 }
 
@@ -113,6 +131,7 @@ fn describe(name: String, dry_run: bool, compacted: &Compacted) -> CompactedImag
         stored: (report.stored_before, report.stored_after),
         blocks: (report.blocks_before, report.blocks_after),
         moved: report.blocks_moved,
+        packed: compacted.packed,
     }
 }
 

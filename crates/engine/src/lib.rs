@@ -74,7 +74,7 @@ pub use access::Access;
 pub use blockio::{ByteCount, ByteOffset, ByteRange, SectorSize};
 pub use change::{CopiedIn, CopyIn};
 pub use child::CreateChild;
-pub use compact::{CompactedImage, CompactedPart};
+pub use compact::{CompactImage, CompactedImage, CompactedPart};
 pub use config::Config;
 pub use convert::{ConvertImage, ConvertedImage};
 pub use copy_out::{CopiedOut, CopyOut};

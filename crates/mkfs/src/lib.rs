@@ -26,6 +26,7 @@ pub mod gpt;
 mod identify;
 mod names;
 pub mod ntfs;
+pub mod pack;
 mod report;
 pub mod resize;
 pub mod security;

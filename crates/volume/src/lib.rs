@@ -48,7 +48,7 @@ pub use layer::{LayerRecord, LayerState, SnapshotName, SnapshotRecord, SnapshotS
 pub use lifecycle::change::{
     ChangeWork, change_image, open_image_for_writing, pending_image_change,
 };
-pub use lifecycle::compact::{CompactProgress, Compacted, compact_image, used_map};
+pub use lifecycle::compact::{CompactOptions, CompactProgress, Compacted, compact_image, used_map};
 pub use lifecycle::repair::{RepairedImage, image_repair_state, repair_image, undo_image_repair};
 pub use lifecycle::resize::{NewSize, ResizeProgress, ResizeRequest, Resized, resize_image};
 pub use lifecycle::{

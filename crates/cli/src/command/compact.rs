@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use engine::CompactedImage;
+use engine::{CompactImage, CompactedImage};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
@@ -16,6 +16,9 @@ Blocks of the image that hold zeros, or only what NTFS, FAT and ext2/3/4 say is 
 between partitions, give up their space; those at the end of the file move into it, and the file
 is cut. It happens in place; after a crash, or when it is stopped, the image is whole. On Linux,
 unused parts of blocks that stay become holes of the host's file.
+
+Before that, what NTFS holds in blocks that are nearly empty moves into free clusters of fuller ones,
+so that the file gets about as short as what is in use. `--keep-clusters` leaves that out.
 
 What is not known, encrypted or was not unmounted cleanly is left alone, and so are volumes with
 shadow copies. A fixed image keeps its space. A parent of differencing images is refused.
@@ -33,6 +36,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     dry_run: bool,
 
+    /// Move no clusters of file systems: blocks that hold anything stay
+    #[arg(long)]
+    keep_clusters: bool,
+
     #[command(flatten)]
     which: ImageOrVolume,
 }
@@ -49,6 +56,7 @@ struct Document<'a> {
     blocks_before: u64,
     blocks_after: u64,
     blocks_moved: u64,
+    packed: u64,
     partitions: Vec<PartDocument<'a>>,
 }
 
@@ -63,11 +71,15 @@ struct PartDocument<'a> {
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
-        let image = self.which.resolve(&self.subject)?;
+        let compact = CompactImage {
+            image: self.which.resolve(&self.subject)?,
+            dry_run: self.dry_run,
+            keep_clusters: self.keep_clusters,
+        };
         let reporter = context.reporter("compacting");
         let compacted = context
             .engine
-            .compact(&image, self.dry_run, &|progress| reporter.report(progress))?;
+            .compact(&compact, &|progress| reporter.report(progress))?;
         drop(reporter);
         match context.output.form() {
             Form::Json => context.output.print_json(&document(&compacted))?,
@@ -97,6 +109,7 @@ fn document(compacted: &CompactedImage) -> Document<'_> {
         blocks_before: compacted.blocks.0,
         blocks_after: compacted.blocks.1,
         blocks_moved: compacted.moved,
+        packed: compacted.packed.get(),
         partitions: parts.collect(),
     }
 }
@@ -117,6 +130,15 @@ fn text(compacted: &CompactedImage) -> String {
             }
             None => text.push('\n'),
         }
+    }
+    if compacted.packed.get() > 0 {
+        let moved = quantity::bytes(compacted.packed.get());
+        let verb = if compacted.dry_run {
+            "would leave"
+        } else {
+            "left"
+        };
+        text.push_str(&format!("{moved} {verb} blocks that were nearly empty\n"));
     }
     let would = if compacted.dry_run {
         "would become "

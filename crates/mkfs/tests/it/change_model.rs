@@ -11,7 +11,9 @@ use blockio::{
     ByteCount, ByteOffset, CrashPlan, CrashState, Disk, DiskCursor, MIB, MemoryDisk, MemoryStorage,
     SectorSize, SimStorage, SparseMemoryStorage, Storage,
 };
-use mkfs::change::{ChangeError, ChangeErrorKind, ChangeOptions, PathNames, VolumeChange, recover};
+use mkfs::change::{
+    ChangeError, ChangeErrorKind, ChangeOptions, ChangeSet, PathNames, VolumeChange, recover,
+};
 use mkfs::fat32::Fat32Options;
 use mkfs::ntfs::NtfsOptions;
 use mkfs::tree::memory::MemoryTree;
@@ -393,11 +395,7 @@ pub(super) fn new_volume(kind: Kind, seed: u64) -> MemoryDisk {
 }
 
 /// The change of a step, or why it is refused.
-pub(super) fn changed(
-    disk: &dyn Disk,
-    step: &Step,
-    seed: u64,
-) -> Result<mkfs::change::ChangeSet, ChangeError> {
+pub(super) fn changed(disk: &dyn Disk, step: &Step, seed: u64) -> Result<ChangeSet, ChangeError> {
     let mut volume = VolumeChange::open(disk, options(seed))?;
     apply(&mut volume, step)?;
     volume.finish()
@@ -502,11 +500,12 @@ impl Crashes {
     }
 }
 
-/// Commits a change on simulated storages and returns what crashes could leave, and the end.
-fn crashes(
+/// Commits the change that `make` makes on simulated storages and returns what crashes could leave, and
+/// the end.
+pub(super) fn crashes(
     before: &SparseMemoryStorage,
-    step: &Step,
     seed: u64,
+    make: &dyn Fn(&dyn Disk) -> Result<ChangeSet, ChangeError>,
 ) -> Result<(Crashes, SparseMemoryStorage), ChangeError> {
     let order = Arc::new(Mutex::new(vec![(0, 0)]));
     let storage = SimStorage::from_image(before);
@@ -518,7 +517,7 @@ fn crashes(
     };
     let disk = StorageDisk(recorded(&storage, true));
     let journal = recorded(&log, false);
-    changed(&disk, step, seed)?.commit(&disk, &journal)?;
+    make(&disk)?.commit(&disk, &journal)?;
     let order = order.lock().unwrap().clone();
     let crashes = Crashes {
         order,
@@ -547,7 +546,9 @@ fn try_crashes(kind: Kind, count: u64) {
             .unwrap();
         for number in 0..8 {
             let step = step(&model, &mut random);
-            let (crashes, end) = match crashes(&image, &step, seed * 100 + number) {
+            let id = seed * 100 + number;
+            let made = crashes(&image, id, &|disk| changed(disk, &step, id));
+            let (crashes, end) = match made {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     let is_expected = is_expected(kind, &model, &step, &error);

@@ -12,6 +12,7 @@ mod ntfs_builds;
 mod ntfs_fsck;
 mod ntfs_reader;
 mod ntfs_whole;
+mod pack;
 mod random;
 mod resize;
 mod storage_disk;

@@ -2,11 +2,11 @@
 //! after each step, and after a crash at any write of it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use blockio::{
-    ByteCount, ByteOffset, ByteRange, Disk, MIB, MemoryStorage, SectorSize, SimStorage,
-    SparseMemoryStorage, Storage, Window,
+    ByteCount, ByteOffset, ByteRange, Disk, MIB, MemoryStorage, SectorSize, SparseMemoryStorage,
+    Storage, Window,
 };
 use mkfs::change::{ChangeError, ChangeErrorKind, ChangeSet};
 use mkfs::gpt::{BASIC_DATA, PartitionSpec};
@@ -14,11 +14,11 @@ use mkfs::resize::{plan, resize};
 use uuid::Uuid;
 
 use super::change_model::{
-    Crashes, Kind, Model, after, by_position, changed, check, go_on, histories, is_expected,
-    new_volume, options, recovered, step,
+    self, Crashes, Kind, Model, after, changed, check, go_on, histories, is_expected, new_volume,
+    options, recovered, step,
 };
 use super::random::Random;
-use super::storage_disk::{Recorded, StorageDisk};
+use super::storage_disk::StorageDisk;
 
 /// A disk on memory whose length may change.
 type GrowingDisk = StorageDisk<Arc<SparseMemoryStorage>>;
@@ -150,30 +150,12 @@ fn fat32_that_grows_and_shrinks_in_a_random_history_holds_what_a_plain_model_hol
 
 /// What crashes of a resize could leave; the disk of one that grows has grown before.
 fn crashes(before: &SparseMemoryStorage, size: ByteCount, seed: u64) -> Option<Crashes> {
-    let order = Arc::new(Mutex::new(vec![(0, 0)]));
     let before = before.clone();
     if size > before.len().unwrap() {
         before.set_len(size).unwrap();
     }
-    let storage = SimStorage::from_image(&before);
-    let log = SimStorage::new();
-    let recorded = |own: &SimStorage, is_first| Recorded {
-        own: own.clone(),
-        order: Arc::clone(&order),
-        is_first,
-    };
-    let disk = StorageDisk(recorded(&storage, true));
-    let journal = recorded(&log, false);
-    resized(&disk, size, seed)
-        .ok()?
-        .commit(&disk, &journal)
-        .unwrap();
-    let order = order.lock().unwrap().clone();
-    Some(Crashes {
-        order,
-        disk: by_position(&storage, seed),
-        journal: by_position(&log, seed),
-    })
+    let made = change_model::crashes(&before, seed, &|disk| resized(disk, size, seed));
+    made.ok().map(|(crashes, _)| crashes)
 }
 
 fn try_crashes(kind: Kind, count: u64) {

@@ -1,18 +1,35 @@
 //! Compacting the image of a volume, or one that belongs to no store, under its lock: what its file
 //! systems do not use and what is zero gives its space back.
+//!
+//! ```text
+//!   pack        clusters leave blocks that are nearly empty; a change like any other, with a journal
+//!   used        what the file systems use, then
+//!   compact     blocks that hold nothing give up their space, and the file is cut
+//! ```
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use blockio::Disk;
+use blockio::{ByteCount, Disk};
 use mkfs::MkfsError;
+use mkfs::change::{ChangeError, ChangeOptions, forget};
+use mkfs::pack::PackPlan;
 use mkfs::used::UsedMap;
-use vdisk::{CompactReport, CompactRequest, ImageDisk, ImageFormat, ParentGate};
+use vdisk::{CompactReport, CompactRequest, ImageDisk, ImageFormat, ImageKind, ParentGate};
 
-use super::change::open_image_for_writing;
+use super::change::{Journal, journal_of, open_image_for_writing};
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 use crate::store::Store;
+
+/// How an image is compacted.
+#[derive(Clone, Copy, Debug)]
+pub struct CompactOptions {
+    /// Change nothing, only find out what would be won.
+    pub dry_run: bool,
+    /// How clusters of NTFS may be moved out of blocks that are nearly empty; `None`: not at all.
+    pub pack: Option<ChangeOptions>,
+}
 
 /// What a compaction found and won.
 #[derive(Clone, Debug)]
@@ -21,6 +38,8 @@ pub struct Compacted {
     pub used: UsedMap,
     /// What was won, or would be.
     pub report: CompactReport,
+    /// Bytes of the file systems that were moved out of blocks, at most.
+    pub packed: ByteCount,
 }
 
 /// Is told bytes done and to do; `Break` ends the work early, with the image whole.
@@ -40,33 +59,127 @@ pub fn used_map(disk: &dyn Disk, name: &str) -> Result<UsedMap> {
     })
 }
 
-fn compact_disk(
-    mut disk: Box<dyn ImageDisk>,
-    name: &str,
-    dry_run: bool,
-    progress: CompactProgress<'_>,
-) -> Result<Compacted> {
-    let of_image = |source| VolumeError::Image {
-        name: name.to_owned(),
-        source,
-    };
-    let used = used_map(&*disk, name)?;
-    let request = CompactRequest {
-        unused: used.unused(),
-        dry_run,
-        progress: &|at| progress(at.done.get(), at.total.get()),
-    };
-    let compacted = disk.compact(&request);
-    // Also after a failure: closing cuts the file to what was won so far.
-    let closed = disk.close();
-    let report = compacted.map_err(of_image)?;
-    closed.map_err(of_image)?;
-    Ok(Compacted { used, report })
+struct Compaction<'c> {
+    disk: Box<dyn ImageDisk>,
+    journal: &'c Journal,
+    name: &'c str,
+    options: CompactOptions,
+    progress: CompactProgress<'c>,
+}
+
+impl Compaction<'_> {
+    fn run(mut self) -> Result<Compacted> {
+        let name = self.name.to_owned();
+        let of_image = |source| VolumeError::Image {
+            name: name.clone(),
+            source,
+        };
+        let compacted = self.compact();
+        // Also after a failure: closing cuts the file to what was won so far.
+        let closed = self.disk.close();
+        let compacted = compacted?;
+        closed.map_err(of_image)?;
+        Ok(compacted)
+    }
+
+    fn compact(&mut self) -> Result<Compacted> {
+        let mut used = used_map(&*self.disk, self.name)?;
+        let plan = self.plan(&used)?;
+        let packed = plan.as_ref().map_or(ByteCount(0), PackPlan::moved);
+        let mut unused = match &plan {
+            Some(plan) if self.options.dry_run => plan.unused_after(&used),
+            _ => Vec::new(),
+        };
+        if let Some(plan) = plan.filter(|_| !self.options.dry_run) {
+            self.pack(&plan)?;
+            used = used_map(&*self.disk, self.name)?;
+        }
+        if unused.is_empty() {
+            unused = used.unused().to_vec();
+        }
+        let done_before = packed.get();
+        let progress = self.progress;
+        let request = CompactRequest {
+            unused: &unused,
+            dry_run: self.options.dry_run,
+            progress: &|at| {
+                let sum = |bytes: ByteCount| bytes.get().saturating_add(done_before);
+                progress(sum(at.done), sum(at.total))
+            },
+        };
+        let report = self.disk.compact(&request);
+        let report = report.map_err(|source| VolumeError::Image {
+            name: self.name.to_owned(),
+            source,
+        })?;
+        Ok(Compacted {
+            used,
+            report,
+            packed,
+        })
+    }
+
+    /// What of a file system is worth moving. A child gains nothing: what moves in it would be held
+    /// twice, by its parent and by it.
+    fn plan(&self, used: &UsedMap) -> Result<Option<PackPlan>> {
+        let info = self.disk.info();
+        let is_alone = info.kind == ImageKind::Dynamic && info.parent.is_none();
+        let Some(block_size) = info.block_size.filter(|_| is_alone) else {
+            return Ok(None);
+        };
+        if self.options.pack.is_none() {
+            return Ok(None);
+        }
+        let plan = PackPlan::new(&*self.disk, used, block_size);
+        let plan = plan.map_err(|source| self.of_change(source))?;
+        Ok(Some(plan).filter(|plan| !plan.is_empty()))
+    }
+
+    fn of_change(&self, source: ChangeError) -> VolumeError {
+        VolumeError::Change {
+            name: self.name.to_owned(),
+            source,
+        }
+    }
+
+    fn pack(&mut self, plan: &PackPlan) -> Result<()> {
+        let Some(options) = self.options.pack else {
+            return Ok(());
+        };
+        let total = plan.moved().get();
+        let report = |done: u64, _| (self.progress)(done.min(total), total);
+        let change = match plan.change(&*self.disk, options, &report) {
+            Ok(change) => change,
+            // A file system that cannot be changed is compacted as it lies: nothing has happened to it.
+            Err(error) if stays_as_it_lies(&error) => {
+                tracing::info!(image = self.name, %error, "clusters stay where they are");
+                return Ok(());
+            }
+            Err(error) => return Err(self.of_change(error)),
+        };
+        let storage = self.journal.create()?;
+        if let Err(error) = change.begin(&*self.disk, &storage) {
+            if !matches!(error, ChangeError::Recorded(_)) {
+                drop(storage);
+                self.journal.remove()?;
+            }
+            return Err(self.of_change(error));
+        }
+        forget(&storage).map_err(|error| self.of_change(ChangeError::Recorded(error)))?;
+        drop(storage);
+        self.journal.remove()
+    }
+}
+
+/// Whether a file system only cannot be changed, or not enough.
+fn stays_as_it_lies(error: &ChangeError) -> bool {
+    use mkfs::change::ChangeErrorKind::{NoSpace, Unclean, Unsupported};
+    matches!(error.kind(), NoSpace | Unclean | Unsupported)
 }
 
 impl Store {
-    /// Gives back the space in the image of a volume that nobody uses; with `dry_run`, only finds out
-    /// what that would be.
+    /// Gives back the space in the image of a volume that nobody uses; on a dry run it only
+    /// finds out what that would be.
     ///
     /// # Errors
     /// `NotFound`, `InUse`, `Damaged`, `Unsupported` (a fixed image), `NoSpace`, `Interrupted`,
@@ -74,11 +187,18 @@ impl Store {
     pub fn compact(
         &self,
         name: &VolumeName,
-        dry_run: bool,
+        options: CompactOptions,
         progress: CompactProgress<'_>,
     ) -> Result<Compacted> {
         let (record, disk) = self.open_head(name)?;
-        compact_disk(disk, record.name.as_str(), dry_run, progress)
+        let compaction = Compaction {
+            disk,
+            journal: &self.journal(&record)?,
+            name: record.name.as_str(),
+            options,
+            progress,
+        };
+        compaction.run()
     }
 }
 
@@ -91,9 +211,16 @@ pub fn compact_image(
     image: &Path,
     format: Option<ImageFormat>,
     gate: &dyn ParentGate,
-    dry_run: bool,
+    options: CompactOptions,
     progress: CompactProgress<'_>,
 ) -> Result<Compacted> {
-    let disk = open_image_for_writing(image, format, gate)?;
-    compact_disk(disk, &image.display().to_string(), dry_run, progress)
+    let journal = journal_of(image)?;
+    let compaction = Compaction {
+        disk: open_image_for_writing(image, format, gate)?,
+        journal: &journal,
+        name: &image.display().to_string(),
+        options,
+        progress,
+    };
+    compaction.run()
 }

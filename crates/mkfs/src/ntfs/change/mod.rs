@@ -26,6 +26,7 @@ mod content;
 mod free;
 mod index;
 mod layout;
+mod moves;
 mod names;
 mod node;
 mod place;
@@ -180,6 +181,17 @@ impl<'d> NtfsChange<'d> {
     /// Lets the volume fill a partition of `bytes`, of which the overlay holds as much as it needs.
     pub(crate) fn resize(&mut self, bytes: u64, meter: &mut Meter<'_>) -> Result<(), ChangeError> {
         self.volume.resize(bytes, meter)
+    }
+
+    /// Moves what is in the ranges `leave` to free clusters in the ranges `into`, in bytes of the
+    /// partition.
+    pub(crate) fn evacuate(
+        &mut self,
+        leave: &[(u64, u64)],
+        into: &[(u64, u64)],
+        meter: &mut Meter<'_>,
+    ) -> Result<(), ChangeError> {
+        self.volume.evacuate(leave, into, meter)
     }
 
     /// Stores all that was changed.

@@ -1,16 +1,11 @@
 //! Another size for a volume: its bitmap, the list of bad clusters and both boot sectors say it; what
-//! lies behind a new end moves before it.
-//!
-//! Clusters are moved by copying them to free ones, which the old state does not look at, and
-//! naming those in the records: that is the change. Where the master file table itself moves, all
-//! records are looked for, and written, at its new place from then on.
-
-use std::collections::BTreeSet;
+//! lies behind a new end moves before it ([`super::moves`]).
 
 use blockio::ByteCount;
 
 use super::bytes::{narrow, put, wide};
-use super::record::{Attribute, Record, Stream, Value, kind, record_of};
+use super::moves::Leaving;
+use super::record::{Stream, Value, kind};
 use super::space::{Space, read_stream, write_stream};
 use super::table::MFT;
 use super::volume::Volume;
@@ -18,11 +13,10 @@ use crate::change::{ChangeError, Meter};
 use crate::ntfs::parse::count_ones_from;
 use crate::ntfs::runs::{Lcn, Run, push_joined, total};
 
-const MIRROR: u64 = 1;
-const BITMAP: u64 = 6;
-const BAD_CLUSTERS: u64 = 8;
+pub(super) const BITMAP: u64 = 6;
+pub(super) const BAD_CLUSTERS: u64 = 8;
 /// Bytes copied at once.
-const STEP: u64 = 1 << 20;
+pub(super) const STEP: u64 = 1 << 20;
 /// Clusters that must stay free besides those in use: room for records and lists that grow while
 /// clusters move.
 const MARGIN: u64 = 64;
@@ -94,6 +88,29 @@ impl Volume<'_> {
         }
         self.resize_bad_clusters(extent.clusters)?;
         self.write_boot_sectors(extent.sectors)
+    }
+
+    /// Moves what is in the ranges `leave` to free clusters in the ranges `into`; all are ascending
+    /// and apart, in bytes of the partition, and counted inward to whole clusters.
+    pub(super) fn evacuate(
+        &mut self,
+        leave: &[(u64, u64)],
+        into: &[(u64, u64)],
+        meter: &mut Meter<'_>,
+    ) -> Result<(), ChangeError> {
+        let cluster = self.layout.cluster;
+        let clusters = |ranges: &[(u64, u64)]| -> Vec<(u64, u64)> {
+            let whole = ranges
+                .iter()
+                .map(|(start, end)| (start.div_ceil(cluster), end / cluster));
+            whole.filter(|(start, end)| start < end).collect()
+        };
+        let boot = self.disk.read_vec(0, 512)?;
+        let sectors = super::bytes::u64_at(&boot, TOTAL_SECTORS)
+            .ok_or_else(|| ChangeError::damaged("boot sector", 0, "it is too short"))?;
+        self.space.take_only(clusters(into));
+        self.move_away(&Leaving::ranges(clusters(leave)), meter)?;
+        self.write_boot_sectors(sectors)
     }
 
     fn grow(&mut self, clusters: u64) -> Result<(), ChangeError> {
@@ -219,7 +236,7 @@ impl Volume<'_> {
             });
         }
         self.space.take_before(clusters);
-        self.move_all_behind(clusters, meter)
+        self.move_away(&Leaving::behind(clusters), meter)
             .map_err(|error| match error {
                 ChangeError::NoSpace { .. } => ChangeError::BelowMinimum {
                     minimum: ByteCount(minimum),
@@ -258,143 +275,6 @@ impl Volume<'_> {
         })
     }
 
-    fn move_all_behind(&mut self, clusters: u64, meter: &mut Meter<'_>) -> Result<(), ChangeError> {
-        // The table and the bitmap first: through them all else is found and noted.
-        let mut files: Vec<u64> = vec![MFT, BITMAP];
-        files.extend(self.files_behind(clusters)?);
-        for number in files {
-            self.move_file(number, clusters, meter)?;
-            if number == BITMAP {
-                let moved = self.file(BITMAP)?.stream(kind::DATA, &[])?.clone();
-                self.space.moved(moved);
-            }
-        }
-        self.mirror = self.loaded(MIRROR)?.stream(kind::DATA, &[])?.clone();
-        Ok(())
-    }
-
-    /// Files of which any record names clusters behind `clusters`, but for the table and the bitmap.
-    fn files_behind(&self, clusters: u64) -> Result<BTreeSet<u64>, ChangeError> {
-        let mut files = BTreeSet::new();
-        for number in 0..self.record_count()? {
-            let byte = self.record_bits.get(narrow(number / 8)).copied();
-            if byte.unwrap_or(0) >> (number % 8) & 1 == 0 {
-                continue;
-            }
-            // Records that are in use by the bitmap alone were never written by some systems.
-            let Some(record) =
-                Record::decode(self.read_record_bytes(number)?, self.layout.clusters)
-            else {
-                continue;
-            };
-            let reaches = |attribute: &Attribute| match &attribute.value {
-                Value::Stream(stream) => stream.runs.iter().any(|run| is_behind(*run, clusters)),
-                Value::Resident(_) => false,
-            };
-            if record.in_use && record.attributes.iter().any(reaches) {
-                let owner = match record.base {
-                    0 => number,
-                    base => record_of(base),
-                };
-                files.insert(owner);
-            }
-        }
-        for number in [MFT, BITMAP, BAD_CLUSTERS] {
-            files.remove(&number);
-        }
-        Ok(files)
-    }
-
-    fn move_file(
-        &mut self,
-        number: u64,
-        clusters: u64,
-        meter: &mut Meter<'_>,
-    ) -> Result<(), ChangeError> {
-        let mut file = self.take_file(number)?;
-        let mut moved = false;
-        let mut result = Ok(());
-        for attribute in &mut file.attributes {
-            if let Value::Stream(stream) = &mut attribute.value {
-                match self.move_stream(stream, clusters, meter) {
-                    Ok(did) => moved |= did,
-                    Err(error) => {
-                        result = Err(error);
-                        break;
-                    }
-                }
-            }
-        }
-        // A list of attributes in clusters is written anew with the records, before the end.
-        moved |= matches!(&file.list, Some(Value::Stream(list))
-            if list.runs.iter().any(|run| is_behind(*run, clusters)));
-        file.is_dirty |= moved;
-        self.put_file(file);
-        result
-    }
-
-    /// Copies the clusters of a stream that lie behind `clusters` to free ones before it.
-    fn move_stream(
-        &mut self,
-        stream: &mut Stream,
-        clusters: u64,
-        meter: &mut Meter<'_>,
-    ) -> Result<bool, ChangeError> {
-        if !stream.runs.iter().any(|run| is_behind(*run, clusters)) {
-            return Ok(false);
-        }
-        let mut runs = Vec::new();
-        for run in &stream.runs {
-            let Some(Lcn(start)) = run.start.filter(|_| is_behind(*run, clusters)) else {
-                push_joined(&mut runs, *run);
-                continue;
-            };
-            let (head, tail) = run.split(clusters.saturating_sub(start));
-            let tail = match start < clusters {
-                true => {
-                    push_joined(&mut runs, head);
-                    tail
-                }
-                false => Some(*run),
-            };
-            let Some(tail) = tail else { continue };
-            let mut from = tail;
-            for target in self.space.take(&self.disk, tail.length, None)? {
-                let (part, rest) = from.split(target.length);
-                self.copy_clusters(part, target, meter)?;
-                push_joined(&mut runs, target);
-                from = rest.unwrap_or(Run::hole(0));
-            }
-            self.space.give(&self.disk, &[tail])?;
-        }
-        stream.runs = runs;
-        Ok(true)
-    }
-
-    fn copy_clusters(
-        &mut self,
-        from: Run,
-        to: Run,
-        meter: &mut Meter<'_>,
-    ) -> Result<(), ChangeError> {
-        let (Some(Lcn(from)), Some(Lcn(start)), length) = (from.start, to.start, to.length) else {
-            return Ok(());
-        };
-        let cluster = self.layout.cluster;
-        let mut done = 0;
-        while done < length * cluster {
-            let count = narrow((length * cluster - done).min(STEP));
-            let bytes = self.disk.read_vec(from * cluster + done, count)?;
-            self.disk.write_data(&bytes, start * cluster + done)?;
-            done += wide(count);
-            meter.bytes += wide(count);
-            if meter.tell().is_break() {
-                return Err(ChangeError::Interrupted);
-            }
-        }
-        Ok(())
-    }
-
     /// The hole (and the bad clusters in it) that is as long as the volume.
     fn resize_bad_clusters(&mut self, clusters: u64) -> Result<(), ChangeError> {
         let size = clusters * self.layout.cluster;
@@ -423,7 +303,8 @@ impl Volume<'_> {
         })
     }
 
-    fn write_boot_sectors(&mut self, sectors: u64) -> Result<(), ChangeError> {
+    /// Writes both boot sectors, with the number of sectors and where the table and its copy are.
+    pub(super) fn write_boot_sectors(&mut self, sectors: u64) -> Result<(), ChangeError> {
         let first_cluster = |stream: &Stream| {
             let first = stream.runs.first().and_then(|run| run.start);
             first.map(|Lcn(lcn)| lcn)
@@ -443,10 +324,4 @@ impl Volume<'_> {
         self.disk.write(&boot, sectors * sector)?;
         self.disk.write(&boot, 0)
     }
-}
-
-/// Whether a run has clusters behind `clusters`.
-fn is_behind(run: Run, clusters: u64) -> bool {
-    run.start
-        .is_some_and(|Lcn(start)| start + run.length > clusters)
 }

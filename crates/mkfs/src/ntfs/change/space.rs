@@ -37,6 +37,8 @@ pub(super) struct Space {
     cursor: u64,
     /// Bytes of the bitmap that are written, and the first bit from which on all are set.
     end: Option<(u64, u64)>,
+    /// Ranges of clusters, ascending and apart, outside of which none is taken.
+    only: Option<Vec<(u64, u64)>>,
 }
 
 impl Space {
@@ -56,6 +58,7 @@ impl Space {
             chunks: BTreeMap::new(),
             cursor: cursor % layout.clusters,
             end: None,
+            only: None,
         })
     }
 
@@ -68,6 +71,34 @@ impl Space {
     pub(super) fn take_before(&mut self, end: u64) {
         self.clusters = end;
         self.cursor = 0;
+    }
+
+    /// Lets clusters be taken in these ranges alone, which are ascending and apart. Nothing was taken
+    /// or given yet.
+    pub(super) fn take_only(&mut self, ranges: Vec<(u64, u64)>) {
+        self.chunks.clear();
+        self.cursor = ranges.first().map_or(0, |(start, _)| *start);
+        self.only = Some(ranges);
+    }
+
+    /// Marks as busy what is not to be taken, of the bits that begin with cluster `first`.
+    fn close_all_but(&self, busy: &mut [u8], first: u64) {
+        let Some(only) = &self.only else {
+            return;
+        };
+        let end = first + wide(busy.len()) * 8;
+        let mut at = first;
+        let mut next = only.partition_point(|range| range.1 <= first);
+        while at < end {
+            let (start, stop) = only.get(next).copied().unwrap_or((end, end));
+            for bit in at - first..start.clamp(at, end) - first {
+                if let Some(byte) = busy.get_mut(narrow(bit / 8)) {
+                    *byte |= 1 << (bit % 8);
+                }
+            }
+            at = stop.max(at).max(start.min(end));
+            next += 1;
+        }
     }
 
     /// The data of `$Bitmap` were copied elsewhere.
@@ -107,8 +138,10 @@ impl Space {
             let length = CHUNK.min(self.stream.size - start);
             let mut bits = vec![0; narrow(length)];
             read_stream(disk, &self.stream, self.cluster, &mut bits, start)?;
+            let mut busy = bits.clone();
+            self.close_all_but(&mut busy, number * CHUNK_CLUSTERS);
             let chunk = Chunk {
-                busy: bits.clone(),
+                busy,
                 bits,
                 is_dirty: false,
             };

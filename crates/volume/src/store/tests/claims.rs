@@ -1,6 +1,7 @@
 //! Claims: one machine that writes or many that read, across crashes and processes; and no verb that
 //! changes a volume gets past one.
 
+use crate::lifecycle::compact::CompactOptions;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -150,7 +151,11 @@ fn nothing_changes_a_volume_that_is_claimed_and_readers_keep_readers() {
         (
             "compact",
             Box::new(|s| {
-                s.compact(&name("data"), false, &|_, _| {
+                let options = CompactOptions {
+                    dry_run: false,
+                    pack: None,
+                };
+                s.compact(&name("data"), options, &|_, _| {
                     std::ops::ControlFlow::Continue(())
                 })
                 .map(drop)

@@ -17,6 +17,7 @@ use super::*;
 use crate::error::VolumeError;
 use crate::layer::SnapshotState;
 use crate::lifecycle::CloneRequest;
+use crate::lifecycle::compact::CompactOptions;
 use crate::lifecycle::resize::{NewSize, ResizeRequest};
 use crate::spec::SpecOptions;
 
@@ -246,9 +247,16 @@ impl World {
                 ("remove", Box::new(remove))
             }
             (16..18, _) => {
+                // The disks hold no file system whose clusters could move.
+                let compact_options = CompactOptions {
+                    dry_run: false,
+                    pack: None,
+                };
                 let compact = move |store: &Store| {
                     store
-                        .compact(&name(&volume), false, &|_, _| ControlFlow::Continue(()))
+                        .compact(&name(&volume), compact_options, &|_, _| {
+                            ControlFlow::Continue(())
+                        })
                         .map(drop)
                 };
                 ("compact", Box::new(compact))
