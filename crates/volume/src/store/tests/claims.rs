@@ -355,7 +355,7 @@ fn a_claim_that_dies_is_taken_whole_or_not_at_all() {
     assert_eq!(store.claims().unwrap(), []);
     assert!(store.restore_claim(&claim).unwrap());
     assert!(store.restore_claim(&claim).unwrap());
-    assert_eq!(store.claims().unwrap(), [claim.clone()]);
+    assert_eq!(store.claims().unwrap(), std::slice::from_ref(&claim));
     let other = crate::claim::Claim {
         claimant: claimant("b", "db"),
         ..claim
