@@ -51,7 +51,7 @@ pub struct Patience {
     pub hello: Duration,
     /// For what is looked up.
     pub lookup: Duration,
-    /// For a disk to come up in the guest, before it is mounted.
+    /// For the device of a disk or a share to come up in the guest, before it is mounted.
     pub disk: Duration,
     /// For mounting, formatting, unmounting, writing out.
     pub work: Duration,
@@ -219,9 +219,36 @@ impl GuestClient {
         self.done(&Request::PowerOff, self.patience.work)
     }
 
+    /// Mounts a disk that is waited for this long in the guest.
+    ///
+    /// # Errors
+    /// A [`Fault`]; `NotFound` where it did not come.
+    pub fn mount_disk_within(&self, mount: &DiskMount, wait: Duration) -> Result<(), Fault> {
+        self.mount(&requests::mount_disk(mount, wait), wait)
+    }
+
+    /// Mounts a share whose device is waited for this long in the guest.
+    ///
+    /// # Errors
+    /// A [`Fault`]; `NotFound` where it did not come.
+    pub fn mount_share_within(
+        &self,
+        share: &Share,
+        target: &Target,
+        wait: Duration,
+    ) -> Result<(), Fault> {
+        self.mount(&requests::mount_share(share, target, wait), wait)
+    }
+
     fn ask(&self, request: &Request, limit: Duration) -> Result<Answer, Fault> {
         let mut talk = self.ready()?;
-        let answer = talk.ask(request, limit);
+        let mut answer = talk.ask(request, limit);
+        if matches!(&answer, Ok(answer) if checks::is_stranger(answer)) {
+            // An agent that began anew has not done it, and knows no conversation of ours.
+            let greeted = talk.greet(self.patience.hello);
+            greeted.map_err(|fault| self.judged(fault))?;
+            answer = talk.ask(request, limit);
+        }
         answer.map_err(|fault| self.judged(fault))
     }
 
@@ -265,12 +292,11 @@ impl Guest for GuestClient {
     }
 
     fn mount_disk(&self, mount: &DiskMount) -> Result<(), Fault> {
-        let wait = self.patience.disk;
-        self.mount(&requests::mount_disk(mount, wait), wait)
+        self.mount_disk_within(mount, self.patience.disk)
     }
 
     fn mount_share(&self, share: &Share, target: &Target) -> Result<(), Fault> {
-        self.mount(&requests::mount_share(share, target), Duration::ZERO)
+        self.mount_share_within(share, target, self.patience.disk)
     }
 
     fn mount_smb(

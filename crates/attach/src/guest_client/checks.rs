@@ -16,6 +16,11 @@ pub(super) fn nonsense(what: &str) -> Fault {
     )
 }
 
+/// Whether the guest says that it does not know the conversation.
+pub(super) fn is_stranger(answer: &Answer) -> bool {
+    matches!(answer, Answer::Refused(refusal) if refusal.kind == ErrorKind::NoConversation)
+}
+
 fn other(answer: &Answer) -> Fault {
     match answer {
         Answer::Refused(refusal) => refused(refusal),

@@ -29,11 +29,15 @@ pub(super) fn mount_disk(mount: &DiskMount, wait: Duration) -> Request {
         }),
         format: mount.format,
         read_only: mount.read_only,
-        wait_seconds: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX),
+        wait_seconds: seconds(wait),
     })
 }
 
-pub(super) fn mount_share(share: &Share, target: &Target) -> Request {
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)
+}
+
+pub(super) fn mount_share(share: &Share, target: &Target, wait: Duration) -> Request {
     let name = share.name.clone();
     Request::MountShare(MountShare {
         transport: match share.transport {
@@ -49,6 +53,7 @@ pub(super) fn mount_share(share: &Share, target: &Target) -> Request {
         only_file: share.only_file.clone(),
         target: target.to_string(),
         read_only: share.read_only,
+        wait_seconds: seconds(wait),
     })
 }
 

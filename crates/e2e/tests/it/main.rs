@@ -24,6 +24,7 @@ mod fat32;
 mod fsck;
 mod full_disk;
 mod guest;
+mod guest_agent;
 mod images;
 mod layers;
 mod nbd;

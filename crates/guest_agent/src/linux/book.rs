@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(book.all(), [entry("/a", 2), entry("/b", 3)]);
         book.remove("/a").unwrap();
         assert_eq!(Book::open(&path).all(), [entry("/b", 3)]);
-        std::fs::write(&path, "garbage").unwrap();
+        fs::write(&path, "garbage").unwrap();
         assert_eq!(Book::open(&path).all(), []);
     }
 }

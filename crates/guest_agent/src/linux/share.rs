@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use guest_proto::{ErrorKind, MountShare, Mounted, Refusal, ShareTransport};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -18,6 +19,9 @@ use crate::refused::{failed, refusal};
 /// How much goes into a message of Plan 9. Hyper-V's own takes twice as much; over other sockets more
 /// than this came to a stand.
 const MESSAGE: &str = "32768";
+/// How often a share is looked for, and how long at most, whatever is asked.
+const LOOK: Duration = Duration::from_millis(50);
+const MAX_WAIT: Duration = Duration::from_secs(600);
 /// Where shares are mounted of which one file alone is shown.
 const STAGING: &str = "/run/cvol-guest-agent";
 
@@ -32,7 +36,7 @@ pub(super) fn mount(places: &Places, mount: &MountShare) -> Result<Mounted, Refu
         read_only: mount.read_only,
     };
     places.mount(&wanted, || {
-        let whole = whole(&mount.transport, mount.read_only)?;
+        let whole = waited_for(mount)?;
         Ok(Ready {
             mount: match only_file {
                 Some(file) => one_file(&whole, file)?,
@@ -58,6 +62,28 @@ fn kind(transport: &ShareTransport) -> &'static str {
     match transport {
         ShareTransport::VirtioFs { .. } => "virtiofs",
         _ => "9p",
+    }
+}
+
+/// The whole share, once its device is there.
+fn waited_for(mount: &MountShare) -> Result<OwnedFd, Refusal> {
+    let started = Instant::now();
+    let wait = Duration::from_secs(mount.wait_seconds.into()).min(MAX_WAIT);
+    let has_device = matches!(
+        mount.transport,
+        ShareTransport::VirtioFs { .. } | ShareTransport::Plan9Virtio { .. }
+    );
+    loop {
+        match whole(&mount.transport, mount.read_only) {
+            Err(refusal)
+                if refusal.kind == ErrorKind::NotFound
+                    && has_device
+                    && started.elapsed() < wait =>
+            {
+                std::thread::sleep(LOOK);
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -123,11 +123,12 @@ fn refuse(unmountable: &Unmountable, unc: &str) -> Refusal {
             (ErrorKind::Denied, why)
         }
         Errno::NOENT | Errno::NXIO => (ErrorKind::NotFound, "the server has no such share or path"),
-        Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN => {
+        Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH => {
             (ErrorKind::NotFound, "no server answers there")
         }
         Errno::TIMEDOUT | Errno::AGAIN => (ErrorKind::TimedOut, "the server does not answer"),
-        Errno::OPNOTSUPP => {
+        // Who knows only what is older hangs up.
+        Errno::OPNOTSUPP | Errno::HOSTDOWN => {
             let why = "the server does not speak SMB 3.1.1, or does not encrypt";
             (ErrorKind::Unsupported, why)
         }

@@ -76,7 +76,7 @@ fn a_length_past_the_most_is_refused_before_a_byte_is_kept() {
 #[test]
 fn what_is_longer_than_a_frame_is_not_written() {
     let longest = "x".repeat(MAX_BODY);
-    assert_eq!(decoded(&bytes(1, &longest), 4096), [longest.clone()]);
+    assert!(decoded(&bytes(1, &longest), 4096) == [longest.as_str()]);
     let error = encode(&frame(1, &format!("{longest}x"))).unwrap_err();
     assert_eq!(
         error,

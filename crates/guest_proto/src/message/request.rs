@@ -151,6 +151,9 @@ pub struct MountShare {
     /// Whether it is mounted for reading only.
     #[serde(default)]
     pub read_only: bool,
+    /// How long the guest waits for the device of the share to come.
+    #[serde(default)]
+    pub wait_seconds: u32,
 }
 
 /// A share of an SMB server and where it appears.

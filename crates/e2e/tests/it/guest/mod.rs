@@ -37,7 +37,8 @@ impl Pieces {
         None
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// Where a piece is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
