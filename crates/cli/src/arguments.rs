@@ -8,7 +8,7 @@ use crate::command::{
     acl, attach, attrib, cat, check, clone, compact, completions, convert, cp, create, detach,
     diff, diff_create, doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man, map,
     merge, mkdir, mv, prune, ps, rebase, render, resize, rm, salvage, serve, serve_machine,
-    snapshot, tree,
+    snapshot, tree, vm,
 };
 use crate::exit;
 
@@ -144,6 +144,7 @@ pub(crate) enum Verb {
     Merge(merge::Arguments),
     Rebase(rebase::Arguments),
     Flatten(flatten::Arguments),
+    Vm(vm::Arguments),
     Completions(completions::Arguments),
     #[command(hide = true)]
     ServeMachine(serve_machine::Arguments),

@@ -142,6 +142,26 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 fn hint_for(error: &engine::Error) -> Option<String> {
     use engine::Subject;
     let hint = match (error.kind(), error.subject()) {
+        (_, Subject::Qemu) => "install it (Debian: `qemu-system-x86`), or name it by CVOL_QEMU",
+        (_, Subject::GuestPieces) => {
+            "`cargo xtask setup test` makes a kernel and a file system, `cargo xtask agent` the agent; \
+             name others by --guest-folder, --kernel, --initrd, --agent, or CVOL_GUEST and \
+             CVOL_GUEST_AGENT"
+        }
+        (_, Subject::Boot) => {
+            "try another kernel, `--accel tcg`, more `--memory`, or a longer `--boot-timeout`"
+        }
+        (ErrorKind::NotFound, Subject::GuestCommand) => {
+            "give a program that is in the guest: `sh -c '...'` runs a line of shell"
+        }
+        (_, Subject::GuestCommand) => return None,
+        (ErrorKind::NotFound, Subject::Machine) => "`cvol vm ls` lists the machines that cvol started",
+        (ErrorKind::AlreadyExists, Subject::Machine) => {
+            "choose another name, or remove that machine with `cvol vm stop`"
+        }
+        (ErrorKind::InUse, Subject::Machine) => {
+            "end it with `cvol vm stop`, or wait until whoever uses it is done"
+        }
         (ErrorKind::NotFound, Subject::Volume) => "`cvol ls` lists the volumes",
         (_, Subject::Base) => {
             "remove what stands on it first, or let a clone stand alone with `cvol flatten CLONE`"

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
     ExitCode::from(match result {
         Ok(Outcome::Done) => exit::OK,
         Ok(Outcome::ProblemsFound) => exit::PROBLEMS_FOUND,
+        Ok(Outcome::Ended(code)) => code,
         Err(failure) if failure.is_closed_pipe() => exit::OK,
         Err(failure) => {
             failure.tell(form);

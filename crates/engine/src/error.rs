@@ -16,6 +16,7 @@ use volume::{ChangeError, ChangeErrorKind, VolumeError, VolumeErrorKind};
 use crate::machine::{MachineFailure, of_plan};
 use crate::mounts::MountFailure;
 use crate::serve::ServeFailure;
+use crate::vm::VmFailure;
 
 /// What an operation of the engine returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -78,6 +79,14 @@ pub enum Subject {
     Machine,
     /// A volume that a machine has.
     Claim,
+    /// The program that runs machines.
+    Qemu,
+    /// What a machine boots.
+    GuestPieces,
+    /// A machine that does not come up.
+    Boot,
+    /// A command in a guest.
+    GuestCommand,
     /// The place where clients connect.
     Endpoint,
     /// The stream that a result is written to.
@@ -146,6 +155,9 @@ pub enum Error {
     /// Something about a machine failed.
     #[error(transparent)]
     Machine(#[from] MachineFailure),
+    /// Something about a machine that cvol starts failed.
+    #[error(transparent)]
+    Vm(#[from] VmFailure),
     /// A disk could not be served, or its last changes not be kept.
     #[error("cannot serve {name}")]
     Serve {
@@ -175,6 +187,7 @@ impl Error {
             Self::Serve { source, .. } => of_serving(source),
             Self::Mount(failure) => of_mount(failure),
             Self::Machine(failure) => failure.kind(),
+            Self::Vm(failure) => failure.kind(),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Interrupted => ErrorKind::Interrupted,
         }
@@ -210,6 +223,7 @@ impl Error {
             Self::Serve { .. } => Subject::Endpoint,
             Self::Mount(_) => Subject::Mount,
             Self::Machine(_) => Subject::Machine,
+            Self::Vm(failure) => failure.subject(),
         }
     }
 

@@ -20,6 +20,7 @@
 //!     |-- machine.rs              machines that are known: their folders, ledgers, locks
 //!     |-- session.rs              attach, detach, ps: mounts in machines that run
 //!     |-- exports.rs              disks of a machine, served by processes that outlive a command
+//!     |-- vm.rs                   vm run, exec, stop: machines of QEMU that cvol starts
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
 //!     |-- compact.rs                compact: what nobody uses gives its space back
 //!     |-- resize.rs                 resize: an image with the partition and file system in it
@@ -67,6 +68,7 @@ mod seed;
 mod serve;
 mod session;
 mod target;
+mod vm;
 mod volumes;
 mod wiring;
 
@@ -117,6 +119,9 @@ pub use volume::{
     NamePolicy, NewSize, Notice, PartitionLayout, PruneOutcome, RebuildReport, Removed,
     RepairedImage, SnapshotRecord, SnapshotState, StoreCure, TarInput, Timestamp, VolumeDetails,
     VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
+};
+pub use vm::{
+    Accelerator, CommandEnd, OutputStream, Poll, StartVm, StartedVm, VmFailure, VmState,
 };
 pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

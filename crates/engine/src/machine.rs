@@ -35,7 +35,7 @@ const DESCRIPTION: &str = "machine.json";
 const LEDGER: &str = "ledger.json";
 const LOCK: &str = "lock";
 /// The folder of sockets.
-const RUN: &str = "run";
+pub(crate) const RUN: &str = "run";
 const TEMPORARY: &str = "temporary";
 
 /// The longest description that is read, in bytes.
@@ -128,6 +128,15 @@ impl Engine {
     /// As for [`Engine::known_machine`].
     pub fn machine_sockets(&self, name: &str) -> Result<PathBuf> {
         Ok(self.machine(name)?.run_folder())
+    }
+
+    /// Where the sockets of a machine will lie that is not known yet.
+    pub(crate) fn sockets_to_be(&self, name: &str) -> Result<PathBuf> {
+        let machines = self.store()?.machines_folder()?;
+        let folder = machines.path().join(machine_name(name)?);
+        std::path::absolute(&folder)
+            .map(|folder| folder.join(RUN))
+            .map_err(Error::host("find", folder))
     }
 
     pub(crate) fn machine(&self, name: &str) -> Result<Machine> {

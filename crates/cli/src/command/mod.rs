@@ -43,6 +43,7 @@ pub(crate) mod serve_machine;
 pub(crate) mod snapshot;
 pub(crate) mod tree;
 mod values;
+pub(crate) mod vm;
 
 use engine::Engine;
 
@@ -65,6 +66,8 @@ pub(crate) enum Outcome {
     Done,
     /// A check found problems.
     ProblemsFound,
+    /// A command in a guest ended with this code.
+    Ended(u8),
 }
 
 /// What a verb returns.
@@ -117,6 +120,7 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Merge(arguments) => arguments.run(context),
         Verb::Rebase(arguments) => arguments.run(context),
         Verb::Flatten(arguments) => arguments.run(context),
+        Verb::Vm(arguments) => arguments.run(context),
         Verb::Completions(arguments) => arguments.run(context),
         Verb::Man(arguments) => arguments.run(context),
     }
