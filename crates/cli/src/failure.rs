@@ -155,13 +155,6 @@ fn hint_for(error: &engine::Error) -> Option<String> {
             "give a program that is in the guest: `sh -c '...'` runs a line of shell"
         }
         (_, Subject::GuestCommand) => return None,
-        (ErrorKind::NotFound, Subject::Machine) => "`cvol vm ls` lists the machines that cvol started",
-        (ErrorKind::AlreadyExists, Subject::Machine) => {
-            "choose another name, or remove that machine with `cvol vm stop`"
-        }
-        (ErrorKind::InUse, Subject::Machine) => {
-            "end it with `cvol vm stop`, or wait until whoever uses it is done"
-        }
         (ErrorKind::NotFound, Subject::Volume) => "`cvol ls` lists the volumes",
         (_, Subject::Base) => {
             "remove what stands on it first, or let a clone stand alone with `cvol flatten CLONE`"

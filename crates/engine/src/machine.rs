@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 
 pub use description::{KnownMachine, MachineEndpoints};
 pub use failure::MachineFailure;
-pub(crate) use failure::of_plan;
+pub(crate) use failure::{of_fault, of_plan};
 pub(crate) use journal::FileJournal;
 
 const DESCRIPTION: &str = "machine.json";

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use attach::{GuestClient, GuestSystem, Hypervisor, Platform};
 use volume::FileLock;
@@ -94,21 +94,15 @@ fn register(engine: &Engine, request: &StartVm) -> Result<Vm> {
 
 fn register_as(engine: &Engine, name: &str) -> Result<()> {
     let run = engine.sockets_to_be(name)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.ok().and_then(|now| u64::try_from(now.as_millis()).ok());
-    engine.register_machine(&KnownMachine {
-        name: name.to_owned(),
-        platform: Platform {
-            hypervisor: Hypervisor::Qemu,
-            guest: GuestSystem::Linux,
-        },
-        endpoints: MachineEndpoints::Qemu {
-            qmp: run.join(MONITOR),
-            agent: run.join(AGENT),
-        },
-        owner: format!("cvol vm run (process {})", std::process::id()),
-        since_unix_ms: now.unwrap_or_default(),
-    })
+    let platform = Platform {
+        hypervisor: Hypervisor::Qemu,
+        guest: GuestSystem::Linux,
+    };
+    let endpoints = MachineEndpoints::Qemu {
+        qmp: run.join(MONITOR),
+        agent: run.join(AGENT),
+    };
+    engine.register_machine(&KnownMachine::new(name, platform, endpoints))
 }
 
 /// Boots it by one accelerator after the other; which it was, and why it was not the first.

@@ -7,17 +7,48 @@ use attach::{GuestClient, Patience};
 
 use super::folder::Vm;
 use super::process::{self, AGENT};
-use super::{VmFailure};
+use super::VmFailure;
 use crate::Engine;
 use crate::error::Result;
+use crate::session::{DetachWhat, Watch};
 
 /// How long each way of ending it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Ends it and removes all that is kept of it. One that has ended is only removed.
 pub(super) fn stop(engine: &Engine, vm: &Vm) -> Result<()> {
+    if vm.is_running()? && answers(vm) {
+        // So that the guest lets its file systems go in order. What it does not let go is told by
+        // nobody: it is ended all the same, and the agent writes out before that.
+        let _ = detach_all(engine, vm, false);
+    }
     end(vm)?;
+    // Of a machine that is gone, everything can be taken away.
+    detach_all(engine, vm, true)?;
     engine.forget_machine(&vm.name)
+}
+
+fn detach_all(engine: &Engine, vm: &Vm, force: bool) -> Result<()> {
+    if engine.attachments(Some(&vm.name))?.is_empty() {
+        return Ok(());
+    }
+    let watch = Watch {
+        step: Box::new(|_| {}),
+        is_cancelled: &|| false,
+    };
+    let outcome = engine.detach(&vm.name, &DetachWhat::All, force, &watch)?;
+    match outcome.faults.into_iter().next() {
+        Some(fault) => Err(fault),
+        None => Ok(()),
+    }
+}
+
+/// Whether the guest answers at all: one that does not is not waited for step by step.
+fn answers(vm: &Vm) -> bool {
+    let Ok(stream) = UnixStream::connect(vm.file(AGENT)) else {
+        return false;
+    };
+    GuestClient::new(stream).hello(PATIENCE).is_ok()
 }
 
 fn end(vm: &Vm) -> Result<()> {

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use engine::{Accelerator, ByteCount, StartVm, StartedVm};
+use engine::{Accelerator, AttachMounts, ByteCount, StartVm, StartedVm};
 use serde::Serialize;
 
 use super::exec;
 use crate::command::{Context, Outcome, Result, values};
 use crate::interrupt;
 use crate::output::Form;
+use crate::steps::Steps;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -24,6 +25,8 @@ CVOL_GUEST_AGENT names. QEMU is qemu-system-x86_64 on the path, or what CVOL_QEM
 
 Examples:
   cvol vm run -- uname -a
+  cvol vm run --mount source=data,target=/data -- sh -c 'date > /data/now'
+  cvol vm run -m type=bind,src=/srv,dst=/srv,ro -m type=tmpfs,dst=/tmp -- ls /srv
   cvol vm run --memory 2G --cpus 4 -- sh -c 'free -m; nproc'
   cvol vm run --name web --detach")]
 pub(super) struct Arguments {
@@ -69,6 +72,10 @@ pub(super) struct Arguments {
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     boot_timeout: u32,
 
+    /// A mount to attach before the command runs, as `cvol attach` takes it; may be repeated
+    #[arg(short, long = "mount", value_name = "FIELDS")]
+    mounts: Vec<String>,
+
     /// Leave it running
     #[arg(short, long)]
     detach: bool,
@@ -107,12 +114,9 @@ impl Arguments {
                 .output
                 .note(&format!("KVM does not work here: {reason}"));
         }
-        if self.detach && self.command.is_empty() {
-            announce(context, &started)?;
-            return Ok(Outcome::Done);
-        }
         let ran = self.in_machine(context, &started);
-        if self.detach {
+        // One that stays is ended all the same where it is not as it was asked for.
+        if self.detach && ran.is_ok() {
             return ran;
         }
         let stopped = context.engine.stop_vm(&started.name);
@@ -140,16 +144,39 @@ impl Arguments {
         }
     }
 
-    /// The command, or waiting for the end.
+    /// The mounts, then the command, or waiting for the end.
     fn in_machine(&self, context: &Context, started: &StartedVm) -> Result {
+        self.attach(context, started)?;
         if !self.command.is_empty() {
             return exec::run(context, &started.name, &self.command);
         }
         announce(context, started)?;
+        if self.detach {
+            return Ok(Outcome::Done);
+        }
         while interrupt::poll().is_continue() && context.engine.is_vm_running(&started.name)? {
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(Outcome::Done)
+    }
+
+    fn attach(
+        &self,
+        context: &Context,
+        started: &StartedVm,
+    ) -> std::result::Result<(), crate::failure::Failure> {
+        if self.mounts.is_empty() {
+            return Ok(());
+        }
+        let request = AttachMounts {
+            machine: started.name.clone(),
+            mounts: self.mounts.clone(),
+            owner: None,
+        };
+        let steps = Steps::new(context);
+        let is_cancelled = || interrupt::poll().is_break();
+        context.engine.attach(&request, &steps.watch(&is_cancelled))?;
+        Ok(())
     }
 }
 
