@@ -111,6 +111,7 @@ pub use vdisk::{
     ParentInfo, ParentPath, Provisioning, RepairPlan, SalvageOptions, SalvageReport, Severity,
     remedy,
 };
+pub use vm::{Accelerator, CommandEnd, OutputStream, Poll, StartVm, StartedVm, VmFailure, VmState};
 pub use volume::export::ExportReport;
 pub use volume::tar_tree::Compression;
 pub use volume::{
@@ -119,9 +120,6 @@ pub use volume::{
     NamePolicy, NewSize, Notice, PartitionLayout, PruneOutcome, RebuildReport, Removed,
     RepairedImage, SnapshotRecord, SnapshotState, StoreCure, TarInput, Timestamp, VolumeDetails,
     VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
-};
-pub use vm::{
-    Accelerator, CommandEnd, OutputStream, Poll, StartVm, StartedVm, VmFailure, VmState,
 };
 pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

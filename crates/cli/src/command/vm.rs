@@ -119,11 +119,7 @@ impl Remove {
 
 /// Does something to each machine, names it on standard output when it is done, and goes on where one
 /// fails.
-fn each(
-    context: &Context,
-    names: &[String],
-    act: impl Fn(&str) -> engine::Result<()>,
-) -> Result {
+fn each(context: &Context, names: &[String], act: impl Fn(&str) -> engine::Result<()>) -> Result {
     let form = context.output.form();
     let mut first = None;
     let mut done = Vec::new();

@@ -108,7 +108,10 @@ mod tests {
     #[test]
     fn an_archive_behind_another_starts_at_a_block() {
         for before in [0, 1, 511, 512, 513] {
-            let bytes = Archive::after(before, Vec::new()).unwrap().finish().unwrap();
+            let bytes = Archive::after(before, Vec::new())
+                .unwrap()
+                .finish()
+                .unwrap();
             let start = bytes.iter().position(|byte| *byte == b'0').unwrap();
             assert_eq!((usize::try_from(before).unwrap() + start) % BLOCK, 0);
         }

@@ -148,9 +148,13 @@ mod tests {
         let has = |word: &str| words.iter().any(|found| found == word);
         assert!(has("/k,1"));
         assert!(has("/a,b/initramfs"));
-        assert!(has("socket,id=cvol-monitor,server=on,wait=off,path=/a,,b/qmp.sock"));
+        assert!(has(
+            "socket,id=cvol-monitor,server=on,wait=off,path=/a,,b/qmp.sock"
+        ));
         assert!(has("file,id=cvol-console,path=/a,,b/console.log"));
-        assert!(has("socket,id=cvol-agent-1,server=on,wait=off,path=/a,,b/exec1.sock"));
+        assert!(has(
+            "socket,id=cvol-agent-1,server=on,wait=off,path=/a,,b/exec1.sock"
+        ));
         for number in 0..4 {
             assert!(has(&format!("virtio-scsi-pci,id=scsi{number}")));
         }
@@ -172,7 +176,9 @@ mod tests {
         };
         let words = arguments(&request, "x", Path::new("/k"), &files, Accelerator::Kvm);
         let has = |word: &str| words.iter().any(|found| found == word);
-        assert!(has("memory-backend-memfd,id=cvol-memory,size=805306368,share=on"));
+        assert!(has(
+            "memory-backend-memfd,id=cvol-memory,size=805306368,share=on"
+        ));
         assert!(has("768M") && has("kvm") && has("host"));
         assert!(!words.iter().any(|word| word == "-netdev"));
     }

@@ -100,7 +100,10 @@ fn tail(path: &Path) -> String {
         .chars()
         .filter(|c| *c == '\n' || !c.is_control())
         .collect();
-    let lines: Vec<&str> = shown.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = shown
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let start = lines.len().saturating_sub(LINES);
     lines.get(start..).unwrap_or_default().join("\n")
 }

@@ -189,12 +189,7 @@ fn attempt(
     answered
 }
 
-fn spawn(
-    vm: &Vm,
-    program: &Path,
-    words: Vec<std::ffi::OsString>,
-    lock: FileLock,
-) -> Result<Child> {
+fn spawn(vm: &Vm, program: &Path, words: Vec<std::ffi::OsString>, lock: FileLock) -> Result<Child> {
     let private = |path: &Path| -> Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use attach::{GuestClient, Patience};
 
+use super::VmFailure;
 use super::folder::Vm;
 use super::process::{self, AGENT};
-use super::VmFailure;
 use crate::Engine;
 use crate::error::Result;
 use crate::session::{DetachWhat, Watch};

@@ -110,6 +110,8 @@ impl Arguments {
         if let Some(reason) = &started.without_kvm
             && context.output.is_verbose()
         {
+            // What it ends with is for those who wonder; the log is gone.
+            let reason = reason.replace('\n', "; ");
             context
                 .output
                 .note(&format!("KVM does not work here: {reason}"));
@@ -175,7 +177,9 @@ impl Arguments {
         };
         let steps = Steps::new(context);
         let is_cancelled = || interrupt::poll().is_break();
-        context.engine.attach(&request, &steps.watch(&is_cancelled))?;
+        context
+            .engine
+            .attach(&request, &steps.watch(&is_cancelled))?;
         Ok(())
     }
 }
