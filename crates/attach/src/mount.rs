@@ -79,6 +79,9 @@ pub struct SmbSource {
     pub path: String,
     /// Who logs in. The password never is part of a plan.
     pub user: Option<String>,
+    /// What the host finds the password by, where it keeps one: an identifier of its own, which means
+    /// nothing here.
+    pub login: Option<String>,
 }
 
 /// File systems that guests mount.
@@ -148,6 +151,7 @@ impl SmbSource {
             share: share.to_owned(),
             path: path.to_owned(),
             user: None,
+            login: None,
         })
     }
 

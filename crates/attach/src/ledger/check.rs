@@ -225,6 +225,7 @@ fn check_share(platform: Platform, share: &Share) -> Checked {
 fn check_smb(source: &SmbSource) -> Checked {
     let parsed = SmbSource::parse(&source.unc()).map(|parsed| SmbSource {
         user: source.user.clone(),
+        login: source.login.clone(),
         ..parsed
     });
     if parsed.as_ref() == Ok(source) {

@@ -89,6 +89,8 @@ pub(super) enum ActionWords {
         share: String,
         path: String,
         user: Option<String>,
+        #[serde(default)]
+        login: Option<String>,
         target: String,
         read_only: bool,
     },
@@ -177,6 +179,7 @@ impl ActionWords {
                 share: source.share.clone(),
                 path: source.path.clone(),
                 user: source.user.clone(),
+                login: source.login.clone(),
                 target: target.to_string(),
                 read_only: *read_only,
             },
@@ -289,6 +292,7 @@ impl ActionWords {
                 share,
                 path,
                 user,
+                login,
                 target: at,
                 read_only,
             } => Action::MountSmb {
@@ -297,6 +301,7 @@ impl ActionWords {
                     share,
                     path,
                     user: user.map(text).transpose()?,
+                    login: login.map(text).transpose()?,
                 },
                 target: target(&at, guest)?,
                 read_only,
