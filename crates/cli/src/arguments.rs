@@ -6,9 +6,9 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::command::{
     acl, attach, attrib, cat, check, clone, compact, completions, convert, cp, create, detach,
-    diff, diff_create, doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man, map,
-    merge, mkdir, mv, prune, ps, rebase, render, resize, rm, salvage, serve, serve_machine,
-    snapshot, tree, vm,
+    diff, diff_create, discover, doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man,
+    map, merge, mkdir, mv, prune, ps, rebase, render, resize, rm, salvage, secret, serve,
+    serve_machine, snapshot, tree, vm,
 };
 use crate::exit;
 
@@ -16,7 +16,12 @@ const ENVIRONMENT: &str = "\
 Environment:
   CVOL_ROOT          the folder of the store, as --root
   SOURCE_DATE_EPOCH  seconds since 1970: `create` and `convert` then derive every
-                     identifier from their input, and equal input gives equal bytes";
+                     identifier from their input, and equal input gives equal bytes
+  CVOL_SECRET_KEY_FILE, CVOL_SECRET_KEYRING
+                     the file, or the name in the keyring of the system, of the key that
+                     kept passwords are sealed with, instead of `secret.key` of the store
+  CVOL_MOUNT_ROOTS   folders of the host, parted as in PATH: nothing outside them is
+                     mounted into a machine";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -138,6 +143,8 @@ pub(crate) enum Verb {
     Ps(ps::Arguments),
     Render(render::Arguments),
     Hcs(hcs::Arguments),
+    Discover(discover::Arguments),
+    Secret(secret::Arguments),
     Snapshot(snapshot::Arguments),
     Clone(clone::Arguments),
     Diff(diff::Arguments),

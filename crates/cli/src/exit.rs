@@ -23,6 +23,7 @@ Exit codes:
   6    damaged
   7    not supported
   8    input or output failed
+  9    a login was refused
   130  interrupted";
 
 /// The exit code of a failure of this kind.
@@ -34,6 +35,7 @@ pub(crate) fn code(kind: ErrorKind) -> u8 {
         ErrorKind::InUse => 5,
         ErrorKind::Damaged => 6,
         ErrorKind::Unsupported => 7,
+        ErrorKind::Denied => 9,
         ErrorKind::Interrupted => INTERRUPTED,
         // Io, NoSpace, and kinds that a later engine may add.
         _ => 8,
@@ -49,6 +51,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::InUse => "in_use",
         ErrorKind::Damaged => "damaged",
         ErrorKind::Unsupported => "unsupported",
+        ErrorKind::Denied => "denied",
         ErrorKind::Interrupted => "interrupted",
         ErrorKind::NoSpace => "no_space",
         _ => "io",
@@ -69,6 +72,7 @@ mod tests {
             (ErrorKind::Damaged, 6, "damaged"),
             (ErrorKind::Unsupported, 7, "not supported"),
             (ErrorKind::Io, 8, "input or output failed"),
+            (ErrorKind::Denied, 9, "a login was refused"),
             (ErrorKind::NoSpace, 8, "input or output failed"),
             (ErrorKind::Interrupted, 130, "interrupted"),
         ] {

@@ -141,6 +141,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// What the user can do about an error.
 fn hint_for(error: &engine::Error) -> Option<String> {
     use engine::Subject;
+    if let engine::Error::Smb(failure) = error {
+        return Some(failure.advice().to_owned());
+    }
     let hint = match (error.kind(), error.subject()) {
         (_, Subject::Qemu) => "install it (Debian: `qemu-system-x86`), or name it by CVOL_QEMU",
         (_, Subject::GuestPieces) => {
@@ -190,6 +193,18 @@ fn hint_for(error: &engine::Error) -> Option<String> {
         }
         (ErrorKind::NotFound, Subject::Image) => {
             "give the path of an image file, or `--volume` to name a volume of the store"
+        }
+        (_, Subject::NoImage) => {
+            "what it stands for is looked at where it lies, which `cvol inspect` tells; a machine gets it \
+             by `cvol attach`; only volumes of kind vhd have an image"
+        }
+        (ErrorKind::NotFound | ErrorKind::Damaged, Subject::Password) => {
+            "`cvol secret set VOLUME` keeps the password again; a key that was moved is found with \
+             CVOL_SECRET_KEY_FILE"
+        }
+        (_, Subject::Password) => {
+            "give it with `--password-file FILE`, `--password-fd N` or `--password-keyring NAME`, or be asked \
+             on a terminal"
         }
         (ErrorKind::NotFound, Subject::Mount) => "make the directory, or add `create` to the mount",
         (ErrorKind::NotFound, _) => "check the spelling of the path",

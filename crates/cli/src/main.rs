@@ -7,6 +7,7 @@
 //!   progress    the bar                      interrupt   Ctrl-C
 //!   steps       what is done to a machine
 //!   notice      what the store did on its own
+//!   password    where one is read            terminal_input, private_memory   how it stays hidden
 //! ```
 //!
 //! Everything it knows of volumes and images comes from `engine`; its JSON documents are its own.
@@ -20,16 +21,19 @@ mod failure;
 mod interrupt;
 mod notice;
 mod output;
+mod password;
+mod private_memory;
 mod progress;
 mod reference;
 mod steps;
+mod terminal_input;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind as ClapErrorKind;
-use engine::{Config, Engine};
+use engine::{Config, Engine, KeySource};
 
 use crate::arguments::{Arguments, Global};
 use crate::command::{Context, Outcome};
@@ -82,10 +86,24 @@ fn context(global: &Global, form: Form) -> Result<Context, Failure> {
         None => Config::from_system()?,
     };
     Ok(Context {
-        engine: Engine::new(config.with_parents(global.parents.clone())),
+        engine: Engine::new(from_environment(config).with_parents(global.parents.clone())),
         output: Output::new(form, global.verbose),
         show_progress: !global.no_progress && form == Form::Text,
     })
+}
+
+/// What is the same for every verb, and so stands in the environment.
+fn from_environment(mut config: Config) -> Config {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(file) = set("CVOL_SECRET_KEY_FILE") {
+        config = config.with_key_source(KeySource::File(file.into()));
+    } else if let Some(name) = set("CVOL_SECRET_KEYRING") {
+        config = config.with_key_source(KeySource::Keyring(name.to_string_lossy().into_owned()));
+    }
+    match set("CVOL_MOUNT_ROOTS") {
+        Some(roots) => config.with_mount_roots(std::env::split_paths(&roots).collect()),
+        None => config,
+    }
 }
 
 /// Prints help or the version where they were asked for, else what is wrong; the exit code.

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use volume::secret::KeySource;
+
 use crate::error::{Error, Result};
 
 /// What an engine needs to know to start.
@@ -13,6 +15,8 @@ pub struct Config {
     root: PathBuf,
     parents: Vec<PathBuf>,
     program: Option<PathBuf>,
+    key_source: KeySource,
+    mount_roots: Option<Vec<PathBuf>>,
 }
 
 impl Config {
@@ -22,6 +26,8 @@ impl Config {
             root: root.into(),
             parents: Vec::new(),
             program: None,
+            key_source: KeySource::default(),
+            mount_roots: None,
         }
     }
 
@@ -63,6 +69,30 @@ impl Config {
             Some(program) => Ok(program.clone()),
             None => std::env::current_exe().map_err(Error::host("find", "cvol")),
         }
+    }
+
+    /// The same, with the key of kept passwords elsewhere than in the store.
+    #[must_use]
+    pub fn with_key_source(mut self, source: KeySource) -> Self {
+        self.key_source = source;
+        self
+    }
+
+    /// Where the key of kept passwords is.
+    pub fn key_source(&self) -> &KeySource {
+        &self.key_source
+    }
+
+    /// The same, with the folders of the host below which alone anything may be mounted.
+    #[must_use]
+    pub fn with_mount_roots(mut self, roots: Vec<PathBuf>) -> Self {
+        self.mount_roots = Some(roots);
+        self
+    }
+
+    /// The folders of the host below which alone anything may be mounted; `None` where nobody said any.
+    pub fn mount_roots(&self) -> Option<&[PathBuf]> {
+        self.mount_roots.as_deref()
     }
 
     /// The folder of the store.

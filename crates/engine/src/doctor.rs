@@ -104,6 +104,9 @@ impl Engine {
             if record.state != VolumeState::Ready || missing.iter().any(|found| found == name) {
                 continue;
             }
+            if record.spec.disk().is_none() {
+                continue;
+            }
             diagnosis.volumes += 1;
             self.examine_image(&record, request, &mut diagnosis)?;
             if request.deep {

@@ -11,11 +11,13 @@ use blockio::{IoError, IoErrorKind};
 use nbd::{BindError, ServeError};
 use vdisk::{ImageError, ImageErrorKind};
 use volume::browse::BrowseError;
+use volume::secret::SecretError;
 use volume::{ChangeError, ChangeErrorKind, VolumeError, VolumeErrorKind};
 
 use crate::machine::{MachineFailure, of_plan};
 use crate::mounts::MountFailure;
 use crate::serve::ServeFailure;
+use crate::smb::SmbFailure;
 use crate::vm::VmFailure;
 
 /// What an operation of the engine returns.
@@ -35,6 +37,8 @@ pub enum ErrorKind {
     InUse,
     /// Its bytes contradict its format.
     Damaged,
+    /// Somebody is not let in.
+    Denied,
     /// It exists, but not here or not yet.
     Unsupported,
     /// The host has no space left.
@@ -89,6 +93,12 @@ pub enum Subject {
     GuestCommand,
     /// The place where clients connect.
     Endpoint,
+    /// An SMB server.
+    Server,
+    /// The password of a volume.
+    Password,
+    /// A volume that is backed by something else than an image.
+    NoImage,
     /// The stream that a result is written to.
     Output,
 }
@@ -166,12 +176,21 @@ pub enum Error {
         /// The cause.
         source: ServeFailure,
     },
+    /// An SMB server could not be used.
+    #[error(transparent)]
+    Smb(#[from] SmbFailure),
     /// The stream that the result is written to failed.
     #[error("cannot write the result")]
     Output(#[source] io::Error),
     /// The caller asked to stop; what was half made is gone.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<SecretError> for Error {
+    fn from(error: SecretError) -> Self {
+        Self::Volume(error.into())
+    }
 }
 
 impl Error {
@@ -188,6 +207,7 @@ impl Error {
             Self::Mount(failure) => of_mount(failure),
             Self::Machine(failure) => failure.kind(),
             Self::Vm(failure) => failure.kind(),
+            Self::Smb(failure) => failure.kind(),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Interrupted => ErrorKind::Interrupted,
         }
@@ -208,6 +228,9 @@ impl Error {
                 | VolumeError::TooManyLayers { .. },
             ) => Subject::Snapshot,
             Self::Volume(VolumeError::Change { source, .. }) => of_change(source),
+            Self::Volume(VolumeError::Secret(_)) => Subject::Password,
+            Self::Volume(VolumeError::NoImage { .. }) => Subject::NoImage,
+            Self::Volume(VolumeError::NoSource { .. }) => Subject::HostPath,
             Self::Volume(_) | Self::InvalidRequest { .. } | Self::Unsupported { .. } => {
                 Subject::Volume
             }
@@ -224,6 +247,7 @@ impl Error {
             Self::Mount(_) => Subject::Mount,
             Self::Machine(_) => Subject::Machine,
             Self::Vm(failure) => failure.subject(),
+            Self::Smb(_) => Subject::Server,
         }
     }
 

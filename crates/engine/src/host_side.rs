@@ -110,8 +110,15 @@ impl Host for HostSide<'_> {
     }
 
     fn credentials(&self, source: &SmbSource) -> Result<Option<Credentials>, Fault> {
-        let _ = source;
-        Ok(None)
+        match &source.login {
+            Some(login) => self.engine.credentials(login).map_err(|error| {
+                of_engine(
+                    &format!("who logs in at {} cannot be told", source.server),
+                    error,
+                )
+            }),
+            None => Ok(None),
+        }
     }
 }
 

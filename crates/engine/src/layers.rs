@@ -57,7 +57,7 @@ impl Engine {
     pub fn remove_snapshot(&self, name: &str, progress: ProgressFn<'_>) -> Result<MergeOutcome> {
         let (volume, snapshot) = snapshot_of(name)?;
         let store = self.store()?;
-        let total = store.get(&volume)?.spec.size();
+        let total = store.get(&volume)?.disk()?.size();
         let removed = store.remove_snapshot(&volume, &snapshot, &told(total, progress));
         removed.map_err(stopped)
     }
@@ -70,7 +70,7 @@ impl Engine {
     pub fn flatten_volume(&self, name: &str, progress: ProgressFn<'_>) -> Result<MergeOutcome> {
         let volume = volume_name(name)?;
         let store = self.store()?;
-        let total = store.get(&volume)?.spec.size();
+        let total = store.get(&volume)?.disk()?.size();
         let flattened = store.flatten(&volume, &told(total, progress));
         flattened.map_err(stopped)
     }

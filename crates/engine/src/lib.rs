@@ -16,6 +16,9 @@
 //!     |-- fsck.rs                 fsck: the file systems in them
 //!     |-- diff.rs                 diff: where two disks differ
 //!     |-- mounts.rs               mounts in words, planned and told to other tools
+//!     |-- host_paths.rs           which paths of the host may be mounted
+//!     |-- passwords.rs            secret: passwords of volumes of SMB servers
+//!     |-- smb/                    discover: servers that let somebody in, and their shares
 //!     |-- serve.rs                serve: a disk for other programs, over NBD
 //!     |-- machine.rs              machines that are known: their folders, ledgers, locks
 //!     |-- session.rs              attach, detach, ps: mounts in machines that run
@@ -50,6 +53,7 @@ mod error;
 mod export;
 mod exports;
 mod fsck;
+mod host_paths;
 mod host_side;
 mod image;
 mod layers;
@@ -59,6 +63,7 @@ mod merge;
 mod mount_words;
 mod mounts;
 mod parents;
+mod passwords;
 mod place;
 mod progress;
 mod repair;
@@ -67,6 +72,7 @@ mod salvage;
 mod seed;
 mod serve;
 mod session;
+mod smb;
 mod target;
 mod vm;
 mod volumes;
@@ -100,11 +106,14 @@ pub use progress::{Progress, ProgressFn};
 pub use repair::RepairImage;
 pub use resize::{ResizeImage, ResizedImage, ResizedPartition};
 pub use salvage::{SalvageImage, SalvagedImage, known_sizes};
+pub use secrecy::SecretString;
+pub use secrecy::zeroize::Zeroizing;
 pub use serve::{ServeEndpoint, ServeFailure, ServeImage, ServeStop, ServedImage, ServerEvent};
 pub use session::{
     AttachMounts, AttachedMount, Attachment, DetachOutcome, DetachWhat, MountProgress, StepNews,
     StepStage, Watch,
 };
+pub use smb::{ListShares, NEARBY_LIMIT, NearbyServer, ServerShare, ShareKind, SmbFailure};
 pub use target::write_file;
 pub use vdisk::{
     CheckReport, Finding, Fix, Holder, ImageFormat, ImageInfo, ImageKind, LostRange, MapRun,
@@ -113,13 +122,18 @@ pub use vdisk::{
 };
 pub use vm::{Accelerator, CommandEnd, OutputStream, Poll, StartVm, StartedVm, VmFailure, VmState};
 pub use volume::export::ExportReport;
+pub use volume::secret::{
+    KeySource, RotateOutcome, SecretError, SecretState, password_of_file, password_of_keyring,
+    password_of_reader, same as same_password, unreadable as unreadable_password,
+};
 pub use volume::tar_tree::Compression;
 pub use volume::{
-    Attributes, BuildReport, CasePolicy, Claim, ClaimMode, CloneOutcome, CreateOutcome, DosNames,
-    FileSystemKind, FindingSeverity, ImageUse, Kinship, LayerDetails, LayerState, MergeOutcome,
-    NamePolicy, NewSize, Notice, PartitionLayout, PruneOutcome, RebuildReport, Removed,
-    RepairedImage, SnapshotRecord, SnapshotState, StoreCure, TarInput, Timestamp, VolumeDetails,
-    VolumeFinding, VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
+    Attributes, Backing, BackingDetails, BuildReport, CasePolicy, Claim, ClaimMode, CloneOutcome,
+    CreateOutcome, DiskSpec, DosNames, FileSystemKind, FindingSeverity, HostSource, ImageDetails,
+    ImageUse, Kinship, LayerDetails, LayerState, MergeOutcome, NamePolicy, NewSize, Notice,
+    PartitionLayout, PruneOutcome, RebuildReport, Removed, RepairedImage, SnapshotRecord,
+    SnapshotState, StoreCure, TarInput, Timestamp, VolumeDetails, VolumeFinding, VolumeKind,
+    VolumeRecord, VolumeReport, VolumeSpec, VolumeState, format_size, parse_size,
 };
 pub use volumes::{CreateVolume, SourceFormat, VolumeSource};
 pub use wiring::Engine;

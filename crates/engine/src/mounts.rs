@@ -11,11 +11,13 @@ use attach::{
     DiskSource, GuestFileSystem, GuestSystem, HostPath, MountRequest, PathError, Plan, PlanError,
     Platform, SmbSource, Source, Target, hcs, oci_mounts, qemu_arguments,
 };
+use blockio::ByteCount;
 use serde_json::Value;
-use volume::{FileSystemKind, parse_size};
+use volume::{Backing, DEFAULT_TEMPORARY_SIZE, FileSystemKind, TmpfsSpec, parse_size};
 
 use crate::Engine;
 use crate::error::{Error, Result};
+use crate::host_paths::HostPlace;
 use crate::mount_words::{MountWords, WordError};
 use crate::volumes::volume_name;
 
@@ -24,9 +26,6 @@ pub use attach::{
     GuestSystem as Guest, Hypervisor, PlanDocument, Platform as MachinePlatform, QemuMachine,
     SchemaVersion, StepDocument,
 };
-
-/// How much a temporary volume may hold where nobody says, in bytes.
-const DEFAULT_TEMPORARY_SIZE: u64 = 64 << 20;
 
 /// The forms in which a plan is told to other tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,31 +157,55 @@ impl Engine {
             source,
         })?;
         let target = Target::parse(&words.target, guest).map_err(MountFailure::Path)?;
-        let source = match words.kind.as_str() {
-            "volume" => self.volume_source(&words)?,
-            "vhd" => disk_source(&words)?,
-            "bind" => bind_source(&words)?,
-            "smb" => smb_source(&words)?,
-            _ => self.temporary_source(&words, temporary)?,
+        let (source, only_read) = match words.kind.as_str() {
+            "volume" => self.volume_source(&words, temporary)?,
+            "vhd" => (disk_source(&words)?, false),
+            "bind" => {
+                let share_name = words.share_name.clone();
+                let source = self.host_source(&words.source, words.create, share_name)?;
+                (source, false)
+            }
+            "smb" => (smb_source(&words)?, false),
+            _ => (self.temporary_source(&words, temporary)?, false),
         };
         let request = MountRequest {
             source,
             target,
-            read_only: words.read_only,
+            read_only: words.read_only || only_read,
         };
         Ok((request, words))
     }
 
-    fn volume_source(&self, words: &MountWords) -> Result<Source> {
+    /// What a named volume is mounted as, and whether it is for reading only whatever the mount says.
+    fn volume_source(&self, words: &MountWords, temporary: &Path) -> Result<(Source, bool)> {
         let details = self.store()?.inspect(&volume_name(&words.source)?)?;
         let record = &details.record;
-        let image = details.image_path.display().to_string();
-        Ok(Source::Disk(DiskSource {
-            path: HostPath::parse(&image).map_err(MountFailure::Path)?,
-            file_system: guest_file_system(record.spec.file_system()),
-            format_on_first_use: false,
-            serial: record.id.to_string(),
-        }))
+        let read_only = record.spec.read_only();
+        let source = match record.spec.backing() {
+            Backing::Disk(disk) => {
+                let image = details
+                    .image()
+                    .map(|image| image.path.display().to_string());
+                Source::Disk(DiskSource {
+                    path: HostPath::parse(&image.unwrap_or_default())
+                        .map_err(MountFailure::Path)?,
+                    file_system: guest_file_system(disk.file_system()),
+                    format_on_first_use: false,
+                    serial: record.id.to_string(),
+                })
+            }
+            Backing::Bind(bind) => self.host_source(bind.source(), false, None)?,
+            Backing::Smb(smb) => {
+                let share = share_of(&smb.share().to_string())?;
+                Source::Smb(SmbSource {
+                    user: Some(smb.user().name().to_owned()),
+                    login: Some(record.id.to_string()),
+                    ..share
+                })
+            }
+            Backing::Tmpfs(memory) => temporary_in(temporary, &words.target, memory.size())?,
+        };
+        Ok((source, read_only))
     }
 
     fn temporary_source(&self, words: &MountWords, temporary: &Path) -> Result<Source> {
@@ -190,21 +213,57 @@ impl Engine {
             Some(text) => parse_size(text).map_err(|error| Error::InvalidRequest {
                 message: format!("the size of a temporary volume: {error}"),
             })?,
-            None => blockio::ByteCount(DEFAULT_TEMPORARY_SIZE),
+            None => DEFAULT_TEMPORARY_SIZE,
         };
-        // Where it would be made; a guest that has it in memory never sees it.
-        let target: String = words
-            .target
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect();
-        let file = temporary.join(format!("{target}.vhdx"));
-        let file = std::path::absolute(&file).map_err(Error::host("find", &file))?;
-        Ok(Source::Temporary {
-            size: size.get(),
-            image: HostPath::parse(&file.display().to_string()).map_err(MountFailure::Path)?,
+        let size = TmpfsSpec::new(size).map_err(|error| Error::InvalidRequest {
+            message: format!("a temporary volume: {error}"),
+        })?;
+        temporary_in(temporary, &words.target, size.size())
+    }
+
+    /// A directory or a file: what stands there, where the path is of this system, else a directory.
+    fn host_source(
+        &self,
+        source: &str,
+        create: bool,
+        share_name: Option<String>,
+    ) -> Result<Source> {
+        let mut path = HostPath::parse(source).map_err(MountFailure::Path)?;
+        if path.is_windows() == cfg!(windows) {
+            match self.allowed_host_path(Path::new(path.as_str()))? {
+                HostPlace::File(resolved) => {
+                    let path = host_path(&resolved)?;
+                    return Ok(Source::File { path });
+                }
+                HostPlace::Directory(resolved) => path = host_path(&resolved)?,
+                HostPlace::Missing(_) if !create => {
+                    let path = path.to_string();
+                    return Err(MountFailure::Missing { path }.into());
+                }
+                HostPlace::Missing(resolved) => path = host_path(&resolved)?,
+            }
+        }
+        Ok(Source::Directory {
+            path,
+            create,
+            share_name,
         })
     }
+}
+
+fn temporary_in(folder: &Path, target: &str, size: ByteCount) -> Result<Source> {
+    // Where it would be made; a guest that has it in memory never sees it.
+    let target: String = target.chars().filter(char::is_ascii_alphanumeric).collect();
+    let file = folder.join(format!("{target}.vhdx"));
+    let file = std::path::absolute(&file).map_err(Error::host("find", &file))?;
+    Ok(Source::Temporary {
+        size: size.get(),
+        image: HostPath::parse(&file.display().to_string()).map_err(MountFailure::Path)?,
+    })
+}
+
+fn host_path(path: &Path) -> Result<HostPath> {
+    Ok(HostPath::parse(&path.display().to_string()).map_err(MountFailure::Path)?)
 }
 
 /// What has a serialisation of text and numbers alone always has a value.
@@ -242,36 +301,17 @@ fn disk_source(words: &MountWords) -> Result<Source> {
     }))
 }
 
-/// A directory or a file: what stands there, where the path is of this system, else a directory.
-fn bind_source(words: &MountWords) -> Result<Source> {
-    let path = HostPath::parse(&words.source).map_err(MountFailure::Path)?;
-    if path.is_windows() == cfg!(windows) {
-        match fs::metadata(path.as_str()) {
-            Ok(found) if !found.is_dir() => return Ok(Source::File { path }),
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if !words.create {
-                    let path = path.to_string();
-                    return Err(MountFailure::Missing { path }.into());
-                }
-            }
-            Err(error) => return Err(Error::host("look at", path.as_str())(error)),
-        }
-    }
-    Ok(Source::Directory {
-        path,
-        create: words.create,
-        share_name: words.share_name.clone(),
-    })
-}
-
 fn smb_source(words: &MountWords) -> Result<Source> {
-    let share = SmbSource::parse(&words.source).map_err(|reason| MountFailure::Share {
-        source_text: words.source.clone(),
-        reason,
-    })?;
     Ok(Source::Smb(SmbSource {
         user: words.user.clone(),
-        ..share
+        ..share_of(&words.source)?
     }))
+}
+
+fn share_of(text: &str) -> Result<SmbSource> {
+    let share = SmbSource::parse(text).map_err(|reason| MountFailure::Share {
+        source_text: text.to_owned(),
+        reason,
+    })?;
+    Ok(share)
 }

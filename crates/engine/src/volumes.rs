@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use blockio::{ByteCount, Storage};
+use secrecy::SecretString;
 use vdisk::ImageFormat;
 use volume::tar_tree::TarLayout;
 use volume::{
-    CasePolicy, CreateOutcome, CreateRequest, DosNames, FillFrom, Filter, NamePolicy, PruneOutcome,
-    SpecOptions, TarInput, VolumeDetails, VolumeError, VolumeName, VolumeRecord, VolumeRef,
+    Backing, CasePolicy, CreateOutcome, CreateRequest, DosNames, FillFrom, Filter, NamePolicy,
+    PruneOutcome, SpecOptions, TarInput, VolumeDetails, VolumeError, VolumeName, VolumeRecord,
+    VolumeRef, VolumeSpec,
 };
 
 use crate::Engine;
@@ -50,6 +52,10 @@ pub struct CreateVolume {
     /// What else identifiers of such a build are derived from; for a stream, whose content cannot
     /// count since it is read once only.
     pub seed: Option<String>,
+    /// The password of a volume of an SMB server.
+    pub password: Option<SecretString>,
+    /// Whether that a server lets its user in is not tried out.
+    pub unchecked: bool,
 }
 
 /// What a volume is filled from.
@@ -72,6 +78,14 @@ pub enum SourceFormat {
     WindowsLayer,
 }
 
+impl CreateVolume {
+    /// Whether the volume would need a password. Where its options cannot be read, that is told when it is
+    /// made.
+    pub fn needs_password(&self) -> bool {
+        spec_of(self).is_ok_and(|spec| spec.smb().is_some())
+    }
+}
+
 impl Engine {
     /// Makes a volume, whole or not at all.
     ///
@@ -83,7 +97,9 @@ impl Engine {
         request: &CreateVolume,
         progress: ProgressFn<'_>,
     ) -> Result<CreateOutcome> {
+        let unchecked = request.unchecked;
         let request = checked(request)?;
+        self.prepare(&request, unchecked)?;
         let report = |done: volume::Progress| {
             progress(Progress {
                 done: ByteCount(done.bytes),
@@ -155,9 +171,30 @@ impl Engine {
         Ok(self.store()?.prune(&prune_filter(conditions, all)?)?)
     }
 
+    /// Looks at what a volume without an image shall stand for: whether paths of the host may be
+    /// mounted, and whether a server lets the user in.
+    fn prepare(&self, request: &CreateRequest, unchecked: bool) -> Result<()> {
+        match request.spec.backing() {
+            Backing::Bind(bind) => {
+                self.allowed_host_path(Path::new(bind.source()))?;
+                Ok(())
+            }
+            Backing::Smb(smb) => match &request.password {
+                Some(password) if !unchecked => self.try_login(smb, password),
+                // That a password is missing is said where it would be kept.
+                _ => Ok(()),
+            },
+            Backing::Disk(_) | Backing::Tmpfs(_) => Ok(()),
+        }
+    }
+
     /// The format of the image of a volume or snapshot, as the store recorded it.
     pub(crate) fn volume_format(&self, name: &str) -> Result<ImageFormat> {
-        Ok(self.store()?.get(&volume_ref(name)?.volume)?.spec.format())
+        Ok(self
+            .store()?
+            .get(&volume_ref(name)?.volume)?
+            .disk()?
+            .format())
     }
 
     /// The change of a volume that a crash cut short. A snapshot has none: it was completed before.
@@ -177,18 +214,23 @@ impl Engine {
     }
 }
 
-fn checked(request: &CreateVolume) -> Result<CreateRequest> {
-    let name = volume_name(&request.name)?;
+fn spec_of(request: &CreateVolume) -> Result<VolumeSpec> {
     let mut options = SpecOptions::parse(&request.options.join(",")).map_err(VolumeError::from)?;
     for (key, value) in &request.settings {
         options.add(key, value).map_err(VolumeError::from)?;
     }
-    let spec = options.build().map_err(VolumeError::from)?;
+    Ok(options.build().map_err(VolumeError::from)?)
+}
+
+fn checked(request: &CreateVolume) -> Result<CreateRequest> {
+    let name = volume_name(&request.name)?;
+    let spec = spec_of(request)?;
     let mut checked = CreateRequest::new(name, spec);
     if let Some(from) = &request.from {
         checked.from = Some(source(from, request.from_format)?);
     }
     checked.seed = request.seed.clone();
+    checked.password = request.password.clone();
     if let Some(file) = &request.access_rules {
         checked.access_rules = access::read_rules(file)?;
     }

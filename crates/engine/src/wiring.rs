@@ -53,7 +53,8 @@ impl Engine {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let opened = Store::open(self.config.root())?;
+        let opened =
+            Store::open(self.config.root())?.with_key_source(self.config.key_source().clone());
         let was_rebuilt = !opened.notices().is_empty();
         let store = self.store.get_or_init(|| opened);
         if was_rebuilt {

@@ -11,6 +11,9 @@
 //! | readers             | taken                        | taken      | refused                      | refused    |
 //! | a writer            | refused                      | refused    | taken                        | refused    |
 //!
+//! That is so for volumes in an image. One that stands for a directory, a share or memory may be written
+//! by many at once; its claims only keep it from being removed.
+//!
 //! Whoever changes a volume takes the lock of its image first and looks for claims then; whoever
 //! claims one holds that lock while the row is written. So where a claim stands nobody else is in the
 //! middle of a change, and nobody begins one.

@@ -12,6 +12,8 @@ use crate::claim::Claim;
 use crate::filter::FilterError;
 use crate::labels::LabelError;
 use crate::name::NameError;
+use crate::secret::SecretError;
+use crate::spec::kind::VolumeKind;
 use crate::spec::path::PathError;
 use crate::spec::{SpecError, SpecErrorKind};
 use crate::state::VolumeState;
@@ -71,6 +73,9 @@ pub enum VolumeError {
         #[source]
         source: RuleError,
     },
+    /// A password cannot be kept or read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The request contradicts itself.
     #[error("{0}")]
     Request(&'static str),
@@ -146,6 +151,20 @@ pub enum VolumeError {
         name: String,
         /// Who stands on it: `VOLUME` or `VOLUME@SNAPSHOT`.
         dependents: Vec<String>,
+    },
+    /// The volume is backed by something else than an image.
+    #[error("volume \"{name}\" is of kind {kind} and has no image")]
+    NoImage {
+        /// The volume.
+        name: String,
+        /// Its kind.
+        kind: VolumeKind,
+    },
+    /// What a volume shall stand for is not there.
+    #[error("\"{path}\" is not there")]
+    NoSource {
+        /// The path of the host.
+        path: String,
     },
     /// Images of this format have no parents.
     #[error("volume \"{name}\" is kept in a {format} image, which cannot stand on another one")]
@@ -273,11 +292,15 @@ impl VolumeError {
             },
             Self::Rules { source, .. } if source.is_unsupported() => VolumeErrorKind::Unsupported,
             Self::Rules { .. } => VolumeErrorKind::InvalidArgument,
-            Self::NotFound { .. } | Self::SnapshotNotFound { .. } => VolumeErrorKind::NotFound,
+            Self::NotFound { .. } | Self::SnapshotNotFound { .. } | Self::NoSource { .. } => {
+                VolumeErrorKind::NotFound
+            }
             Self::AlreadyExists { .. } | Self::SnapshotExists { .. } => {
                 VolumeErrorKind::AlreadyExists
             }
-            Self::NotLayered { .. } | Self::TooManyLayers { .. } => VolumeErrorKind::Unsupported,
+            Self::NoImage { .. } | Self::NotLayered { .. } | Self::TooManyLayers { .. } => {
+                VolumeErrorKind::Unsupported
+            }
             Self::InUse { .. }
             | Self::Claimed { .. }
             | Self::NotClaimed { .. }
@@ -287,6 +310,7 @@ impl VolumeError {
             | Self::Overtaken { .. }
             | Self::WorkInProgress
             | Self::DatabaseBusy { .. } => VolumeErrorKind::InUse,
+            Self::Secret(error) => error.kind(),
             Self::NotAStore { .. } => VolumeErrorKind::InvalidArgument,
             Self::NewerStore { .. } => VolumeErrorKind::Unsupported,
             Self::Damaged { .. } => VolumeErrorKind::Damaged,

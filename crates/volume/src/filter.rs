@@ -1,8 +1,8 @@
-//! Which volumes a list or a prune is about: `label=app=db`, `name=web`, `fs=ntfs`, `state=ready`.
+//! Which volumes a list or a prune is about: `label=app=db`, `name=web`, `kind=smb`, `fs=ntfs`, `state=ready`.
 
 use crate::error::VolumeError;
 use crate::record::VolumeRecord;
-use crate::spec::kind::FileSystemKind;
+use crate::spec::kind::{FileSystemKind, VolumeKind};
 use crate::state::VolumeState;
 
 /// Conditions; a volume passes that meets all labels, and of every other key one of the values.
@@ -13,6 +13,7 @@ pub struct Filter {
     names: Vec<String>,
     file_systems: Vec<FileSystemKind>,
     states: Vec<VolumeState>,
+    kinds: Vec<VolumeKind>,
     persistent: Option<bool>,
 }
 
@@ -32,7 +33,7 @@ impl From<FilterError> for VolumeError {
 
 impl Filter {
     /// Reads conditions of the form `key=value`: `label=KEY` or `label=KEY=VALUE`, `name=PART` (a
-    /// part of the name, in any case), `fs=`, `state=`, `persistent=`.
+    /// part of the name, in any case), `kind=`, `fs=`, `state=`, `persistent=`.
     ///
     /// # Errors
     /// The first condition that is none.
@@ -70,6 +71,11 @@ impl Filter {
                 let found = found.ok_or_else(|| fail("the file systems are ntfs, fat32, none"))?;
                 self.file_systems.push(found);
             }
+            "kind" | "type" => {
+                let found = VolumeKind::from_word(value);
+                let found = found.ok_or_else(|| fail("the kinds are vhd, bind, smb, tmpfs"))?;
+                self.kinds.push(found);
+            }
             "state" => {
                 let found = VolumeState::from_word(value);
                 let found =
@@ -83,7 +89,11 @@ impl Filter {
                 }
                 self.persistent = Some(found);
             }
-            _ => return Err(fail("the keys are label, name, fs, state, persistent")),
+            _ => {
+                return Err(fail(
+                    "the keys are label, name, kind, fs, state, persistent",
+                ));
+            }
         }
         Ok(())
     }
@@ -115,8 +125,10 @@ impl Filter {
         self.labels.iter().all(label)
             && one_of(&self.names, |part| name.contains(part.as_str()))
             && one_of(&self.file_systems, |kind| {
-                *kind == record.spec.file_system()
+                let disk = record.spec.disk();
+                disk.is_some_and(|disk| disk.file_system() == *kind)
             })
+            && one_of(&self.kinds, |kind| *kind == record.spec.kind())
             && one_of(&self.states, |state| *state == record.state)
             && self
                 .persistent

@@ -18,6 +18,7 @@
 
 pub mod browse;
 mod claim;
+mod driver;
 mod error;
 pub mod export;
 mod faults;
@@ -31,6 +32,7 @@ mod name;
 mod platform;
 mod progress;
 mod record;
+pub mod secret;
 mod seed;
 mod spec;
 mod state;
@@ -52,8 +54,9 @@ pub use lifecycle::compact::{CompactOptions, CompactProgress, Compacted, compact
 pub use lifecycle::repair::{RepairedImage, image_repair_state, repair_image, undo_image_repair};
 pub use lifecycle::resize::{NewSize, ResizeProgress, ResizeRequest, Resized, resize_image};
 pub use lifecycle::{
-    CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, ImageUse, Kinship,
-    LayerDetails, MergeOutcome, PruneOutcome, TarInput, VolumeDetails,
+    BackingDetails, CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, HostSource,
+    ImageDetails, ImageUse, Kinship, LayerDetails, MergeOutcome, PruneOutcome, TarInput,
+    VolumeDetails,
 };
 pub use mkfs::change::{
     ChangeError, ChangeErrorKind, ChangeOptions, ChangeSet, ChangedDisk, FoundKind, PathNames,
@@ -72,8 +75,12 @@ pub use progress::{OnProgress, Progress, Stage, ignore_progress};
 pub use record::{VolumeId, VolumeRecord, parse_id};
 pub use spec::kind::{FileSystemKind, PartitionLayout, VolumeKind};
 pub use spec::path::{PathError, VolumePath};
+pub use spec::share::{SmbShare, SmbUser, parse_server};
 pub use spec::size::{SizeError, format_size, parse_size};
-pub use spec::{DEFAULT_SIZE, SpecError, SpecErrorKind, SpecOptions, VolumeSpec, fuzz_spec};
+pub use spec::{
+    Backing, BindSpec, DEFAULT_SIZE, DEFAULT_TEMPORARY_SIZE, DiskSpec, SmbSpec, SpecError,
+    SpecErrorKind, SpecOptions, TmpfsSpec, VolumeSpec, fuzz_spec,
+};
 pub use state::VolumeState;
 pub use store::{
     FileLock, Notice, PrivateFolder, RebuildReport, Store, StoreClass, StoreCure, StoreFinding,

@@ -6,10 +6,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::error::{Result, VolumeError};
 use crate::labels::{self, Labels};
 use crate::layer::layer_file_name;
 use crate::name::VolumeName;
-use crate::spec::VolumeSpec;
+use crate::spec::{DiskSpec, VolumeSpec};
 use crate::state::VolumeState;
 
 /// The version of the document that this program writes.
@@ -35,7 +36,7 @@ pub struct VolumeRecord {
     pub created_unix_ms: u64,
     /// Where it stands; only a ready volume can be used.
     pub state: VolumeState,
-    /// The layer that is read and written: its image. See [`crate::SnapshotRecord`] for the others.
+    /// The layer that is read and written: its image, where it has one. See [`crate::SnapshotRecord`] for the others.
     pub head: Uuid,
 }
 
@@ -54,13 +55,24 @@ struct Document {
 }
 
 impl VolumeRecord {
+    /// The disk of the volume.
+    ///
+    /// # Errors
+    /// `Unsupported` where the volume has no image.
+    pub fn disk(&self) -> Result<&DiskSpec> {
+        self.spec.disk().ok_or_else(|| VolumeError::NoImage {
+            name: self.name.as_str().to_owned(),
+            kind: self.spec.kind(),
+        })
+    }
+
     /// The name of the file of its head, in its folder.
-    pub(crate) fn image_file_name(&self) -> String {
-        layer_file_name(self.id, self.head, self.spec.format())
+    pub(crate) fn image_file_name(&self) -> Result<String> {
+        Ok(layer_file_name(self.id, self.head, self.disk()?.format()))
     }
 
     /// The document of this volume.
-    pub(crate) fn to_document(&self) -> Result<String, serde_json::Error> {
+    pub(crate) fn to_document(&self) -> serde_json::Result<String> {
         let mut document = Document {
             version: DOCUMENT_VERSION,
             id: self.id.to_string(),
@@ -78,7 +90,10 @@ impl VolumeRecord {
     ///
     /// # Errors
     /// What is wrong with it, for a message.
-    pub(crate) fn from_document(text: &str, state: VolumeState) -> Result<Self, String> {
+    pub(crate) fn from_document(
+        text: &str,
+        state: VolumeState,
+    ) -> std::result::Result<Self, String> {
         if text.len() > MAX_DOCUMENT_LENGTH {
             return Err(format!("longer than {MAX_DOCUMENT_LENGTH} bytes"));
         }
@@ -112,7 +127,7 @@ pub fn parse_id(text: &str) -> Option<Uuid> {
     (id.to_string() == text).then_some(id)
 }
 
-fn digest_of(document: &Document) -> Result<String, serde_json::Error> {
+fn digest_of(document: &Document) -> serde_json::Result<String> {
     let bytes = serde_json::to_vec(document)?;
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }

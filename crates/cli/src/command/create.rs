@@ -1,4 +1,4 @@
-//! `cvol create`: a new volume, empty or filled from a directory or a tar archive.
+//! `cvol create`: a new volume: an image, empty or filled, or what stands for something elsewhere.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use super::{Context, Outcome, Result, clone, values};
 use crate::output::{Form, quantity, terminal};
+use crate::password::PasswordArguments;
 
-/// Make a volume, empty or filled from a directory or a tar archive
+/// Make a volume: an image, a directory of the host, a share of an SMB server, or memory
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The name of the volume is printed on standard output; what was renamed or left out is listed on
@@ -24,8 +25,14 @@ A tar archive may be packed with gzip, zstd or xz, whatever its name. Its PAX re
 (MSWINDOWS.*: attributes, security descriptors, links) are kept, and streams (FILE:STREAM behind
 FILE); of a Windows layer of a container image the part `Files` becomes the volume.
 
-An option string holds KEY=VALUE pairs: size, fs, format, type, block, sector, cluster, layout,
-label, persistent, acl. Options may be given as flags or in the string, but not twice.
+An option string holds KEY=VALUE pairs: kind, size, fs, format, type, block, sector, cluster, layout,
+label, persistent, acl, source, username, domain, readonly. One that holds a comma stands in double quotes as
+a whole. Options may be given as flags or in the string, but not twice.
+
+Kinds of volumes: vhd, an image in the store (the default); bind, a directory or file of the host (--source);
+smb, a share of an SMB server (--source //SERVER/SHARE, --username); tmpfs, memory of the machine that uses it
+(--size). The password of a share is asked for or read from where a flag says, tried at the server, and kept
+sealed; nothing shows it again.
 
 Access control (NTFS): --acl says it for the root and, by inheritance, for all below it, as SDDL or
 as one of these names:
@@ -51,6 +58,10 @@ Examples:
   cvol create web --from ./site --label app=web --keep-going
   cvol create tools --from ./tools --dos-names generate --case sensitive --xattr-streams
   cvol create web1 --base web@v1
+  cvol create src --type bind --source /srv/src --readonly
+  cvol create share --type smb --source //nas/data --username ann
+  cvol create share --type smb --source //nas:1445/data/web --username CORP\\\\ann --password-file pw
+  cvol create scratch --type tmpfs --size 256M
   cvol create disk --fs none --format vhd --type fixed --size 64M")]
 pub(crate) struct Arguments {
     /// Name of the volume: letters, digits, `.`, `_` and `-`
@@ -95,9 +106,33 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
 
-    /// How the image takes its space: dynamic or fixed [default: dynamic]
+    /// What backs it: vhd, bind, smb or tmpfs; or how its image takes space: dynamic or fixed [default: vhd,
+    /// dynamic]
     #[arg(long = "type", value_name = "TYPE")]
     provisioning: Option<String>,
+
+    /// What a volume of kind bind or smb stands for: a path of the host, or //SERVER[:PORT]/SHARE[/PATH]
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+
+    /// Who logs in at the SMB server, such as ann or CORP\ann
+    #[arg(short, long, value_name = "NAME")]
+    username: Option<String>,
+
+    /// The domain or workgroup of the user
+    #[arg(long, value_name = "NAME")]
+    domain: Option<String>,
+
+    #[command(flatten)]
+    password: PasswordArguments,
+
+    /// Let no mount of it write (bind, smb)
+    #[arg(long)]
+    readonly: bool,
+
+    /// Do not try the login at the SMB server
+    #[arg(long)]
+    no_check: bool,
 
     /// Attach a label; may be repeated
     #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = values::pair)]
@@ -232,7 +267,9 @@ impl Arguments {
             clone::print(context.output, &made)?;
             return Ok(Outcome::Done);
         }
-        let request = CreateVolume {
+        let mut request = CreateVolume {
+            password: None,
+            unchecked: self.no_check,
             name: self.name,
             options: self.options,
             settings,
@@ -262,6 +299,10 @@ impl Arguments {
             xattr_streams: self.xattr_streams,
             source_date_epoch: values::source_date_epoch()?,
         };
+        if self.password.is_given() || request.needs_password() {
+            let prompt = format!("password for volume {}: ", request.name);
+            request.password = Some(self.password.read(&prompt, true)?);
+        }
         let made = {
             let reporter = context.reporter("creating");
             context
@@ -299,6 +340,10 @@ impl Arguments {
             ("layout", self.layout.clone()),
             ("label", self.volume_label.clone()),
             ("acl", self.acl.clone()),
+            ("source", self.source.clone()),
+            ("username", self.username.clone()),
+            ("domain", self.domain.clone()),
+            ("readonly", self.readonly.then(|| "true".to_owned())),
         ];
         all.into_iter()
             .filter_map(|(key, value)| Some((key, value?)))

@@ -1,6 +1,9 @@
 //! `cvol inspect`: all that is known of volumes, as JSON.
 
-use engine::{Claim, ImageUse, LayerDetails, Timestamp, VolumeDetails};
+use engine::{
+    BackingDetails, Claim, DiskSpec, HostSource, ImageDetails, ImageUse, LayerDetails, SecretState,
+    Timestamp, VolumeDetails,
+};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
@@ -27,7 +30,30 @@ struct Document {
     id: String,
     state: String,
     created: String,
-    size: u64,
+    kind: String,
+    size: Option<u64>,
+    persistent: bool,
+    read_only: bool,
+    labels: std::collections::BTreeMap<String, String>,
+    options: String,
+    claims: Vec<ClaimDocument>,
+    #[serde(flatten)]
+    disk: Option<DiskDocument>,
+    #[serde(flatten)]
+    image: Option<ImageDocument>,
+    #[serde(flatten)]
+    host: Option<HostDocument>,
+    #[serde(flatten)]
+    share: Option<ShareDocument>,
+    base: Option<String>,
+    clones: Vec<String>,
+    snapshots: Vec<String>,
+    layers: Vec<LayerDocument>,
+}
+
+/// What a disk is, of a volume that has one.
+#[derive(Serialize)]
+struct DiskDocument {
     file_system: String,
     format: String,
     #[serde(rename = "type")]
@@ -38,20 +64,39 @@ struct Document {
     sector_size: u64,
     volume_label: Option<String>,
     acl: Option<String>,
-    persistent: bool,
-    labels: std::collections::BTreeMap<String, String>,
-    options: String,
+}
+
+/// What its image is.
+#[derive(Serialize)]
+struct ImageDocument {
     image_path: String,
     in_use: bool,
-    claims: Vec<ClaimDocument>,
     allocated_bytes: Option<u64>,
     file_length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     image_error: Option<String>,
-    base: Option<String>,
-    clones: Vec<String>,
-    snapshots: Vec<String>,
-    layers: Vec<LayerDocument>,
+}
+
+/// What a volume of kind bind stands for.
+#[derive(Serialize)]
+struct HostDocument {
+    source: String,
+    /// `directory`, `file`, `other`, `missing` or `unreadable`.
+    source_is: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_error: Option<String>,
+}
+
+/// What a volume of kind smb stands for, and whether it can be logged in there; the password is in none of it.
+#[derive(Serialize)]
+struct ShareDocument {
+    source: String,
+    username: String,
+    domain: Option<String>,
+    /// `kept`, `missing` or `unusable`.
+    password: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_error: Option<String>,
 }
 
 /// Who has it beyond the life of a command.
@@ -99,31 +144,24 @@ impl Arguments {
 fn document(details: &VolumeDetails) -> Document {
     let record = &details.record;
     let spec = &record.spec;
-    let label = spec.label();
     Document {
         name: record.name.to_string(),
         id: record.id.to_string(),
         state: record.state.to_string(),
         created: Timestamp::from_unix_milliseconds(record.created_unix_ms).to_string(),
-        size: spec.size().get(),
-        file_system: spec.file_system().to_string(),
-        format: spec.format().to_string(),
-        provisioning: spec.provisioning().to_string(),
-        layout: spec.partition().to_string(),
-        block_size: spec.block_size().map(engine::ByteCount::get),
-        cluster_size: spec.cluster_size().map(engine::ByteCount::get),
-        sector_size: spec.sector().bytes(),
-        volume_label: (!label.is_empty()).then(|| label.to_owned()),
-        acl: spec.acl_sddl(),
+        kind: spec.kind().to_string(),
+        size: spec.size().map(engine::ByteCount::get),
         persistent: spec.persistent(),
+        read_only: spec.read_only(),
         labels: record.labels.clone(),
         options: spec.to_string(),
-        image_path: details.image_path.to_string_lossy().into_owned(),
-        in_use: details.image_use == ImageUse::InUse || !details.claims.is_empty(),
         claims: details.claims.iter().map(claim).collect(),
-        allocated_bytes: details.allocated_bytes,
-        file_length: details.file_length,
-        image_error: details.image_error.clone(),
+        disk: spec.disk().map(disk),
+        image: details
+            .image()
+            .map(|found| image(found, !details.claims.is_empty())),
+        host: host(details),
+        share: share(details),
         base: details.base.clone(),
         clones: details.clones.clone(),
         snapshots: details
@@ -142,6 +180,68 @@ fn claim(claim: &Claim) -> ClaimDocument {
         mode: claim.mode.as_str(),
         since: claim.since().to_string(),
     }
+}
+
+fn disk(disk: &DiskSpec) -> DiskDocument {
+    let label = disk.label();
+    DiskDocument {
+        file_system: disk.file_system().to_string(),
+        format: disk.format().to_string(),
+        provisioning: disk.provisioning().to_string(),
+        layout: disk.partition().to_string(),
+        block_size: disk.block_size().map(engine::ByteCount::get),
+        cluster_size: disk.cluster_size().map(engine::ByteCount::get),
+        sector_size: disk.sector().bytes(),
+        volume_label: (!label.is_empty()).then(|| label.to_owned()),
+        acl: disk.acl_sddl(),
+    }
+}
+
+fn image(image: &ImageDetails, is_claimed: bool) -> ImageDocument {
+    ImageDocument {
+        image_path: image.path.to_string_lossy().into_owned(),
+        in_use: image.image_use == ImageUse::InUse || is_claimed,
+        allocated_bytes: image.allocated_bytes,
+        file_length: image.file_length,
+        image_error: image.error.clone(),
+    }
+}
+
+fn host(details: &VolumeDetails) -> Option<HostDocument> {
+    let BackingDetails::Host(found) = &details.backing else {
+        return None;
+    };
+    let (source_is, source_error) = match found {
+        HostSource::Directory => ("directory", None),
+        HostSource::File => ("file", None),
+        HostSource::Other => ("other", None),
+        HostSource::Missing => ("missing", None),
+        HostSource::Unreadable(error) => ("unreadable", Some(error.clone())),
+    };
+    Some(HostDocument {
+        source: details.record.spec.source()?,
+        source_is,
+        source_error,
+    })
+}
+
+fn share(details: &VolumeDetails) -> Option<ShareDocument> {
+    let BackingDetails::Share(state) = &details.backing else {
+        return None;
+    };
+    let smb = details.record.spec.smb()?;
+    let (password, password_error) = match state {
+        SecretState::Kept => ("kept", None),
+        SecretState::Missing => ("missing", None),
+        SecretState::Unusable(error) => ("unusable", Some(error.to_string())),
+    };
+    Some(ShareDocument {
+        source: smb.share().to_string(),
+        username: smb.user().name().to_owned(),
+        domain: smb.user().domain().map(str::to_owned),
+        password,
+        password_error,
+    })
 }
 
 fn layer(details: &LayerDetails) -> LayerDocument {

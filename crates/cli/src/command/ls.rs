@@ -17,8 +17,8 @@ use crate::reference;
 /// List volumes, or a folder in a volume
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Conditions for --filter: label=KEY, label=KEY=VALUE, name=PART, fs=FS, state=STATE,
-persistent=true|false. A volume must meet every label, and one value of each other key.
+Conditions for --filter: label=KEY, label=KEY=VALUE, name=PART, kind=vhd|bind|smb|tmpfs, fs=FS,
+state=STATE, persistent=true|false. A volume must meet every label, and one value of each other key.
 
 With --long, attributes are letters as `attrib` of Windows has them: R read-only, H hidden, S system,
 A archive, D directory, L link or other reparse point, P sparse, C compressed, E encrypted, I not
@@ -54,12 +54,15 @@ struct VolumeDocument {
     name: String,
     id: String,
     state: String,
-    file_system: String,
-    size: u64,
+    kind: String,
+    source: Option<String>,
+    read_only: bool,
+    file_system: Option<String>,
+    size: Option<u64>,
     used: Option<u64>,
-    format: String,
+    format: Option<String>,
     #[serde(rename = "type")]
-    provisioning: String,
+    provisioning: Option<String>,
     persistent: bool,
     created: String,
     labels: std::collections::BTreeMap<String, String>,
@@ -145,7 +148,7 @@ fn list_volumes(
                 let used = context.engine.used_bytes(record)?;
                 rows.push(volume_row(record, used, long.then_some(&kinship), &claims));
             }
-            let shown = if long { VOLUME_COLUMNS.len() } else { 7 };
+            let shown = if long { VOLUME_COLUMNS.len() } else { 9 };
             context
                 .output
                 .print(&table::render(&VOLUME_COLUMNS[..shown], rows))
@@ -159,15 +162,19 @@ fn volume_document(
     kinship: &Kinship,
     claims: &[Claim],
 ) -> VolumeDocument {
+    let disk = record.spec.disk();
     VolumeDocument {
         name: record.name.to_string(),
         id: record.id.to_string(),
         state: record.state.to_string(),
-        file_system: record.spec.file_system().to_string(),
-        size: record.spec.size().get(),
+        kind: record.spec.kind().to_string(),
+        source: record.spec.source(),
+        read_only: record.spec.read_only(),
+        file_system: disk.map(|disk| disk.file_system().to_string()),
+        size: record.spec.size().map(ByteCount::get),
         used: used.map(ByteCount::get),
-        format: record.spec.format().to_string(),
-        provisioning: record.spec.provisioning().to_string(),
+        format: disk.map(|disk| disk.format().to_string()),
+        provisioning: disk.map(|disk| disk.provisioning().to_string()),
         persistent: record.spec.persistent(),
         created: Timestamp::from_unix_milliseconds(record.created_unix_ms).to_string(),
         labels: record.labels.clone(),
@@ -192,14 +199,16 @@ fn users(record: &VolumeRecord, claims: &[Claim]) -> Vec<String> {
 }
 
 /// The columns of the table of volumes; the last five with `--long` only.
-const VOLUME_COLUMNS: [Column; 12] = [
+const VOLUME_COLUMNS: [Column; 14] = [
     ("NAME", Align::Left),
+    ("KIND", Align::Left),
     ("FS", Align::Left),
     ("SIZE", Align::Right),
     ("USED", Align::Right),
     ("FORMAT", Align::Left),
     ("CREATED", Align::Left),
     ("USED BY", Align::Left),
+    ("SOURCE", Align::Left),
     ("TYPE", Align::Left),
     ("STATE", Align::Left),
     ("SNAPSHOTS", Align::Right),
@@ -214,18 +223,23 @@ fn volume_row(
     kinship: Option<&Kinship>,
     claims: &[Claim],
 ) -> Vec<String> {
-    let used = used.map(|used| quantity::bytes(used.get()));
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let disk = record.spec.disk();
+    // What lies elsewhere takes nothing here.
+    let used = disk.and(used);
     let mut row = vec![
         record.name.to_string(),
-        record.spec.file_system().to_string(),
-        quantity::bytes(record.spec.size().get()),
-        used.unwrap_or_else(|| "-".to_owned()),
-        record.spec.format().to_string(),
+        record.spec.kind().to_string(),
+        or_dash(disk.map(|disk| disk.file_system().to_string())),
+        or_dash(record.spec.size().map(|size| quantity::bytes(size.get()))),
+        or_dash(used.map(|used| quantity::bytes(used.get()))),
+        or_dash(disk.map(|disk| disk.format().to_string())),
         Timestamp::from_unix_milliseconds(record.created_unix_ms).to_minutes(),
         match users(record, claims) {
             users if users.is_empty() => "-".to_owned(),
             users => users.join(","),
         },
+        or_dash(record.spec.source()),
     ];
     if let Some(kinship) = kinship {
         let labels = record.labels.iter();
@@ -233,7 +247,7 @@ fn volume_row(
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
         row.extend([
-            record.spec.provisioning().to_string(),
+            or_dash(disk.map(|disk| disk.provisioning().to_string())),
             record.state.to_string(),
             kinship
                 .snapshots

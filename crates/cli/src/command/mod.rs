@@ -15,6 +15,7 @@ pub(crate) mod create;
 pub(crate) mod detach;
 pub(crate) mod diff;
 pub(crate) mod diff_create;
+pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod flatten;
@@ -38,6 +39,7 @@ mod repair_report;
 pub(crate) mod resize;
 pub(crate) mod rm;
 pub(crate) mod salvage;
+pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod serve_machine;
 pub(crate) mod snapshot;
@@ -114,6 +116,8 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::ServeMachine(arguments) => arguments.run(context),
         Verb::Render(arguments) => arguments.run(context),
         Verb::Hcs(arguments) => arguments.run(context),
+        Verb::Discover(arguments) => arguments.run(context),
+        Verb::Secret(arguments) => arguments.run(context),
         Verb::Snapshot(arguments) => arguments.run(context),
         Verb::Clone(arguments) => arguments.run(context),
         Verb::Diff(arguments) => arguments.run(context),

@@ -11,10 +11,12 @@ fn create_prints_the_name_and_ls_lists_it() {
     let lines = listed.lines();
     assert_eq!(
         lines[0].split_whitespace().collect::<Vec<_>>(),
-        ["NAME", "FS", "SIZE", "USED", "FORMAT", "CREATED"]
+        [
+            "NAME", "KIND", "FS", "SIZE", "USED", "FORMAT", "CREATED", "SOURCE"
+        ]
     );
     let cells: Vec<_> = lines[1].split_whitespace().collect();
-    assert_eq!(&cells[..4], ["data", "none", "16", "MiB"]);
+    assert_eq!(&cells[..5], ["data", "vhd", "none", "16", "MiB"]);
     assert_eq!(lines.len(), 2);
 }
 

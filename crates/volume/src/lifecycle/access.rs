@@ -6,6 +6,7 @@ use mkfs::{MkfsError, TreeEntry, TreeError, TreeSource};
 use super::CreateRequest;
 use super::source::Source;
 use crate::error::{Result, VolumeError};
+use crate::spec::DiskSpec;
 use crate::spec::kind::FileSystemKind;
 
 /// A tree of the root alone, for a volume that stays empty and has access control all the same.
@@ -18,8 +19,8 @@ impl TreeSource for RootAlone {
 }
 
 /// Refuses rules where there is nothing that could keep them.
-pub(super) fn check(request: &CreateRequest) -> Result<()> {
-    if !request.access_rules.is_empty() && request.spec.file_system() != FileSystemKind::Ntfs {
+pub(crate) fn check(request: &CreateRequest, spec: &DiskSpec) -> Result<()> {
+    if !request.access_rules.is_empty() && spec.file_system() != FileSystemKind::Ntfs {
         return Err(VolumeError::Request(
             "rules of access need NTFS: no other file system keeps access control",
         ));
@@ -35,12 +36,13 @@ pub(super) fn with_tree<T>(
     work: impl FnOnce(Option<&mut dyn TreeSource>) -> Result<T>,
 ) -> Result<T> {
     let tree = source.map(Source::tree);
-    if request.spec.acl().is_none() && request.access_rules.is_empty() {
+    let acl = request.spec.disk().and_then(DiskSpec::acl);
+    if acl.is_none() && request.access_rules.is_empty() {
         return work(tree);
     }
     let mut root_alone = RootAlone;
     let tree = tree.unwrap_or(&mut root_alone);
-    let secured = AccessTree::new(tree, request.spec.acl(), &request.access_rules);
+    let secured = AccessTree::new(tree, acl, &request.access_rules);
     let mut secured = secured.map_err(|error| VolumeError::Mkfs {
         name: request.name.as_str().to_owned(),
         source: MkfsError::InvalidOption {

@@ -230,7 +230,7 @@ impl Store {
         opener: Opener<'_>,
     ) -> Result<(VolumeRecord, Box<dyn ImageDisk>)> {
         let (record, storage) = self.lock_head_for(name, Access::ReadWrite, opener)?;
-        let format = record.spec.format();
+        let format = record.disk()?.format();
         let gate = self.gate_of(record.head, format)?;
         let journal = self.journal(&record)?;
         let name = record.name.as_str();
@@ -281,7 +281,7 @@ impl Store {
             return Ok(self.open_head_for(name, opener)?.1);
         }
         let (record, storage) = self.lock_head_for(name, access, opener)?;
-        let format = record.spec.format();
+        let format = record.disk()?.format();
         let gate = self.gate_of(record.head, format)?;
         vdisk::open_chain(Box::new(storage), Some(format), access, &gate).map_err(|source| {
             VolumeError::Image {
@@ -304,7 +304,7 @@ impl Store {
         let missing = || VolumeError::damaged(format!("volumes/{}", record.id), "it is missing");
         Ok(Journal {
             folder: folder.ok_or_else(missing)?,
-            name: format!("{}{JOURNAL_SUFFIX}", record.image_file_name()),
+            name: format!("{}{JOURNAL_SUFFIX}", record.image_file_name()?),
         })
     }
 }

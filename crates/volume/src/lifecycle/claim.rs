@@ -57,6 +57,10 @@ impl Store {
         request: &'r ClaimRequest,
     ) -> Result<(VolumeRecord, &'r ClaimRequest, Option<FileStorage>)> {
         let record = self.ready(&request.volume)?;
+        if record.spec.disk().is_none() {
+            // What lies elsewhere, or is made anew for each machine, may have many writers.
+            return Ok((record, request, None));
+        }
         let claims = self.database().claims_on(record.id)?;
         if let Some(other) = claims.iter().find(|it| it.forbids(claimant, request.mode)) {
             return Err(claimed(&record, other));
@@ -85,7 +89,9 @@ impl Store {
         self.database().write("restoring a claim", |transaction| {
             let volume = transaction.volume(claim.volume)?;
             let others = transaction.claims_on(claim.volume)?;
-            let forbids = |other: &Claim| other.forbids(&claim.claimant, claim.mode);
+            let is_disk = |record: &VolumeRecord| record.spec.disk().is_some();
+            let is_disk = volume.as_ref().is_some_and(is_disk);
+            let forbids = |other: &Claim| is_disk && other.forbids(&claim.claimant, claim.mode);
             if volume.is_none() || others.iter().any(forbids) {
                 return Ok(false);
             }
@@ -184,7 +190,9 @@ fn claim_one(
         });
     }
     let others = transaction.claims_on(record.id)?;
-    if let Some(other) = others.iter().find(|other| other.forbids(claimant, mode)) {
+    let is_disk = record.spec.disk().is_some();
+    let forbids = |other: &&Claim| is_disk && other.forbids(claimant, mode);
+    if let Some(other) = others.iter().find(forbids) {
         return Err(claimed(record, other));
     }
     // A merge that goes on while nobody serves the volume holds locks of layers, not that of the head.

@@ -67,13 +67,13 @@ impl Store {
     pub fn clone_volume(&self, request: &CloneRequest) -> Result<CloneOutcome> {
         labels::check(&request.labels)?;
         let base = self.base_of(&request.base)?;
-        let format = base.record.spec.format();
+        let format = base.record.disk()?.format();
         let parent = self.layer(base.snapshot.layer)?;
         // Its base may have another size by now than when the snapshot was taken.
         let size = self.layer_size(&parent, format)?;
         let spec = base.record.spec.with_size(size)?;
         let spec = request.options.build_on(&spec)?;
-        let larger = (spec.size() > size).then_some(spec.size());
+        let larger = spec.size().filter(|wanted| *wanted > size);
         let id = Uuid::new_v4();
         let record = VolumeRecord {
             id,
@@ -85,7 +85,7 @@ impl Store {
             head: id,
         };
         let layer = LayerRecord::first(id, Some(base.snapshot.layer));
-        let (record, ()) = self.create_volume(record, &layer, |_| {
+        let (record, ()) = self.create_volume(record, Some(&layer), |_| {
             let new = NewLayer {
                 size: larger,
                 ..NewLayer::now(&layer, &parent, format)
@@ -147,7 +147,7 @@ impl Store {
         let Some(parent) = head.parent else {
             return Ok(None);
         };
-        let format = record.spec.format();
+        let format = record.disk()?.format();
         let failed = |source| VolumeError::Image {
             name: record.name.as_str().to_owned(),
             source,

@@ -1,8 +1,8 @@
-//! Making a volume: row, folder, image, file system, rescue record, row again.
+//! Making a volume: row, folder, files, rescue record, row again.
 //!
 //! ```text
 //!   row `creating` + lock    committed, durable
-//!   image                    written, flushed, closed
+//!   files of its kind        written, flushed, closed: an image with its file system, a sealed password
 //!   rescue record            written, flushed
 //!   folder, volumes/         entries made durable
 //!   row `ready`              committed: only now the volume exists
@@ -16,16 +16,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use cap_std::fs::Dir;
 use uuid::Uuid;
 
-use super::access;
-use super::fill;
 use super::{CreateOutcome, CreateRequest, clone};
+use crate::driver::{self, Making};
 use crate::error::{Result, VolumeError};
 use crate::faults;
 use crate::labels;
 use crate::layer::LayerRecord;
-use crate::progress::{OnProgress, Progress, Stage};
+use crate::progress::OnProgress;
 use crate::record::VolumeRecord;
-use crate::spec::kind::FileSystemKind;
 use crate::state::{Trigger, VolumeState};
 use crate::store::Store;
 use crate::store::database::Unfinished;
@@ -46,12 +44,13 @@ impl Store {
         progress: OnProgress<'_>,
     ) -> Result<CreateOutcome> {
         labels::check(&request.labels)?;
-        if request.from.is_some() && request.spec.file_system() == FileSystemKind::None {
-            return Err(VolumeError::Request(
-                "a volume without a file system cannot be filled",
-            ));
-        }
-        access::check(request)?;
+        let driver = driver::of(request.spec.kind());
+        driver.check(request)?;
+        // Held until the row is ready: whoever changes the key finds the volume, or comes before it.
+        let key = match request.password {
+            Some(_) => Some(self.lock_keys()?),
+            None => None,
+        };
         let id = Uuid::new_v4();
         let record = VolumeRecord {
             id,
@@ -62,21 +61,17 @@ impl Store {
             state: VolumeState::Creating,
             head: id,
         };
-        let file = record.image_file_name();
-        let first = LayerRecord::first(id, None);
-        let (record, filled) = self.create_volume(record, &first, |folder| {
-            faults::step("creating the image")?;
-            let storage = folder::create_image(folder, &file)?;
-            faults::step("filling the image")?;
-            let filled = fill::fill(request, storage, progress)?;
-            let finishing = Progress {
-                stage: Stage::Finishing,
-                bytes: filled.report.bytes.get(),
-                files: filled.report.files,
-            };
-            if progress(finishing).is_break() {
-                return Err(VolumeError::Interrupted);
-            }
+        let first = record.disk().is_ok().then(|| LayerRecord::first(id, None));
+        let made = record.clone();
+        let (record, filled) = self.create_volume(record, first.as_ref(), |folder| {
+            let filled = driver.make(&Making {
+                store: self,
+                record: &made,
+                request,
+                folder,
+                progress,
+                key: key.as_ref(),
+            })?;
             Ok((None, filled))
         })?;
         Ok(CreateOutcome {
@@ -86,12 +81,12 @@ impl Store {
         })
     }
 
-    /// Makes a volume of one layer, whose file `fill` makes in the folder, durable, and says what it
-    /// is known by until it is written.
+    /// Makes a volume of one layer, or none, whose files `fill` makes in the folder, durable, and says what
+    /// the layer is known by until it is written.
     pub(super) fn create_volume<T>(
         &self,
         record: VolumeRecord,
-        layer: &LayerRecord,
+        layer: Option<&LayerRecord>,
         fill: impl FnOnce(&Dir) -> Result<(Option<Uuid>, T)>,
     ) -> Result<(VolumeRecord, T)> {
         let operation = self.begin_create(&record, layer)?;
@@ -111,18 +106,24 @@ impl Store {
         }
     }
 
-    fn begin_create(&self, record: &VolumeRecord, layer: &LayerRecord) -> Result<Operation> {
+    fn begin_create(
+        &self,
+        record: &VolumeRecord,
+        layer: Option<&LayerRecord>,
+    ) -> Result<Operation> {
         faults::step("adding the row")?;
         self.database().write("creating a volume", |transaction| {
             if let Some(existing) = transaction.find(&record.name)? {
                 return Err(taken(&existing));
             }
-            if let Some(base) = layer.parent {
+            if let Some(base) = layer.and_then(|layer| layer.parent) {
                 clone::check_base(transaction, base)?;
             }
             let operation = Operation::begin(self.folders())?;
             transaction.insert(record, Trigger::CreateBegins, Some(operation.id()))?;
-            transaction.insert_layer(layer, None)?;
+            if let Some(layer) = layer {
+                transaction.insert_layer(layer, None)?;
+            }
             Ok(operation)
         })
     }
@@ -130,7 +131,7 @@ impl Store {
     fn make<T>(
         &self,
         record: &VolumeRecord,
-        layer: &LayerRecord,
+        layer: Option<&LayerRecord>,
         fill: impl FnOnce(&Dir) -> Result<(Option<Uuid>, T)>,
     ) -> Result<T> {
         faults::step("making the folder")?;
@@ -139,10 +140,13 @@ impl Store {
         faults::step("writing the rescue record")?;
         let rescue = Rescue {
             record: record.clone(),
-            layers: vec![LayerRecord {
-                born_as,
-                ..layer.clone()
-            }],
+            layers: layer
+                .map(|layer| LayerRecord {
+                    born_as,
+                    ..layer.clone()
+                })
+                .into_iter()
+                .collect(),
             snapshots: Vec::new(),
         };
         folder::write_new_file(&folder, RESCUE_RECORD, rescue.to_text()?.as_bytes())?;
@@ -154,7 +158,9 @@ impl Store {
         self.folders().sync_volumes()?;
         faults::step("finishing the row")?;
         let finished = self.database().write("creating a volume", |transaction| {
-            transaction.set_born_as(layer.id, born_as)?;
+            if let Some(layer) = layer {
+                transaction.set_born_as(layer.id, born_as)?;
+            }
             let trigger = Trigger::CreateSucceeds;
             transaction.advance(record.id, VolumeState::Creating, trigger, None)
         })?;

@@ -21,6 +21,7 @@ use super::{CreateRequest, FillFrom};
 use crate::error::{Result, VolumeError};
 use crate::progress::{OnProgress, Progress, Stage};
 use crate::seed::{self, Counted};
+use crate::spec::DiskSpec;
 use crate::spec::kind::{FileSystemKind, PartitionLayout};
 
 /// The name that Windows gives such partitions.
@@ -28,11 +29,11 @@ const PARTITION_NAME: &str = "Basic data partition";
 
 /// What was put into an image.
 #[derive(Default)]
-pub(super) struct Filled {
+pub(crate) struct Filled {
     /// What the file system was built of.
-    pub(super) report: BuildReport,
+    pub(crate) report: BuildReport,
     /// What was left out of the source, or changed.
-    pub(super) source_notes: Vec<String>,
+    pub(crate) source_notes: Vec<String>,
 }
 
 /// Where identifiers and times of one image come from.
@@ -45,8 +46,9 @@ struct Origin {
 }
 
 /// Makes the image in the empty `storage`, fills it and makes it durable.
-pub(super) fn fill(
+pub(crate) fn fill(
     request: &CreateRequest,
+    spec: &DiskSpec,
     storage: FileStorage,
     progress: OnProgress<'_>,
 ) -> Result<Filled> {
@@ -55,10 +57,10 @@ pub(super) fn fill(
         name: request.name.as_str().to_owned(),
         source,
     };
-    let options = create_options(request, &origin);
-    let disk = vdisk::create(Box::new(storage), request.spec.format(), &options).map_err(image)?;
+    let options = create_options(spec, &origin);
+    let disk = vdisk::create(Box::new(storage), spec.format(), &options).map_err(image)?;
     let disk: Arc<Box<dyn ImageDisk>> = Arc::new(disk);
-    let filled = fill_disk(request, &origin, &disk, progress)?;
+    let filled = fill_disk(request, spec, &origin, &disk, progress)?;
     // All windows are gone; closing flushes, and only then the volume may become ready.
     let disk = Arc::into_inner(disk)
         .ok_or_else(|| VolumeError::damaged(request.name.as_str(), "the image is still used"))?;
@@ -66,8 +68,7 @@ pub(super) fn fill(
     Ok(filled)
 }
 
-fn create_options(request: &CreateRequest, origin: &Origin) -> CreateOptions {
-    let spec = &request.spec;
+fn create_options(spec: &DiskSpec, origin: &Origin) -> CreateOptions {
     CreateOptions {
         size: spec.size(),
         provisioning: spec.provisioning(),
@@ -81,13 +82,14 @@ fn create_options(request: &CreateRequest, origin: &Origin) -> CreateOptions {
 
 fn fill_disk(
     request: &CreateRequest,
+    spec: &DiskSpec,
     origin: &Origin,
     disk: &Arc<Box<dyn ImageDisk>>,
     progress: OnProgress<'_>,
 ) -> Result<Filled> {
-    let range = match request.spec.partition() {
+    let range = match spec.partition() {
         // A blank disk has no partition: its guest divides it.
-        _ if request.spec.file_system() == FileSystemKind::None => return Ok(Filled::default()),
+        _ if spec.file_system() == FileSystemKind::None => return Ok(Filled::default()),
         PartitionLayout::WholeDisk => ByteRange::new(ByteOffset(0), disk.size()),
         PartitionLayout::Gpt => {
             let partition = PartitionSpec {
@@ -106,7 +108,7 @@ fn fill_disk(
     let report = access::with_tree(request, source.as_mut(), |tree| {
         let mut counted = tree.map(|tree| Counted::new(tree, origin.totals));
         let tree = counted.as_mut().map(|tree| -> &mut dyn TreeSource { tree });
-        make_file_system(request, origin, &window, range, tree, progress)
+        make_file_system(request, spec, origin, &window, range, tree, progress)
     })?;
     Ok(Filled {
         report,
@@ -116,13 +118,13 @@ fn fill_disk(
 
 fn make_file_system(
     request: &CreateRequest,
+    spec: &DiskSpec,
     origin: &Origin,
     window: &dyn Disk,
     range: ByteRange,
     tree: Option<&mut dyn TreeSource>,
     progress: OnProgress<'_>,
 ) -> Result<BuildReport> {
-    let spec = &request.spec;
     let told = |bytes: u64, files: u64| -> ControlFlow<()> {
         progress(Progress {
             stage: Stage::Writing,

@@ -97,7 +97,7 @@ impl Store {
                 name: record.name.as_str().to_owned(),
                 source,
             };
-            let state = vdisk::link_state(&lock, record.spec.format()).map_err(of_image)?;
+            let state = vdisk::link_state(&lock, record.disk()?.format()).map_err(of_image)?;
             if !state.dirty_log && !self.has_journal(&record)? {
                 return Ok((record, lock));
             }
@@ -124,6 +124,7 @@ impl Store {
         snapshot: &SnapshotName,
     ) -> Result<(VolumeRecord, SnapshotRecord)> {
         let record = self.ready(volume)?;
+        record.disk()?;
         let found = self.database().find_snapshot(record.id, snapshot)?;
         let found = found.ok_or_else(|| no_snapshot(&record, snapshot))?;
         match found.state {
@@ -135,7 +136,7 @@ impl Store {
     }
 
     /// Opens and locks the file of a layer.
-    pub(super) fn lock_layer(
+    pub(crate) fn lock_layer(
         &self,
         layer: &LayerRecord,
         format: ImageFormat,
@@ -216,7 +217,7 @@ impl Store {
 
 /// Refuses what has no layers.
 pub(super) fn check_layered(record: &VolumeRecord) -> Result<()> {
-    match record.spec.format() {
+    match record.disk()?.format() {
         ImageFormat::Vhdx | ImageFormat::Vhd => Ok(()),
         format => Err(VolumeError::NotLayered {
             name: record.name.as_str().to_owned(),

@@ -1,7 +1,8 @@
 //! What the store knows of the layers of a volume: which there are, what names them, what they take.
 
 use super::{Kinship, LayerDetails};
-use crate::error::Result;
+use crate::driver;
+use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
 use crate::platform;
 use crate::record::VolumeRecord;
@@ -15,6 +16,7 @@ impl Store {
     /// `NotFound`, `Damaged`, `Io`.
     pub fn layers(&self, volume: &VolumeName) -> Result<Vec<LayerDetails>> {
         let record = self.get(volume)?;
+        record.disk()?;
         self.layers_of(&record)
     }
 
@@ -29,7 +31,7 @@ impl Store {
         let folder = self.folders().open_volume_folder(record.id)?;
         let mut details = Vec::with_capacity(layers.len());
         for (layer, state) in layers {
-            let file = layer.file_name(record.spec.format());
+            let file = layer.file_name(record.disk()?.format());
             let found = match &folder {
                 Some(folder) => folder::metadata(folder, &file)?,
                 None => None,
@@ -96,11 +98,24 @@ impl Store {
         })
     }
 
-    /// Bytes that all images of a volume take on the host; `None` where its head is missing.
+    /// Bytes that a volume takes on the host: all its images; `None` where its head is missing.
     ///
     /// # Errors
     /// `Damaged` where something else stands in its place, `Io`.
     pub fn used_bytes(&self, record: &VolumeRecord) -> Result<Option<u64>> {
+        driver::of(record.spec.kind()).used_bytes(self, record)
+    }
+
+    /// Bytes that the image of a volume takes on the host, and its length; `None` where it is missing.
+    pub(crate) fn image_sizes(&self, record: &VolumeRecord) -> Result<(Option<u64>, Option<u64>)> {
+        let (folder, file) = (record.id.to_string(), record.image_file_name()?);
+        let found = platform::sizes_below(self.folders().volumes(), &folder, &file)
+            .map_err(|error| VolumeError::host("looking at", folder, error))?;
+        Ok((found.map(|found| found.0), found.map(|found| found.1)))
+    }
+
+    /// Bytes that all images of a volume take on the host; `None` where its head is missing.
+    pub(crate) fn image_bytes(&self, record: &VolumeRecord) -> Result<Option<u64>> {
         let (head, _) = self.image_sizes(record)?;
         // Whoever has its first layer as head has no other; so most volumes cost no query.
         if record.head == record.id {

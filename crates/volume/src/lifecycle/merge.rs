@@ -63,6 +63,7 @@ impl Store {
         progress: OnProgress<'_>,
     ) -> Result<MergeOutcome> {
         let record = self.ready(volume)?;
+        record.disk()?;
         let snapshot = self.database().find_snapshot(record.id, name)?;
         let snapshot = snapshot.ok_or_else(|| no_snapshot(&record, name))?;
         let layer = self.layer(snapshot.layer)?;
@@ -97,7 +98,7 @@ impl Store {
         snapshot: &SnapshotRecord,
         layer: &LayerRecord,
     ) -> Result<()> {
-        let format = record.spec.format();
+        let format = record.disk()?.format();
         let lock = self.lock_layer(layer, format, FileAccess::ReadWrite)?;
         faults::step("removing the snapshot")?;
         let operation = self
@@ -132,7 +133,7 @@ impl Store {
         if it.above.id != it.record.head {
             return Ok(false);
         }
-        let format = it.record.spec.format();
+        let format = it.record.disk()?.format();
         let facts = |layer: &LayerRecord| -> Result<vdisk::ImageInfo> {
             let storage = self.lock_layer(layer, format, FileAccess::ReadOnly)?;
             vdisk::info(&storage, Some(format)).map_err(self.of_layer(layer))
@@ -146,7 +147,7 @@ impl Store {
 
     fn merge_up(&self, it: &Neighbours, progress: OnProgress<'_>) -> Result<MergeSummary> {
         let record = &it.record;
-        let storage = self.lock_layer(&it.above, record.spec.format(), FileAccess::ReadWrite)?;
+        let storage = self.lock_layer(&it.above, record.disk()?.format(), FileAccess::ReadWrite)?;
         let operation = self.begin_merge(record, &it.above, |transaction| {
             match only_child(transaction, record, &it.snapshot)? {
                 Some(found) if found.id == it.above.id => Ok(()),
@@ -199,7 +200,7 @@ impl Store {
     }
 
     fn merge_down(&self, it: &Neighbours, progress: OnProgress<'_>) -> Result<MergeSummary> {
-        let (record, format) = (&it.record, it.record.spec.format());
+        let (record, format) = (&it.record, it.record.disk()?.format());
         let above = self.lock_layer(&it.above, format, FileAccess::ReadWrite)?;
         let below = self.lock_layer(&it.layer, format, FileAccess::ReadWrite)?;
         let operation = self.begin_merge(record, &it.layer, |transaction| {
@@ -238,7 +239,7 @@ impl Store {
         below: FileStorage,
         progress: OnProgress<'_>,
     ) -> Result<MergeSummary> {
-        let format = it.record.spec.format();
+        let format = it.record.disk()?.format();
         self.refresh_rescue(it.record.id)?;
         faults::step("merging")?;
         let parent = OpenedParent {
@@ -274,6 +275,7 @@ impl Store {
     /// `NotFound`, `InUse`, `Interrupted`, `Damaged`, `NoSpace`, `Io`.
     pub fn flatten(&self, volume: &VolumeName, progress: OnProgress<'_>) -> Result<MergeOutcome> {
         let record = self.ready(volume)?;
+        record.disk()?;
         let mut copied = ByteCount(0);
         let layers = self.database().layers(record.id)?;
         for layer in layers {
@@ -281,7 +283,8 @@ impl Store {
             if self.layer(parent)?.volume == record.id {
                 continue;
             }
-            let storage = self.lock_layer(&layer, record.spec.format(), FileAccess::ReadWrite)?;
+            let storage =
+                self.lock_layer(&layer, record.disk()?.format(), FileAccess::ReadWrite)?;
             let operation = self.begin_merge(&record, &layer, |_| Ok(()))?;
             let pulled = self.pull(&record, &layer, storage, PullLevels::All, None, progress);
             let merged = pulled.and_then(|summary| {
@@ -310,7 +313,7 @@ impl Store {
         progress: OnProgress<'_>,
     ) -> Result<MergeSummary> {
         faults::step("merging")?;
-        let format = record.spec.format();
+        let format = record.disk()?.format();
         let gate = self.gate_of(layer.id, format)?;
         let names = match below {
             Some(below) => self.parent_names(layer.volume, below, format),
@@ -373,7 +376,7 @@ impl Store {
     /// Ends the merging of a layer, done or not: what it stands on now its image says.
     pub(crate) fn settle_merge(&self, record: &VolumeRecord, layer: &LayerRecord) -> Result<()> {
         faults::step("ending the merge")?;
-        let format = record.spec.format();
+        let format = record.disk()?.format();
         let storage = self.lock_layer(layer, format, FileAccess::ReadOnly)?;
         let state = vdisk::link_state(&storage, format).map_err(self.of_layer(layer))?;
         let gate = self.gate_of(layer.id, format)?;

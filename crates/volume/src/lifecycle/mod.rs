@@ -1,19 +1,19 @@
 //! What can be done with volumes: one verb a file, each a method of [`crate::Store`].
 
-mod access;
+pub(crate) mod access;
 pub(crate) mod change;
 mod claim;
 mod clone;
 pub(crate) mod compact;
 mod create;
 mod diff;
-mod fill;
+pub(crate) mod fill;
 mod inspect;
 mod layer;
 mod layers;
 mod list;
 mod merge;
-mod open;
+pub(crate) mod open;
 mod prune;
 mod remove;
 pub(crate) mod repair;
@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use mkfs::ntfs::DosNames;
 use mkfs::security::AccessRules;
 use mkfs::{BuildReport, CasePolicy, NamePolicy};
+use secrecy::SecretString;
 use uuid::Uuid;
 use vdisk::ImageInfo;
 
@@ -35,6 +36,7 @@ use crate::labels::Labels;
 use crate::layer::{LayerRecord, LayerState, SnapshotRecord};
 use crate::name::VolumeName;
 use crate::record::VolumeRecord;
+use crate::secret::SecretState;
 use crate::spec::VolumeSpec;
 
 pub use clone::{CloneOutcome, CloneRequest};
@@ -69,6 +71,8 @@ pub struct CreateRequest {
     /// What else identifiers of such a build are derived from, where the source is a stream: it can
     /// be read once only, so that its content does not count.
     pub seed: Option<String>,
+    /// The password of a volume of an SMB server.
+    pub password: Option<SecretString>,
 }
 
 impl CreateRequest {
@@ -87,6 +91,7 @@ impl CreateRequest {
             xattr_streams: false,
             reproducible: None,
             seed: None,
+            password: None,
         }
     }
 }
@@ -114,13 +119,41 @@ pub enum ImageUse {
     Missing,
 }
 
-/// A record and what its image says.
+/// A record and what there is of the volume.
 #[derive(Clone, Debug)]
 pub struct VolumeDetails {
     /// The record.
     pub record: VolumeRecord,
+    /// What backs it, looked at now.
+    pub backing: BackingDetails,
+    /// What it stands on that is another volume's, `VOLUME@SNAPSHOT`.
+    pub base: Option<String>,
+    /// The volumes that stand on its snapshots.
+    pub clones: Vec<String>,
+    /// Who has claimed it.
+    pub claims: Vec<Claim>,
+    /// Its layers, the lowest first; none where it has no image.
+    pub layers: Vec<LayerDetails>,
+}
+
+/// What backs a volume, looked at.
+#[derive(Clone, Debug)]
+pub enum BackingDetails {
+    /// An image.
+    Image(ImageDetails),
+    /// A path of the host.
+    Host(HostSource),
+    /// A share of an SMB server, and whether the password for it is there.
+    Share(SecretState),
+    /// Memory of whoever uses it.
+    Memory,
+}
+
+/// An image, looked at.
+#[derive(Clone, Debug)]
+pub struct ImageDetails {
     /// Path of the image on the host, for other programs.
-    pub image_path: PathBuf,
+    pub path: PathBuf,
     /// Whether somebody uses it.
     pub image_use: ImageUse,
     /// Bytes that the image takes on the host; `None` where it is missing.
@@ -128,17 +161,34 @@ pub struct VolumeDetails {
     /// Length of the image file; `None` where it is missing.
     pub file_length: Option<u64>,
     /// What the image says of itself; `None` while it is used for writing or cannot be read.
-    pub image: Option<ImageInfo>,
-    /// Why `image` is missing, where it is.
-    pub image_error: Option<String>,
-    /// What it stands on that is another volume's, `VOLUME@SNAPSHOT`.
-    pub base: Option<String>,
-    /// The volumes that stand on its snapshots.
-    pub clones: Vec<String>,
-    /// Who has claimed it.
-    pub claims: Vec<Claim>,
-    /// Its layers, the lowest first.
-    pub layers: Vec<LayerDetails>,
+    pub info: Option<ImageInfo>,
+    /// Why `info` is missing, where it is.
+    pub error: Option<String>,
+}
+
+/// What stands at a path of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostSource {
+    /// A directory.
+    Directory,
+    /// A file.
+    File,
+    /// Something that cannot be mounted.
+    Other,
+    /// Nothing.
+    Missing,
+    /// It cannot be looked at, for this reason.
+    Unreadable(String),
+}
+
+impl VolumeDetails {
+    /// The image, of a volume that has one.
+    pub fn image(&self) -> Option<&ImageDetails> {
+        match &self.backing {
+            BackingDetails::Image(image) => Some(image),
+            _ => None,
+        }
+    }
 }
 
 /// What stands on what in a store.

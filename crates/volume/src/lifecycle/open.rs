@@ -41,11 +41,11 @@ impl Store {
         match &name.snapshot {
             None => {
                 let record = self.ready(&name.volume)?;
-                Ok((record.head, record.spec.format()))
+                Ok((record.head, record.disk()?.format()))
             }
             Some(snapshot) => {
                 let (record, snapshot) = self.usable_snapshot(&name.volume, snapshot)?;
-                Ok((snapshot.layer, record.spec.format()))
+                Ok((snapshot.layer, record.disk()?.format()))
             }
         }
     }
@@ -58,7 +58,7 @@ impl Store {
         };
         let (record, found) = self.usable_snapshot(&name.volume, snapshot)?;
         let layer = self.layer(found.layer)?;
-        let storage = self.lock_layer(&layer, record.spec.format(), FileAccess::ReadOnly)?;
+        let storage = self.lock_layer(&layer, record.disk()?.format(), FileAccess::ReadOnly)?;
         // It may have been removed between the row and the lock.
         let (_, again) = self.usable_snapshot(&name.volume, snapshot)?;
         match again.layer == found.layer {
@@ -97,7 +97,7 @@ impl Store {
 }
 
 /// Opens and locks the image of a volume.
-pub(super) fn lock_image(
+pub(crate) fn lock_image(
     folders: &Folders,
     record: &VolumeRecord,
     access: Access,
@@ -106,7 +106,7 @@ pub(super) fn lock_image(
         Access::ReadOnly => FileAccess::ReadOnly,
         Access::ReadWrite => FileAccess::ReadWrite,
     };
-    let file = record.image_file_name();
+    let file = record.image_file_name()?;
     lock_file(folders, record.id, &file, access)
         .map_err(|error| explain(record.name.as_str(), record.id, &file, error))
 }
@@ -131,7 +131,7 @@ pub(super) fn lock_file(
 }
 
 /// Opens and locks an image in the folder of a volume if that is possible at once.
-pub(super) fn try_lock_image(
+pub(crate) fn try_lock_image(
     folders: &Folders,
     volume: Uuid,
     file: &str,
@@ -145,7 +145,7 @@ pub(super) fn try_lock_image(
 }
 
 /// The error for users; `name` is what they call it.
-pub(super) fn explain(name: &str, volume: Uuid, file: &str, error: ImageOpenError) -> VolumeError {
+pub(crate) fn explain(name: &str, volume: Uuid, file: &str, error: ImageOpenError) -> VolumeError {
     let path = format!("volumes/{volume}/{file}");
     match error {
         ImageOpenError::InUse(source) => VolumeError::InUse {

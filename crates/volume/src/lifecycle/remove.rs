@@ -8,11 +8,8 @@
 //!   row gone                     committed
 //! ```
 
-use blockio::{FileAccess, FileStorage};
-use vdisk::Access;
-
 use super::claim::refuse_claims;
-use super::open::lock_image;
+use crate::driver;
 use crate::error::{Result, VolumeError};
 use crate::faults;
 use crate::name::VolumeName;
@@ -48,20 +45,11 @@ impl Store {
         self.database().write("removing a volume", |transaction| {
             refuse_dependents(transaction, &record)
         })?;
-        let lock = match lock_image(self.folders(), &record, Access::ReadWrite) {
-            Ok(lock) => Some(lock),
-            Err(VolumeError::InUse { name, source }) => {
-                return Err(VolumeError::InUse { name, source });
-            }
-            Err(_) if force => None,
-            Err(error) => return Err(error),
-        };
-        let frozen = self.lock_frozen(&record, force)?;
+        let locks = driver::of(record.spec.kind()).lock(self, &record, force)?;
         let operation = self.begin_remove(&record)?;
-        drop(frozen);
         // Windows renames no folder with an open file in it. Who opens the image from here on finds
         // the row `deleting` and lets go again.
-        drop(lock);
+        drop(locks);
         faults::step("renaming the folder")?;
         self.folders().bury_volume_folder(record.id)?;
         self.clear(&Unfinished {
@@ -76,26 +64,8 @@ impl Store {
         })
     }
 
-    /// The locks of all layers of a volume but its head.
-    fn lock_frozen(&self, record: &VolumeRecord, force: bool) -> Result<Vec<FileStorage>> {
-        let mut locks = Vec::new();
-        let layers = self.database().layers(record.id)?;
-        for layer in layers {
-            if layer.id == record.head {
-                continue;
-            }
-            match self.lock_layer(&layer, record.spec.format(), FileAccess::ReadWrite) {
-                Ok(lock) => locks.push(lock),
-                Err(error @ VolumeError::InUse { .. }) => return Err(error),
-                Err(_) if force => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(locks)
-    }
-
     /// The record of a volume that is ready.
-    pub(super) fn ready(&self, name: &VolumeName) -> Result<VolumeRecord> {
+    pub(crate) fn ready(&self, name: &VolumeName) -> Result<VolumeRecord> {
         let record = self.get(name)?;
         match record.state {
             VolumeState::Ready => Ok(record),

@@ -194,7 +194,7 @@ impl Store {
     /// Damage that cannot be repaired is told in the plan.
     pub fn repair_image(&self, name: &VolumeName, options: RepairOptions) -> Result<RepairedImage> {
         let (storage, record) = self.lock_for_repair(name)?;
-        let format = Some(record.spec.format());
+        let format = Some(record.disk()?.format());
         repair_locked(&storage, format, &self.backup(&record)?, options)
     }
 
@@ -230,7 +230,7 @@ impl Store {
         let missing = || VolumeError::damaged(format!("volumes/{}", record.id), "it is missing");
         Ok(Backup {
             folder: folder.ok_or_else(missing)?,
-            image: record.image_file_name(),
+            image: record.image_file_name()?,
         })
     }
 }

@@ -238,7 +238,7 @@ impl Store {
 
     /// Records the size that the disk of a volume has, whose image the caller has locked.
     pub(super) fn note_size(&self, record: &VolumeRecord, size: ByteCount) -> Result<()> {
-        if record.spec.size() == size {
+        if record.disk()?.size() == size {
             return Ok(());
         }
         let noted = VolumeRecord {

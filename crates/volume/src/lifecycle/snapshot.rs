@@ -79,7 +79,7 @@ impl Store {
         let (record, lock) = self.lock_head(volume, Access::ReadWrite)?;
         let parent = self.layer(snapshot.layer)?;
         // Against its removal; readers do not mind.
-        let _frozen = self.lock_layer(&parent, record.spec.format(), FileAccess::ReadOnly)?;
+        let _frozen = self.lock_layer(&parent, record.disk()?.format(), FileAccess::ReadOnly)?;
         let again = self.database().find_snapshot(record.id, name)?;
         if again.as_ref() != Some(&snapshot) {
             return Err(no_snapshot(&record, name));
@@ -170,10 +170,10 @@ impl Store {
         snapshot: Option<&SnapshotRecord>,
         operation: &Operation,
     ) -> Result<()> {
-        let new = NewLayer::now(layer, parent, record.spec.format());
+        let new = NewLayer::now(layer, parent, record.disk()?.format());
         let made = self.make_layer(&new)?;
         // A volume that is restored has the size that it had.
-        let resized = match made.size == record.spec.size() {
+        let resized = match made.size == record.disk()?.size() {
             true => None,
             false => Some(VolumeRecord {
                 spec: record.spec.with_size(made.size)?,
@@ -226,8 +226,9 @@ impl Store {
         layer: &LayerRecord,
         operation: Operation,
     ) {
-        let undone = self
-            .remove_layer_files(layer, record.spec.format())
+        let undone = record
+            .disk()
+            .and_then(|disk| self.remove_layer_files(layer, disk.format()))
             .and_then(|()| {
                 self.database().write("undoing a layer", |transaction| {
                     transaction.delete_layer(layer.id)
@@ -243,7 +244,7 @@ impl Store {
 
     /// Removes the files and then the row of a layer that is `deleting`.
     pub(super) fn finish_deleting(&self, record: &VolumeRecord, layer: &LayerRecord) -> Result<()> {
-        self.remove_layer_files(layer, record.spec.format())?;
+        self.remove_layer_files(layer, record.disk()?.format())?;
         faults::step("removing the row of the layer")?;
         self.database().write("removing a layer", |transaction| {
             transaction.delete_layer(layer.id)

@@ -1,5 +1,6 @@
 //! Unix: modes that no umask widens, folders made durable, allocation read from the inode.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use cap_std::fs::{
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, SFlag, fstatat};
+use secrecy::zeroize::Zeroizing;
 
 /// Bytes in the unit of `st_blocks`.
 const STAT_BLOCK: u64 = 512;
@@ -39,6 +41,32 @@ pub(crate) fn make_private(folder: &Dir) -> io::Result<()> {
 /// Lets a file that is created be read by its owner alone.
 pub(crate) fn private_file(options: &mut OpenOptions) {
     options.mode(0o600);
+}
+
+/// Refuses a file that others than its owner can read, or that is another user's.
+pub(crate) fn check_private(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = file.metadata()?;
+    let denied = |what: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    let user = rustix::process::geteuid();
+    if found.mode() & 0o077 != 0 {
+        return denied("others than its owner can read it; `chmod 600` keeps them out");
+    }
+    // Root may read what any user keeps; nobody believes another user's file.
+    if !user.is_root() && found.uid() != user.as_raw() && found.uid() != 0 {
+        return denied("it belongs to another user");
+    }
+    Ok(())
+}
+
+/// Nothing: keys are kept as they are, in a file for their owner alone.
+pub(crate) fn protect(_bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    Ok(None)
+}
+
+/// What Windows protected opens there alone.
+pub(crate) fn unprotect(_bytes: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
 /// Prepares the lock of an open: advisory locks are taken on the open file instead.

@@ -44,6 +44,11 @@ pub(crate) fn make_private(_folder: &Dir) -> io::Result<()> {
 /// Nothing: the access list comes from the folder.
 pub(crate) fn private_file(_options: &mut OpenOptions) {}
 
+/// Nothing: who may read a file is a matter of its access list, which its folder gave it.
+pub(crate) fn check_private(_file: &std::fs::File) -> io::Result<()> {
+    Ok(())
+}
+
 /// Prepares the lock of an open: the share mode is the lock.
 pub(crate) fn share(options: &mut OpenOptions, mode: LockMode) {
     options.share_mode(match mode {

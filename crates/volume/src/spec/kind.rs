@@ -5,9 +5,9 @@ use std::fmt;
 /// What backs a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum VolumeKind {
-    /// An image file in the store (VHDX, VHD or raw): the kind this version makes.
+    /// An image file in the store (VHDX, VHD or raw).
     Vhd,
-    /// A directory of the host.
+    /// A directory or file of the host.
     HostBind,
     /// A network share.
     SmbShare,

@@ -6,9 +6,9 @@
 use blockio::{ByteCount, GIB, KIB, MIB, SectorSize, TIB};
 use vdisk::{ImageFormat, Provisioning};
 
-use super::VolumeSpec;
+use super::disk::DiskSpec;
+use super::error::SpecError;
 use super::kind::{FileSystemKind, PartitionLayout};
-use super::parse::SpecError;
 use super::size::format_size;
 
 /// Largest VHD that Windows accepts.
@@ -35,7 +35,7 @@ const FAT_LABEL_MAX: usize = 11;
 const FAT_LABEL_FORBIDDEN: &str = "\"*+,./:;<=>?[\\]|";
 
 /// The first limit that a specification breaks.
-pub(super) fn find_problem(spec: &VolumeSpec) -> Option<SpecError> {
+pub(super) fn find_problem(spec: &DiskSpec) -> Option<SpecError> {
     check_size(spec)
         .and_then(|()| check_image(spec))
         .and_then(|()| check_cluster(spec))
@@ -45,7 +45,7 @@ pub(super) fn find_problem(spec: &VolumeSpec) -> Option<SpecError> {
         .err()
 }
 
-fn check_size(spec: &VolumeSpec) -> Result<(), SpecError> {
+fn check_size(spec: &DiskSpec) -> Result<(), SpecError> {
     let (format, max) = match spec.format {
         ImageFormat::Vhdx => ("VHDX", VHDX_MAX),
         ImageFormat::Vhd => ("VHD", VHD_MAX),
@@ -65,7 +65,7 @@ fn check_size(spec: &VolumeSpec) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn check_image(spec: &VolumeSpec) -> Result<(), SpecError> {
+fn check_image(spec: &DiskSpec) -> Result<(), SpecError> {
     if spec.sector == SectorSize::B4096 && spec.format != ImageFormat::Vhdx {
         let message = format!("4096 needs format=vhdx, a {} image has 512", spec.format);
         return Err(SpecError::of_option("sector", message));
@@ -88,7 +88,7 @@ fn check_image(spec: &VolumeSpec) -> Result<(), SpecError> {
     power_of_two_between("block", block, ByteCount(min), ByteCount(max))
 }
 
-fn check_file_system_size(spec: &VolumeSpec) -> Result<(), SpecError> {
+fn check_file_system_size(spec: &DiskSpec) -> Result<(), SpecError> {
     let overhead = match spec.partition {
         PartitionLayout::Gpt if spec.file_system != FileSystemKind::None => GPT_OVERHEAD,
         _ => 0,
@@ -124,7 +124,7 @@ fn check_file_system_size(spec: &VolumeSpec) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn check_cluster(spec: &VolumeSpec) -> Result<(), SpecError> {
+fn check_cluster(spec: &DiskSpec) -> Result<(), SpecError> {
     let Some(cluster) = spec.cluster_size else {
         return Ok(());
     };
@@ -140,7 +140,7 @@ fn check_cluster(spec: &VolumeSpec) -> Result<(), SpecError> {
     power_of_two_between("cluster", cluster, min, ByteCount(max))
 }
 
-fn check_label(spec: &VolumeSpec) -> Result<(), SpecError> {
+fn check_label(spec: &DiskSpec) -> Result<(), SpecError> {
     let label = &spec.label;
     if label.is_empty() {
         return Ok(());
@@ -165,7 +165,7 @@ fn check_label(spec: &VolumeSpec) -> Result<(), SpecError> {
     Err(SpecError::of_option("label", message))
 }
 
-fn check_acl(spec: &VolumeSpec) -> Result<(), SpecError> {
+fn check_acl(spec: &DiskSpec) -> Result<(), SpecError> {
     let message = match spec.file_system {
         _ if spec.acl.is_none() => return Ok(()),
         FileSystemKind::Ntfs => return Ok(()),

@@ -1,4 +1,4 @@
-//! What a volume is to be: size, file system, image format, layout.
+//! What a volume is to be: what backs it, and of a disk its size, file system, format, layout.
 //!
 //! ```text
 //!   option string  --parse-->  SpecOptions  --build: defaults, limits-->  VolumeSpec
@@ -7,44 +7,38 @@
 //! Invariant: a [`VolumeSpec`] passed the limits of its format and file system; its text form
 //! (its `Display`) names every option and reads back as the same specification.
 
+mod backing;
+mod disk;
+mod error;
 pub(crate) mod kind;
 mod limits;
 mod parse;
 pub(crate) mod path;
+pub(crate) mod share;
 pub(crate) mod size;
 #[cfg(test)]
 mod tests;
+mod values;
+mod words;
 
 use std::fmt;
 use std::str::FromStr;
 
-use blockio::{ByteCount, GIB, SectorSize};
-use mkfs::SecurityDescriptor;
-use vdisk::{ImageFormat, Provisioning};
+use blockio::ByteCount;
 
-pub use parse::{SpecError, SpecErrorKind, SpecOptions, fuzz_spec};
+pub use backing::{Backing, BindSpec, DEFAULT_TEMPORARY_SIZE, SmbSpec, TmpfsSpec};
+pub use disk::{DEFAULT_SIZE, DiskSpec};
+pub use error::{SpecError, SpecErrorKind};
+pub use parse::{SpecOptions, fuzz_spec};
 
-use kind::{FileSystemKind, PartitionLayout, VolumeKind};
+use kind::VolumeKind;
 use size::format_size;
-
-/// Size of a volume that does not say one. It is dynamic, and so costs what is written into it.
-pub const DEFAULT_SIZE: ByteCount = ByteCount(20 * GIB);
 
 /// A checked specification of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeSpec {
-    kind: VolumeKind,
-    size: ByteCount,
-    file_system: FileSystemKind,
-    format: ImageFormat,
-    provisioning: Provisioning,
-    partition: PartitionLayout,
-    block_size: Option<ByteCount>,
-    sector: SectorSize,
-    cluster_size: Option<ByteCount>,
-    label: String,
+    backing: Backing,
     persistent: bool,
-    acl: Option<SecurityDescriptor>,
 }
 
 impl VolumeSpec {
@@ -60,102 +54,91 @@ impl VolumeSpec {
 
     /// What backs the volume.
     pub fn kind(&self) -> VolumeKind {
-        self.kind
+        self.backing.kind()
     }
 
-    /// Size of the disk in bytes.
-    pub fn size(&self) -> ByteCount {
-        self.size
+    /// The same, with what only that kind has.
+    pub fn backing(&self) -> &Backing {
+        &self.backing
+    }
+
+    /// The disk, of a volume that has an image.
+    pub fn disk(&self) -> Option<&DiskSpec> {
+        match &self.backing {
+            Backing::Disk(disk) => Some(disk),
+            _ => None,
+        }
+    }
+
+    /// The share, of a volume of an SMB server.
+    pub fn smb(&self) -> Option<&SmbSpec> {
+        match &self.backing {
+            Backing::Smb(smb) => Some(smb),
+            _ => None,
+        }
+    }
+
+    /// How much it may hold; `None` where somebody else decides that.
+    pub fn size(&self) -> Option<ByteCount> {
+        match &self.backing {
+            Backing::Disk(disk) => Some(disk.size),
+            Backing::Tmpfs(memory) => Some(memory.size()),
+            Backing::Bind(_) | Backing::Smb(_) => None,
+        }
+    }
+
+    /// Where its content lies, of a volume whose content lies elsewhere: a path of the host, or
+    /// `//server/share`.
+    pub fn source(&self) -> Option<String> {
+        match &self.backing {
+            Backing::Bind(bind) => Some(bind.source().to_owned()),
+            Backing::Smb(smb) => Some(smb.share.to_string()),
+            Backing::Disk(_) | Backing::Tmpfs(_) => None,
+        }
+    }
+
+    /// Whether no mount of it may write.
+    pub fn read_only(&self) -> bool {
+        match &self.backing {
+            Backing::Bind(bind) => bind.read_only,
+            Backing::Smb(smb) => smb.read_only,
+            Backing::Disk(_) | Backing::Tmpfs(_) => false,
+        }
     }
 
     /// The same for a disk of another size.
     ///
     /// # Errors
-    /// Where the format or the file system has no such size.
+    /// Where there is no disk, or the format or the file system has no such size.
     pub fn with_size(&self, size: ByteCount) -> Result<Self, SpecError> {
-        let spec = Self {
-            size,
-            ..self.clone()
+        let Some(disk) = self.disk() else {
+            let message = format!("a volume of kind {} has no disk", self.kind());
+            return Err(SpecError::of_option("size", message));
         };
-        match limits::find_problem(&spec) {
+        let disk = DiskSpec {
+            size,
+            ..disk.clone()
+        };
+        match limits::find_problem(&disk) {
             Some(problem) => Err(problem),
-            None => Ok(spec),
+            None => Ok(Self {
+                backing: Backing::Disk(disk),
+                persistent: self.persistent,
+            }),
         }
-    }
-
-    /// The file system made in it.
-    pub fn file_system(&self) -> FileSystemKind {
-        self.file_system
-    }
-
-    /// Format of the image file.
-    pub fn format(&self) -> ImageFormat {
-        self.format
-    }
-
-    /// Whether space is taken when needed or from the start.
-    pub fn provisioning(&self) -> Provisioning {
-        self.provisioning
-    }
-
-    /// How the disk is divided.
-    pub fn partition(&self) -> PartitionLayout {
-        self.partition
-    }
-
-    /// Block size of a dynamic image; `None` for the format's own.
-    pub fn block_size(&self) -> Option<ByteCount> {
-        self.block_size
-    }
-
-    /// Logical sector size.
-    pub fn sector(&self) -> SectorSize {
-        self.sector
-    }
-
-    /// Cluster size of the file system; `None` for what Windows would choose.
-    pub fn cluster_size(&self) -> Option<ByteCount> {
-        self.cluster_size
-    }
-
-    /// Label of the file system; empty for none.
-    pub fn label(&self) -> &str {
-        &self.label
     }
 
     /// Whether the volume outlives what uses it: a prune takes volumes that are not.
     pub fn persistent(&self) -> bool {
         self.persistent
     }
-
-    /// Who may do what with the root of the file system and, by inheritance, with what is below it;
-    /// `None` for what Windows gives a new volume.
-    pub fn acl(&self) -> Option<&SecurityDescriptor> {
-        self.acl.as_ref()
-    }
-
-    /// [`VolumeSpec::acl`] as SDDL.
-    pub fn acl_sddl(&self) -> Option<String> {
-        // It was made of SDDL, so that it has a text.
-        self.acl.as_ref()?.to_sddl().ok()
-    }
 }
 
 impl Default for VolumeSpec {
     fn default() -> Self {
         Self {
-            kind: VolumeKind::Vhd,
-            size: DEFAULT_SIZE,
-            file_system: FileSystemKind::Ntfs,
-            format: ImageFormat::Vhdx,
-            provisioning: Provisioning::Dynamic,
-            partition: PartitionLayout::Gpt,
-            block_size: None,
-            sector: SectorSize::B512,
-            cluster_size: None,
-            label: String::new(),
+            backing: Backing::Disk(DiskSpec::default()),
             persistent: true,
-            acl: None,
         }
     }
 }
@@ -171,30 +154,31 @@ impl FromStr for VolumeSpec {
 /// The option string that [`VolumeSpec::parse`] reads back, every option named.
 impl fmt::Display for VolumeSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "kind={},size={},fs={},format={},type={},layout={},sector={},persistent={}",
-            self.kind,
-            format_size(self.size),
-            self.file_system,
-            self.format,
-            self.provisioning,
-            self.partition,
-            self.sector.bytes(),
-            self.persistent
-        )?;
-        if let Some(block_size) = self.block_size {
-            write!(f, ",block={}", format_size(block_size))?;
+        write!(f, "kind={},", self.kind())?;
+        let persistent = self.persistent;
+        match &self.backing {
+            Backing::Disk(disk) => disk.write_options(f, persistent),
+            Backing::Bind(bind) => {
+                let read_only = bind.read_only;
+                let source = words::field("source", bind.source());
+                write!(f, "{source},readonly={read_only},persistent={persistent}")
+            }
+            Backing::Smb(smb) => {
+                let SmbSpec {
+                    share,
+                    user,
+                    read_only,
+                } = smb;
+                write!(f, "source={share},username={}", user.name())?;
+                if let Some(domain) = user.domain() {
+                    write!(f, ",domain={domain}")?;
+                }
+                write!(f, ",readonly={read_only},persistent={persistent}")
+            }
+            Backing::Tmpfs(memory) => {
+                let size = format_size(memory.size());
+                write!(f, "size={size},persistent={persistent}")
+            }
         }
-        if let Some(cluster_size) = self.cluster_size {
-            write!(f, ",cluster={}", format_size(cluster_size))?;
-        }
-        if !self.label.is_empty() {
-            write!(f, ",label={}", self.label)?;
-        }
-        if let Some(acl) = self.acl_sddl() {
-            write!(f, ",acl={acl}")?;
-        }
-        Ok(())
     }
 }

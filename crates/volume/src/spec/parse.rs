@@ -1,127 +1,25 @@
 //! The option string, read once at the edge: `size=1G,fs=ntfs,persistent=true`.
 //!
-//! Every error names the column (the 1-based character of the option string) and, where a known
-//! word is near, that word.
-
-use std::fmt;
+//! An option that holds a comma stands in double quotes as a whole, in which two double quotes mean
+//! one: `kind=bind,"source=/srv/a,b"`. Every error names the column (the 1-based character of the
+//! option string) and, where a known word is near, that word.
 
 use blockio::{ByteCount, SectorSize};
 use mkfs::SecurityDescriptor;
-use mkfs::security::{Preset, SddlErrorKind};
 use vdisk::{ImageFormat, Provisioning};
 
+use super::backing::{Backing, BindSpec, DEFAULT_TEMPORARY_SIZE, SmbSpec, TmpfsSpec};
+use super::disk::DiskSpec;
+use super::error::SpecError;
 use super::kind::{FileSystemKind, PartitionLayout, VolumeKind};
+use super::share::{SmbShare, SmbUser};
 use super::size::parse_size;
-use super::{DEFAULT_SIZE, VolumeSpec, limits};
+use super::values::*;
+use super::words::{KEYS, unknown_key, without_value};
+use super::{VolumeSpec, limits};
 
 /// The longest option string, in bytes.
-const MAX_OPTIONS_LENGTH: usize = 4096;
-/// The longest descriptor of a specification as it is recorded, in bytes; longer ones belong into a
-/// file of rules.
-const MAX_ACL_LENGTH: usize = 2048;
-/// How much of a refused word an error repeats, in characters.
-const MAX_QUOTED_CHARS: usize = 60;
-
-/// The keys, each with what it stands for in other tools.
-const KEYS: [(&str, &[&str]); 12] = [
-    ("size", &["capacity", "length", "sz", "size_mb", "size-mb"]),
-    (
-        "fs",
-        &["filesystem", "file_system", "fstype", "file-system"],
-    ),
-    ("format", &["image", "fmt"]),
-    ("type", &["provisioning", "variant", "subformat"]),
-    ("block", &["block_size", "blocksize", "block-size", "bs"]),
-    (
-        "sector",
-        &["sector_size", "sectorsize", "sector-size", "logical_sector"],
-    ),
-    (
-        "cluster",
-        &["cluster_size", "clustersize", "cluster-size", "unit"],
-    ),
-    ("layout", &["partition", "table", "partitioning"]),
-    ("label", &["name", "volume_label"]),
-    ("persistent", &["persist", "keep"]),
-    ("acl", &["sddl", "security", "permissions"]),
-    ("kind", &["driver", "backend"]),
-];
-
-/// The class of a [`SpecError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SpecErrorKind {
-    /// The text is wrong, or its values do not fit together.
-    Invalid,
-    /// The text asks for something that exists but is not supported.
-    Unsupported,
-}
-
-/// A refused specification.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{message}", display_place(*column, option))]
-pub struct SpecError {
-    kind: SpecErrorKind,
-    column: Option<usize>,
-    option: Option<&'static str>,
-    message: String,
-}
-
-fn display_place(column: Option<usize>, option: &Option<&'static str>) -> String {
-    match (column, option) {
-        (Some(column), Some(option)) => format!("column {column}, option {option}: "),
-        (Some(column), None) => format!("column {column}: "),
-        (None, Some(option)) => format!("option {option}: "),
-        (None, None) => String::new(),
-    }
-}
-
-impl SpecError {
-    /// The class of the error.
-    pub fn kind(&self) -> SpecErrorKind {
-        self.kind
-    }
-
-    /// Where in the option string it stands: the character, from 1. `None` for a specification that
-    /// was not read from one string.
-    pub fn column(&self) -> Option<usize> {
-        self.column
-    }
-
-    /// The option it is about, where it is a known one.
-    pub fn option(&self) -> Option<&'static str> {
-        self.option
-    }
-
-    fn invalid(message: impl Into<String>) -> Self {
-        Self {
-            kind: SpecErrorKind::Invalid,
-            column: None,
-            option: None,
-            message: message.into(),
-        }
-    }
-
-    fn unsupported(message: impl Into<String>) -> Self {
-        Self {
-            kind: SpecErrorKind::Unsupported,
-            ..Self::invalid(message)
-        }
-    }
-
-    /// An error of the value of a known option.
-    pub(super) fn of_option(option: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            option: Some(option),
-            ..Self::invalid(message)
-        }
-    }
-
-    fn at(mut self, column: Option<usize>) -> Self {
-        self.column = self.column.or(column);
-        self
-    }
-}
+const MAX_OPTIONS_LENGTH: usize = 16 * 1024;
 
 /// A value and the column it was read at.
 #[derive(Clone, Debug)]
@@ -145,6 +43,10 @@ pub struct SpecOptions {
     label: Option<Given<String>>,
     persistent: Option<Given<bool>>,
     acl: Option<Given<SecurityDescriptor>>,
+    source: Option<Given<String>>,
+    user: Option<Given<String>>,
+    domain: Option<Given<String>>,
+    read_only: Option<Given<bool>>,
 }
 
 impl SpecOptions {
@@ -161,14 +63,12 @@ impl SpecOptions {
         if text.is_empty() {
             return Ok(options);
         }
-        let mut column = 1;
-        for item in text.split(',') {
+        for (column, item) in fields(text)? {
             let Some((key, value)) = item.split_once('=') else {
-                return Err(without_value(item).at(Some(column)));
+                return Err(without_value(&item).at(Some(column)));
             };
             let value_column = column + key.chars().count() + 1;
             options.add_at(key, value, Some((column, value_column)))?;
-            column += item.chars().count() + 1;
         }
         Ok(options)
     }
@@ -186,41 +86,109 @@ impl SpecOptions {
     /// # Errors
     /// [`SpecError`] at the option that breaks a limit or does not fit the others.
     pub fn build(&self) -> Result<VolumeSpec, SpecError> {
-        fn or<T: Clone>(given: &Option<Given<T>>, default: T) -> T {
-            given.as_ref().map_or(default, |given| given.value.clone())
-        }
-        let default = VolumeSpec::default();
-        let format = or(&self.format, default.format);
-        let spec = VolumeSpec {
-            kind: or(&self.kind, default.kind),
-            size: or(&self.size, DEFAULT_SIZE),
+        let kind = or(&self.kind, VolumeKind::Vhd);
+        self.check_fit(kind)?;
+        let at = |problem: SpecError| {
+            let column = problem.option().and_then(|option| self.column_of(option));
+            problem.at(column)
+        };
+        let backing = match kind {
+            VolumeKind::Vhd => Backing::Disk(self.disk().map_err(at)?),
+            VolumeKind::HostBind => {
+                let source = self.source(kind, "/srv/data")?;
+                Backing::Bind(BindSpec::new(source, or(&self.read_only, false)).map_err(at)?)
+            }
+            VolumeKind::SmbShare => Backing::Smb(self.smb(kind).map_err(at)?),
+            VolumeKind::Tmpfs => {
+                let size = or(&self.size, DEFAULT_TEMPORARY_SIZE);
+                Backing::Tmpfs(TmpfsSpec::new(size).map_err(at)?)
+            }
+        };
+        Ok(VolumeSpec {
+            backing,
+            persistent: or(&self.persistent, true),
+        })
+    }
+
+    fn disk(&self) -> Result<DiskSpec, SpecError> {
+        let default = DiskSpec::default();
+        let disk = DiskSpec {
+            size: or(&self.size, default.size),
             file_system: or(&self.file_system, default.file_system),
-            format,
+            format: or(&self.format, default.format),
             provisioning: or(&self.provisioning, default.provisioning),
             partition: or(&self.partition, default.partition),
             block_size: self.block_size.as_ref().map(|given| given.value),
             sector: or(&self.sector, default.sector),
             cluster_size: self.cluster_size.as_ref().map(|given| given.value),
             label: or(&self.label, default.label),
-            persistent: or(&self.persistent, default.persistent),
             acl: self.acl.as_ref().map(|given| given.value.clone()),
         };
-        match limits::find_problem(&spec) {
-            None => Ok(spec),
-            Some(problem) => {
-                let column = problem.option.and_then(|option| self.column_of(option));
-                Err(problem.at(column))
+        match limits::find_problem(&disk) {
+            None => Ok(disk),
+            Some(problem) => Err(problem),
+        }
+    }
+
+    fn smb(&self, kind: VolumeKind) -> Result<SmbSpec, SpecError> {
+        let source = self.source(kind, "//server/share")?;
+        let share = SmbShare::parse(source)
+            .map_err(|reason| SpecError::of_option("source", format!("no share: {reason}")))?;
+        let Some(user) = &self.user else {
+            let message = "missing: a share is not used as a guest; write username=NAME";
+            return Err(SpecError::of_option("username", message));
+        };
+        let domain = self.domain.as_ref().map(|given| given.value.as_str());
+        let user = SmbUser::new(&user.value, domain)
+            .map_err(|reason| SpecError::of_option("username", reason))?;
+        Ok(SmbSpec {
+            share,
+            user,
+            read_only: or(&self.read_only, false),
+        })
+    }
+
+    fn source(&self, kind: VolumeKind, example: &str) -> Result<&str, SpecError> {
+        match &self.source {
+            Some(given) => Ok(&given.value),
+            None => {
+                let message = format!("missing: a volume of kind {kind} needs source={example}");
+                Err(SpecError::of_option("source", message))
             }
         }
     }
 
-    /// The specification of a volume on a base: the base's, but for its size and whether it is
-    /// persistent.
-    ///
-    /// # Errors
-    /// [`SpecError`] at an option that only the base can have, or that breaks a limit.
-    pub fn build_on(&self, base: &VolumeSpec) -> Result<VolumeSpec, SpecError> {
-        let of_base = [
+    /// Refuses an option that a kind does not have.
+    fn check_fit(&self, kind: VolumeKind) -> Result<(), SpecError> {
+        let of_disk = self.options_of_disk();
+        let has_size = matches!(kind, VolumeKind::Vhd | VolumeKind::Tmpfs);
+        let lies_elsewhere = matches!(kind, VolumeKind::HostBind | VolumeKind::SmbShare);
+        let is_smb = kind == VolumeKind::SmbShare;
+        let others = [
+            ("size", self.size.is_some() && !has_size),
+            ("source", self.source.is_some() && !lies_elsewhere),
+            ("readonly", self.read_only.is_some() && !lies_elsewhere),
+            ("username", self.user.is_some() && !is_smb),
+            ("domain", self.domain.is_some() && !is_smb),
+        ];
+        let disk_options = of_disk.into_iter().filter(|_| kind != VolumeKind::Vhd);
+        match disk_options.chain(others).find(|(_, misplaced)| *misplaced) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let message = match option {
+                    "readonly" => format!(
+                        "a volume of kind {kind} has no such option; it is a word of the mount"
+                    ),
+                    _ => format!("a volume of kind {kind} has no such option; leave it out"),
+                };
+                Err(SpecError::of_option(option, message).at(self.column_of(option)))
+            }
+        }
+    }
+
+    /// The options of disks but for the size, and whether each was given.
+    fn options_of_disk(&self) -> [(&'static str, bool); 9] {
+        [
             ("fs", self.file_system.is_some()),
             ("format", self.format.is_some()),
             ("type", self.provisioning.is_some()),
@@ -230,28 +198,48 @@ impl SpecOptions {
             ("cluster", self.cluster_size.is_some()),
             ("label", self.label.is_some()),
             ("acl", self.acl.is_some()),
-        ];
-        if let Some((option, _)) = of_base.into_iter().find(|(_, given)| *given) {
+        ]
+    }
+
+    /// The specification of a volume on a base: the base's, but for its size and whether it is
+    /// persistent.
+    ///
+    /// # Errors
+    /// [`SpecError`] at an option that only the base can have, or that breaks a limit.
+    pub fn build_on(&self, base: &VolumeSpec) -> Result<VolumeSpec, SpecError> {
+        if let Some(kind) = &self.kind
+            && kind.value != VolumeKind::Vhd
+        {
+            let message = format!("a volume of kind {} stands on no other", kind.value);
+            return Err(SpecError::of_option("kind", message).at(kind.column));
+        }
+        self.check_fit(VolumeKind::Vhd)?;
+        let given = self.options_of_disk();
+        if let Some((option, _)) = given.into_iter().find(|(_, given)| *given) {
             let message = "a volume on a base has it from the base";
             return Err(SpecError::of_option(option, message).at(self.column_of(option)));
         }
-        let mut spec = base.clone();
+        let Some(disk) = base.disk() else {
+            let message = format!("the base is of kind {} and has no image", base.kind());
+            return Err(SpecError::of_option("kind", message));
+        };
+        let mut disk = disk.clone();
         // The first layer is all that a fixed image could be, and that is the base's.
-        spec.provisioning = Provisioning::Dynamic;
+        disk.provisioning = Provisioning::Dynamic;
         if let Some(size) = &self.size {
-            if size.value < base.size {
-                let message = format!("the base has {}", super::size::format_size(base.size));
+            if size.value < disk.size {
+                let message = format!("the base has {}", super::size::format_size(disk.size));
                 return Err(SpecError::of_option("size", message).at(size.column));
             }
-            spec.size = size.value;
+            disk.size = size.value;
         }
-        if let Some(persistent) = &self.persistent {
-            spec.persistent = persistent.value;
-        }
-        match limits::find_problem(&spec) {
-            None => Ok(spec),
+        match limits::find_problem(&disk) {
+            None => Ok(VolumeSpec {
+                backing: Backing::Disk(disk),
+                persistent: or(&self.persistent, base.persistent),
+            }),
             Some(problem) => {
-                let column = problem.option.and_then(|option| self.column_of(option));
+                let column = problem.option().and_then(|option| self.column_of(option));
                 Err(problem.at(column))
             }
         }
@@ -276,6 +264,10 @@ impl SpecOptions {
             "size" => fill(&mut self.size, size_value(option, value), column),
             "fs" => fill(&mut self.file_system, file_system_value(value), column),
             "format" => fill(&mut self.format, format_value(value), column),
+            // Runtimes call what backs a volume its type.
+            "type" if VolumeKind::from_word(&value.to_ascii_lowercase()).is_some() => {
+                fill(&mut self.kind, kind_value(value), column)
+            }
             "type" => fill(&mut self.provisioning, provisioning_value(value), column),
             "block" => fill(&mut self.block_size, size_value(option, value), column),
             "sector" => fill(&mut self.sector, sector_value(value), column),
@@ -284,6 +276,10 @@ impl SpecOptions {
             "label" => fill(&mut self.label, label_value(value), column),
             "persistent" => fill(&mut self.persistent, bool_value(option, value), column),
             "acl" => fill(&mut self.acl, acl_value(value), column),
+            "source" => fill(&mut self.source, Ok(value.to_owned()), column),
+            "username" => fill(&mut self.user, Ok(value.to_owned()), column),
+            "domain" => fill(&mut self.domain, Ok(value.to_owned()), column),
+            "readonly" => fill(&mut self.read_only, bool_value(option, value), column),
             _ => fill(&mut self.kind, kind_value(value), column),
         };
         if fresh.map_err(|error| error.at(column))? {
@@ -308,9 +304,63 @@ impl SpecOptions {
             "label" => of(&self.label),
             "persistent" => of(&self.persistent),
             "acl" => of(&self.acl),
+            "source" => of(&self.source),
+            "username" => of(&self.user),
+            "domain" => of(&self.domain),
+            "readonly" => of(&self.read_only),
             _ => of(&self.kind),
         }
     }
+}
+
+fn or<T: Clone>(given: &Option<Given<T>>, default: T) -> T {
+    given.as_ref().map_or(default, |given| given.value.clone())
+}
+
+/// The options of a string, each with the column it starts in. One in double quotes may hold commas.
+fn fields(text: &str) -> Result<Vec<(usize, String)>, SpecError> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    let mut column = 1;
+    loop {
+        let (item, taken, start) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let (item, taken) = quoted_field(quoted).map_err(|error| error.at(Some(column)))?;
+                (item, taken + 1, column + 1)
+            }
+            None => {
+                let taken = rest.find(',').unwrap_or(rest.len());
+                (rest[..taken].to_owned(), taken, column)
+            }
+        };
+        found.push((start, item));
+        column += rest[..taken].chars().count();
+        let Some(after) = rest[taken..].strip_prefix(',') else {
+            if rest.len() > taken {
+                let message = "a comma is missing behind the closing quote";
+                return Err(SpecError::invalid(message).at(Some(column)));
+            }
+            return Ok(found);
+        };
+        rest = after;
+        column += 1;
+    }
+}
+
+/// What stands before the closing quote, and how many bytes that took, the quote included.
+fn quoted_field(text: &str) -> Result<(String, usize), SpecError> {
+    let mut item = String::new();
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        if character != '"' {
+            item.push(character);
+        } else if characters.next_if(|(_, next)| *next == '"').is_some() {
+            item.push('"');
+        } else {
+            return Ok((item, at + 1));
+        }
+    }
+    Err(SpecError::invalid("a quote is not closed"))
 }
 
 /// Puts a value into its place; `false` where one stands there already.
@@ -325,224 +375,6 @@ fn fill<T>(
     }
     *place = Some(Given { value, column });
     Ok(true)
-}
-
-fn size_value(option: &'static str, value: &str) -> Result<ByteCount, SpecError> {
-    parse_size(value).map_err(|error| {
-        let message = if value.is_empty() {
-            error.to_string()
-        } else {
-            format!("{}: {error}", quote(value))
-        };
-        SpecError::of_option(option, message)
-    })
-}
-
-fn file_system_value(value: &str) -> Result<FileSystemKind, SpecError> {
-    if value.eq_ignore_ascii_case("refs") {
-        let message = "ReFS cannot be made outside Windows, since its format is not published; \
-                       use fs=ntfs, or fs=none and let the guest format the disk";
-        return Err(unsupported_value("fs", message));
-    }
-    let words = ["ntfs", "fat32", "none"];
-    FileSystemKind::from_word(&value.to_ascii_lowercase())
-        .ok_or_else(|| unknown_word("fs", value, &words))
-}
-
-fn format_value(value: &str) -> Result<ImageFormat, SpecError> {
-    let words = ["vhdx", "vhd", "raw"];
-    let word = value.to_ascii_lowercase();
-    if word == "qcow2" {
-        let message = "a volume is not kept in qcow2; `cvol convert` makes and reads such images";
-        return Err(unsupported_value("format", message));
-    }
-    let parsed = word.parse();
-    parsed.map_err(|_| unknown_word("format", value, &words))
-}
-
-fn provisioning_value(value: &str) -> Result<Provisioning, SpecError> {
-    let word = value.to_ascii_lowercase();
-    if word == "differencing" {
-        let message = "differencing images are made by snapshots and clones, which are not \
-                       supported yet; use type=dynamic";
-        return Err(unsupported_value("type", message));
-    }
-    if VolumeKind::from_word(&word).is_some() {
-        let message = format!("{} is a kind, not a type; write kind={word}", quote(value));
-        return Err(SpecError::of_option("type", message));
-    }
-    let parsed = word.parse();
-    parsed.map_err(|_| unknown_word("type", value, &["dynamic", "fixed"]))
-}
-
-fn sector_value(value: &str) -> Result<SectorSize, SpecError> {
-    let size = size_value("sector", value)?;
-    SectorSize::from_bytes(size.get()).ok_or_else(|| {
-        SpecError::of_option("sector", format!("{} is none of 512, 4096", quote(value)))
-    })
-}
-
-fn layout_value(value: &str) -> Result<PartitionLayout, SpecError> {
-    let word = value.to_ascii_lowercase();
-    if word == "mbr" {
-        let message = "an MBR partition table is not supported; use layout=gpt or layout=disk";
-        return Err(unsupported_value("layout", message));
-    }
-    PartitionLayout::from_word(&word).ok_or_else(|| unknown_word("layout", value, &["gpt", "disk"]))
-}
-
-fn label_value(value: &str) -> Result<String, SpecError> {
-    match value.chars().find(|c| c.is_control()) {
-        Some(found) => {
-            let message = format!("holds the control character {found:?}");
-            Err(SpecError::of_option("label", message))
-        }
-        None if value.contains(',') => {
-            let message = "holds a comma, which separates options";
-            Err(SpecError::of_option("label", message))
-        }
-        None => Ok(value.to_owned()),
-    }
-}
-
-fn bool_value(option: &'static str, value: &str) -> Result<bool, SpecError> {
-    match value.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" => Ok(true),
-        "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err(unknown_word(option, value, &["true", "false"])),
-    }
-}
-
-/// SDDL or the name of a preset. SDDL has no commas but in conditions, which are refused.
-fn acl_value(value: &str) -> Result<SecurityDescriptor, SpecError> {
-    let is_sddl = value.contains(':');
-    let descriptor = SecurityDescriptor::from_sddl_or_preset(value).map_err(|error| {
-        if !is_sddl {
-            return unknown_word("acl", value, &Preset::ALL.map(Preset::name));
-        }
-        let place = error.column().map(|column| format!("character {column}: "));
-        let message = place.unwrap_or_default() + error.message();
-        match error.kind() {
-            SddlErrorKind::Unsupported => unsupported_value("acl", &message),
-            _ => SpecError::of_option("acl", message),
-        }
-    })?;
-    let recorded = descriptor.to_sddl().unwrap_or_default();
-    if recorded.is_empty() || recorded.len() > MAX_ACL_LENGTH {
-        let message = format!(
-            "longer than the {MAX_ACL_LENGTH} bytes that are recorded; put it into a file of rules"
-        );
-        return Err(SpecError::of_option("acl", message));
-    }
-    Ok(descriptor)
-}
-
-fn kind_value(value: &str) -> Result<VolumeKind, SpecError> {
-    let words = ["vhd", "bind", "smb", "tmpfs"];
-    match VolumeKind::from_word(&value.to_ascii_lowercase()) {
-        Some(VolumeKind::Vhd) => Ok(VolumeKind::Vhd),
-        Some(kind) => {
-            let message =
-                format!("volumes of kind {kind} are not kept in the store yet; use kind=vhd");
-            Err(unsupported_value("kind", &message))
-        }
-        None => Err(unknown_word("kind", value, &words)),
-    }
-}
-
-fn unsupported_value(option: &'static str, message: &str) -> SpecError {
-    SpecError {
-        option: Some(option),
-        ..SpecError::unsupported(message)
-    }
-}
-
-fn without_value(item: &str) -> SpecError {
-    if item.trim().is_empty() {
-        return SpecError::invalid("an option is missing between the commas");
-    }
-    match nearest_key(item) {
-        Some(key) => SpecError::invalid(format!("{} has no value; write {key}=...", quote(item))),
-        None => SpecError::invalid(format!("{} is not key=value", quote(item))),
-    }
-}
-
-fn unknown_key(key: &str) -> SpecError {
-    let known: Vec<&str> = KEYS.iter().map(|(known, _)| *known).collect();
-    let mut message = format!("unknown option {}", quote(key));
-    match nearest_key(key) {
-        Some(near) => message.push_str(&format!("; did you mean {near}?")),
-        None => message.push_str(&format!("; the options are {}", known.join(", "))),
-    }
-    SpecError::invalid(message)
-}
-
-fn unknown_word(option: &'static str, value: &str, words: &[&'static str]) -> SpecError {
-    let mut message = format!("{} is none of {}", quote(value), words.join(", "));
-    if let Some(near) = nearest(value, words.iter().copied()) {
-        message.push_str(&format!("; did you mean {near}?"));
-    }
-    SpecError::of_option(option, message)
-}
-
-fn nearest_key(key: &str) -> Option<&'static str> {
-    let lower = key.trim().to_ascii_lowercase();
-    let alias = KEYS
-        .iter()
-        .find(|(_, aliases)| aliases.contains(&lower.as_str()));
-    alias
-        .map(|(known, _)| *known)
-        .or_else(|| nearest(&lower, KEYS.iter().map(|(known, _)| *known)))
-}
-
-/// The nearest word, at most a third of its letters (and at least one) away.
-fn nearest(text: &str, words: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    let text: Vec<char> = text.trim().to_ascii_lowercase().chars().take(32).collect();
-    words
-        .map(|word| (distance(&text, word), word))
-        .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
-}
-
-/// Insertions, removals and replacements between two words, a swap of neighbours counted once.
-fn distance(text: &[char], word: &str) -> usize {
-    let word: Vec<char> = word.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=word.len()).collect();
-    for (row, letter) in text.iter().enumerate() {
-        let mut next = vec![row + 1];
-        for (column, other) in word.iter().enumerate() {
-            let replaced = last[column] + usize::from(letter != other);
-            let mut best = replaced.min(last[column + 1] + 1).min(next[column] + 1);
-            let swapped =
-                row > 0 && column > 0 && text[row - 1] == *other && *letter == word[column - 1];
-            if swapped {
-                best = best.min(before[column - 1] + 1);
-            }
-            next.push(best);
-        }
-        before = std::mem::replace(&mut last, next);
-    }
-    last.last().copied().unwrap_or(text.len())
-}
-
-/// A word for an error message: cut short, with nothing that a terminal would act on.
-fn quote(word: &str) -> String {
-    let mut quoted: String = word.chars().take(MAX_QUOTED_CHARS).collect();
-    if word.chars().nth(MAX_QUOTED_CHARS).is_some() {
-        quoted.push_str("...");
-    }
-    format!("{quoted:?}")
-}
-
-impl fmt::Display for SpecErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Invalid => "invalid",
-            Self::Unsupported => "unsupported",
-        })
-    }
 }
 
 /// What a fuzz target feeds: any bytes; what is accepted reads back from its own text.

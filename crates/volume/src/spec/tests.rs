@@ -4,13 +4,16 @@ use blockio::{GIB, KIB, MIB, TIB};
 use mkfs::security::Preset;
 use proptest::prelude::*;
 
+use super::kind::{FileSystemKind, PartitionLayout};
 use super::*;
+use blockio::SectorSize;
+use vdisk::{ImageFormat, Provisioning};
 
 #[test]
 fn the_empty_string_is_all_defaults() {
     let spec = VolumeSpec::parse("").unwrap();
     assert_eq!(spec, VolumeSpec::default());
-    assert_eq!(spec.size(), ByteCount(20 * GIB));
+    assert_eq!(spec.size(), Some(ByteCount(20 * GIB)));
     assert_eq!(
         spec.to_string(),
         "kind=vhd,size=20G,fs=ntfs,format=vhdx,type=dynamic,layout=gpt,sector=512,persistent=true"
@@ -23,16 +26,19 @@ fn every_option_is_read() {
                 cluster=4K,layout=disk,label=My Data,kind=vhd";
     let spec = VolumeSpec::parse(text).unwrap();
     assert_eq!(spec.kind(), VolumeKind::Vhd);
-    assert_eq!(spec.size(), ByteCount(GIB));
-    assert_eq!(spec.file_system(), FileSystemKind::Ntfs);
+    assert_eq!(spec.size(), Some(ByteCount(GIB)));
+    assert_eq!(spec.disk().unwrap().file_system(), FileSystemKind::Ntfs);
     assert!(!spec.persistent());
-    assert_eq!(spec.format(), ImageFormat::Vhdx);
-    assert_eq!(spec.provisioning(), Provisioning::Fixed);
-    assert_eq!(spec.block_size(), Some(ByteCount(2 * MIB)));
-    assert_eq!(spec.sector(), SectorSize::B4096);
-    assert_eq!(spec.cluster_size(), Some(ByteCount(4 * KIB)));
-    assert_eq!(spec.partition(), PartitionLayout::WholeDisk);
-    assert_eq!(spec.label(), "My Data");
+    assert_eq!(spec.disk().unwrap().format(), ImageFormat::Vhdx);
+    assert_eq!(spec.disk().unwrap().provisioning(), Provisioning::Fixed);
+    assert_eq!(spec.disk().unwrap().block_size(), Some(ByteCount(2 * MIB)));
+    assert_eq!(spec.disk().unwrap().sector(), SectorSize::B4096);
+    assert_eq!(
+        spec.disk().unwrap().cluster_size(),
+        Some(ByteCount(4 * KIB))
+    );
+    assert_eq!(spec.disk().unwrap().partition(), PartitionLayout::WholeDisk);
+    assert_eq!(spec.disk().unwrap().label(), "My Data");
     assert_eq!(VolumeSpec::parse(&spec.to_string()), Ok(spec));
 }
 
@@ -95,15 +101,46 @@ fn an_error_names_the_column_and_the_right_spelling() {
              ... or a number such as 0x1200a9",
         ),
         (
-            "type=smb",
-            "column 6, option type: \"smb\" is a kind, not a type; write kind=smb",
+            "type=smbb",
+            "column 6, option type: \"smbb\" is none of dynamic, fixed, vhd, bind, smb, tmpfs; did \
+             you mean smb?",
+        ),
+        (
+            "kind=bind",
+            "option source: missing: a volume of kind bind needs source=/srv/data",
+        ),
+        (
+            "kind=tmpfs,fs=ntfs",
+            "column 15, option fs: a volume of kind tmpfs has no such option; leave it out",
+        ),
+        (
+            "size=1G,readonly=true",
+            "column 18, option readonly: a volume of kind vhd has no such option; it is a word of the \
+             mount",
+        ),
+        (
+            "kind=smb,source=//srv/data",
+            "option username: missing: a share is not used as a guest; write username=NAME",
+        ),
+        (
+            "kind=smb,password=x",
+            "column 10: a password never stands in an option: `--password-file` and its like read it",
+        ),
+        ("kind=bind,\"source=/x", "column 11: a quote is not closed"),
+        (
+            "\"kind=bind\"x",
+            "column 12: a comma is missing behind the closing quote",
         ),
     ];
     for (text, message) in cases {
         let error = VolumeSpec::parse(text).unwrap_err();
         assert_eq!(error.to_string(), message, "{text}");
         assert_eq!(error.kind(), SpecErrorKind::Invalid, "{text}");
-        assert!(error.column().is_some(), "{text}");
+        assert_eq!(
+            error.column().is_some(),
+            message.starts_with("column"),
+            "{text}"
+        );
     }
 }
 
@@ -112,9 +149,6 @@ fn what_exists_but_is_not_supported_says_so() {
     for text in [
         "fs=refs",
         "fs=ReFS",
-        "kind=smb",
-        "kind=bind",
-        "kind=tmpfs",
         "layout=mbr",
         "type=differencing",
         "acl=O:DA",
@@ -133,7 +167,7 @@ fn access_control_is_recorded_as_sddl_whatever_it_was_given_as() {
         ("o:bad:(a;oici;0x1f01ff;;;ba)", "O:BAD:(A;OICI;FA;;;BA)"),
     ] {
         let spec = VolumeSpec::parse(&format!("size=1G,acl={given}")).unwrap();
-        assert_eq!(spec.acl_sddl().as_deref(), Some(recorded));
+        assert_eq!(spec.disk().unwrap().acl_sddl().as_deref(), Some(recorded));
         assert!(spec.to_string().ends_with(&format!(",acl={recorded}")));
         assert_eq!(VolumeSpec::parse(&spec.to_string()), Ok(spec));
     }
@@ -212,11 +246,87 @@ fn options_added_one_by_one_have_no_column() {
     assert!(options.add("size", "2G").unwrap_err().column().is_none());
     assert!(options.add("label", "a,b").is_err());
     let spec = options.build().unwrap();
-    assert_eq!(spec.size(), ByteCount(GIB));
-    assert_eq!(spec.file_system(), FileSystemKind::Fat32);
+    assert_eq!(spec.size(), Some(ByteCount(GIB)));
+    assert_eq!(spec.disk().unwrap().file_system(), FileSystemKind::Fat32);
     options.add("cluster", "2T").unwrap();
     assert_eq!(options.build().unwrap_err().column(), None);
-    assert!(ByteCount(2 * TIB) > spec.size());
+    assert!(Some(ByteCount(2 * TIB)) > spec.size());
+}
+
+#[test]
+fn volumes_without_an_image_have_the_options_of_their_kind() {
+    let cases = [
+        (
+            "kind=bind,source=/srv/a",
+            "kind=bind,source=/srv/a,readonly=false,persistent=true",
+        ),
+        (
+            "type=bind,source=C:\\data\\x,readonly=yes",
+            "kind=bind,source=C:\\data\\x,readonly=true,persistent=true",
+        ),
+        (
+            "kind=bind,\"source=/srv/a,\"\"b\"\"\",persistent=no",
+            "kind=bind,\"source=/srv/a,\"\"b\"\"\",readonly=false,persistent=false",
+        ),
+        (
+            "type=smb,source=\\\\srv\\data\\x,username=CORP\\ann",
+            "kind=smb,source=//srv/data/x,username=ann,domain=CORP,readonly=false,persistent=true",
+        ),
+        (
+            "kind=smb,source=//[::1]:1445/d,username=ann,readonly=1",
+            "kind=smb,source=//[::1]:1445/d,username=ann,readonly=true,persistent=true",
+        ),
+        ("kind=tmpfs", "kind=tmpfs,size=64M,persistent=true"),
+        ("type=tmpfs,size=1G", "kind=tmpfs,size=1G,persistent=true"),
+    ];
+    for (text, canonical) in cases {
+        let spec = VolumeSpec::parse(text).unwrap();
+        assert_eq!(spec.to_string(), canonical, "{text}");
+        assert_eq!(VolumeSpec::parse(canonical), Ok(spec.clone()));
+        assert!(spec.disk().is_none());
+        assert!(spec.with_size(ByteCount(GIB)).is_err());
+    }
+}
+
+#[test]
+fn what_a_kind_cannot_be_is_refused_at_its_option() {
+    let bad = [
+        ("kind=bind,source=data", "source"),
+        ("kind=bind,source=", "source"),
+        ("kind=bind,source=/srv/../etc", "source"),
+        ("kind=bind,source=C:data", "source"),
+        ("kind=bind,source=C:\\x\\..\\y", "source"),
+        ("kind=bind,source=//srv/data", "source"),
+        ("kind=bind,source=\\\\srv\\data", "source"),
+        ("kind=bind,source=/a\tb", "source"),
+        ("kind=bind,source=/x,size=1G", "size"),
+        ("kind=bind,source=/x,username=ann", "username"),
+        ("kind=smb,source=/srv,username=ann", "source"),
+        ("kind=smb,source=//srv,username=ann", "source"),
+        ("kind=smb,source=//srv/d,username=guest", "username"),
+        ("kind=smb,source=//srv/d,username=", "username"),
+        ("kind=smb,source=//srv/d,username=a%b", "username"),
+        ("kind=smb,source=//srv/d,username=a,domain=x y", "username"),
+        ("kind=smb,source=//srv/d,username=a,format=vhd", "format"),
+        ("kind=tmpfs,size=0", "size"),
+        ("kind=tmpfs,size=64K", "size"),
+        ("kind=tmpfs,size=17T", "size"),
+        ("kind=tmpfs,size=1048577", "size"),
+        ("kind=tmpfs,source=/x", "source"),
+        ("kind=tmpfs,readonly=true", "readonly"),
+        ("kind=vhd,source=/x", "source"),
+        ("kind=vhd,type=smb", "kind"),
+    ];
+    for (text, option) in bad {
+        let error = VolumeSpec::parse(text).unwrap_err();
+        // What is given twice is known by the word that was written.
+        let found = error
+            .option()
+            .map(|found| if found == "type" { "kind" } else { found });
+        assert_eq!(found, Some(option), "{text}: {error}");
+    }
+    let long = format!("kind=bind,source=/{}", "x".repeat(4096));
+    assert!(VolumeSpec::parse(&long).is_err());
 }
 
 #[test]
@@ -245,8 +355,9 @@ proptest! {
 
     #[test]
     fn strings_near_the_grammar_are_read_or_refused(
-        text in "((size|fs|format|type|block|sector|cluster|layout|label|persistent|kind|fss)=\
-                 (1G|2T|4K|ntfs|fat32|none|vhd|vhdx|raw|dynamic|fixed|gpt|disk|true|512|x),?){0,6}"
+        text in "((size|fs|format|type|block|sector|cluster|layout|label|persistent|kind|source|username|\
+                 readonly|fss|\"source)=(1G|2T|4K|ntfs|fat32|none|vhd|vhdx|raw|dynamic|fixed|gpt|disk|true|512|x|\
+                 bind|smb|tmpfs|/x|//s/d|/a\"\"b\"|/a,b\"),?){0,6}"
     ) {
         fuzz_spec(text.as_bytes());
     }

@@ -13,10 +13,12 @@ use super::folder::{self, DATABASE, REMOVED_SUFFIX, RESCUE_RECORD, VOLUMES};
 use super::rebuild::read_volume;
 use super::rescue::{self, Rescue};
 use super::{Recovered, Store};
+use crate::driver::{self, KnownFile};
 use crate::error::Result;
 use crate::lifecycle::change::JOURNAL_SUFFIX;
 use crate::lifecycle::repair::BACKUP_SUFFIX;
 use crate::record::{VolumeRecord, parse_id};
+use crate::secret::SecretState;
 use crate::state::VolumeState;
 
 /// A class of findings; the words stay the same from version to version.
@@ -47,6 +49,8 @@ pub enum StoreClass {
     PendingChange,
     /// The bytes that a repair replaced.
     RepairBackup,
+    /// The kept password of a volume that cannot be opened.
+    Password,
 }
 
 /// What became of a finding.
@@ -91,6 +95,7 @@ impl StoreClass {
             Self::StrayFile => "stray-file",
             Self::PendingChange => "pending-change",
             Self::RepairBackup => "repair-backup",
+            Self::Password => "password",
         }
     }
 }
@@ -313,22 +318,20 @@ impl Look<'_> {
             }
         };
         self.files(record, &folder)?;
+        self.password(record)?;
         self.rescue_record(record, &folder)
     }
 
     /// The files of a volume: those that must be there, and those that nothing knows.
     fn files(&mut self, record: &VolumeRecord, folder: &Dir) -> Result<()> {
         let name = record.name.as_str();
-        let format = record.spec.format();
-        let layers = self.store.database().layers(record.id)?;
         let mut known: BTreeSet<String> = [RESCUE_RECORD.to_owned()].into();
-        for layer in layers {
-            let file = layer.file_name(format);
+        for KnownFile { name: file, advice } in
+            driver::of(record.spec.kind()).files(self.store, record)?
+        {
             let found = folder::metadata(folder, &file)?;
             if !found.is_some_and(|found| found.is_file()) {
-                let message = format!(
-                    "its file {file} is missing: bring it back from a copy, or `cvol rm --force`"
-                );
+                let message = format!("its file {file} is missing: {advice}");
                 self.add(StoreClass::MissingFile, name, message, StoreCure::ByHand);
             }
             known.insert(file);
@@ -359,6 +362,20 @@ impl Look<'_> {
                 let message = format!("{file} in its folder belongs to nothing; it is left alone");
                 self.add(StoreClass::StrayFile, name, message, StoreCure::ByHand);
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the password of a volume opens, if it has one.
+    fn password(&mut self, record: &VolumeRecord) -> Result<()> {
+        if let Some(SecretState::Unusable(error)) = self.store.secret_state(record)? {
+            let message = format!("{error}; `cvol secret set` keeps it again");
+            self.add(
+                StoreClass::Password,
+                record.name.as_str(),
+                message,
+                StoreCure::ByHand,
+            );
         }
         Ok(())
     }

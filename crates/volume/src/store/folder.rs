@@ -5,9 +5,11 @@
 //!   root/                0700
 //!     state.db           the database (with -wal and -shm while it is open)
 //!     store.lock         held while the database is made
+//!     secret.key         the key of kept passwords (`crate::secret`), with its lock
 //!     locks/OPERATION    held by the process behind an operation while it lives
 //!     volumes/
 //!       ID/              a volume: image.vhdx (or .vhd, .raw) and volume.json, its rescue record;
+//!                        secret, a sealed password, of one on an SMB server;
 //!                        LAYER.vhdx for each layer that snapshots and restores made since
 //!       ID.removed/      a volume being removed
 //!     machines/          what is attached to machines; see `private.rs`
@@ -26,6 +28,7 @@ use uuid::Uuid;
 use crate::error::{Result, VolumeError};
 use crate::platform;
 use crate::record::MAX_DOCUMENT_LENGTH;
+use crate::secret::{KEY_FILE, LOCK_FILE};
 
 /// The database.
 pub(crate) const DATABASE: &str = "state.db";
@@ -271,6 +274,21 @@ pub(crate) fn remove_file(folder: &Dir, name: &str) -> Result<()> {
     }
 }
 
+/// Reads at most `limit` bytes of a file; `None` where there is none.
+pub(crate) fn read_bytes(folder: &Dir, name: &str, limit: usize) -> Result<Option<Vec<u8>>> {
+    let result = open_existing(folder, name).and_then(|file| {
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    match result {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(VolumeError::host("reading", name, error)),
+    }
+}
+
 /// Reads a small file; `None` where there is none.
 pub(crate) fn read_text(folder: &Dir, name: &str) -> Result<Option<String>> {
     let limit = u64::try_from(MAX_DOCUMENT_LENGTH).unwrap_or(u64::MAX);
@@ -381,7 +399,16 @@ pub(super) fn open_or_make_folder(root: &Dir, name: &str) -> Result<Dir> {
 /// Refuses a folder that holds other things: a store made there would hide among them.
 fn check_may_become_store(root: &Dir, shown: &str) -> Result<()> {
     let ours = |name: &String| {
-        [STORE_LOCK, VOLUMES, LOCKS, MACHINES, "lost+found"].contains(&name.as_str())
+        [
+            STORE_LOCK,
+            VOLUMES,
+            LOCKS,
+            MACHINES,
+            KEY_FILE,
+            LOCK_FILE,
+            "lost+found",
+        ]
+        .contains(&name.as_str())
             || name.starts_with(DATABASE)
     };
     match names(root, shown)?.into_iter().find(|name| !ours(name)) {

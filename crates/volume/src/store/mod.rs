@@ -10,6 +10,8 @@
 //! 3. the write lock of SQLite,
 //! 4. the lock file of an operation.
 //!
+//! The lock of kept passwords (`crate::secret`) is taken before all of them but the first.
+//!
 //! `store.lock` is held alone, while the database is made.
 
 pub(crate) mod claims;
@@ -33,6 +35,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Result, VolumeError, VolumeErrorKind};
 use crate::name::VolumeName;
 use crate::record::VolumeRecord;
+use crate::secret::KeySource;
 use database::Database;
 use folder::{DATABASE, Folders, STORE_LOCK};
 use schema::SCHEMA_VERSION;
@@ -46,6 +49,8 @@ pub struct Store {
     folders: Folders,
     database: Mutex<Database>,
     notices: Vec<Notice>,
+    /// Where the key of kept passwords is.
+    pub(crate) key_source: KeySource,
     recovered: Recovered,
 }
 
@@ -96,6 +101,7 @@ impl Store {
             folders,
             database: Mutex::new(database),
             notices,
+            key_source: KeySource::default(),
             recovered: Recovered::default(),
         };
         store.recover()?;

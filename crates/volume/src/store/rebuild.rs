@@ -142,7 +142,8 @@ pub(super) fn read_volume(folders: &Folders, name: &str) -> std::result::Result<
         return Err("its rescue record is of another volume".to_owned());
     }
     for layer in &rescue.layers {
-        let file = layer.file_name(rescue.record.spec.format());
+        let disk = rescue.record.disk().map_err(|error| error.to_string())?;
+        let file = layer.file_name(disk.format());
         match folder::metadata(&folder, &file) {
             Ok(Some(found)) if found.is_file() => {}
             Ok(_) if rescue.layers.len() == 1 => return Err("its image is missing".to_owned()),

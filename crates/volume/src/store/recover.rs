@@ -103,7 +103,7 @@ impl Store {
             match work.state {
                 LayerState::Merging => self.settle_merge(&record, &work.layer)?,
                 _ => {
-                    self.remove_layer_files(&work.layer, record.spec.format())?;
+                    self.remove_layer_files(&work.layer, record.disk()?.format())?;
                     faults::step("removing the row of the layer")?;
                     self.database().write("removing a layer", |transaction| {
                         transaction.delete_layer(work.layer.id)

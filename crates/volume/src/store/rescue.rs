@@ -71,10 +71,10 @@ struct Probe {
 }
 
 impl Rescue {
-    /// A volume whose first layer is its only one.
+    /// A volume whose first layer is its only one, or that has no image and so no layer.
     pub(crate) fn simple(record: VolumeRecord) -> Self {
         Self {
-            layers: vec![LayerRecord::first(record.id, None)],
+            layers: first_layers(&record),
             record,
             snapshots: Vec::new(),
         }
@@ -83,7 +83,7 @@ impl Rescue {
     fn is_simple(&self) -> bool {
         self.snapshots.is_empty()
             && self.record.head == self.record.id
-            && self.layers == [LayerRecord::first(self.record.id, None)]
+            && self.layers == first_layers(&self.record)
     }
 
     /// The text of the record.
@@ -184,6 +184,7 @@ impl Rescue {
     fn check(&self) -> std::result::Result<(), String> {
         let has = |id: Uuid| self.layers.iter().any(|layer| layer.id == id);
         let named = self.snapshots.iter().map(|snapshot| snapshot.layer);
+        self.record.disk().map_err(|error| error.to_string())?;
         if !has(self.record.head) || !named.clone().all(has) {
             return Err("it names a layer that it does not have".to_owned());
         }
@@ -201,6 +202,14 @@ impl Rescue {
         }
         Ok(())
     }
+}
+
+/// The layers of a volume that nothing was done with.
+fn first_layers(record: &VolumeRecord) -> Vec<LayerRecord> {
+    let disk = record.spec.disk();
+    disk.map(|_| LayerRecord::first(record.id, None))
+        .into_iter()
+        .collect()
 }
 
 fn id_of(text: &str) -> std::result::Result<Uuid, String> {

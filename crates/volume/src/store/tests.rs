@@ -72,7 +72,7 @@ fn assert_tidy(root: &Path, store: &Store) {
         };
         let files = layers
             .iter()
-            .map(|layer| layer.file_name(record.spec.format()));
+            .map(|layer| layer.file_name(record.disk().unwrap().format()));
         let expected: BTreeSet<String> = files.chain(["volume.json".to_owned()]).collect();
         let folder = root.join("volumes").join(record.id.to_string());
         assert_eq!(entries(&folder), expected);
@@ -121,8 +121,18 @@ fn a_volume_is_made_found_opened_and_removed() {
     assert_eq!(store.get(&made.name).unwrap(), made);
     assert_eq!(listed(&store), ["Data"]);
     let details = store.inspect(&name("data")).unwrap();
-    assert!(details.image_path.is_file());
-    assert_eq!(details.image.unwrap().virtual_size.get(), 3 * 1024 * 1024);
+    assert!(details.image().unwrap().path.is_file());
+    assert_eq!(
+        details
+            .image()
+            .unwrap()
+            .info
+            .as_ref()
+            .unwrap()
+            .virtual_size
+            .get(),
+        3 * 1024 * 1024
+    );
     assert_tidy(&root, &store);
     assert_eq!(store.remove(&name("data"), false).unwrap().id, made.id);
     assert_eq!(listed(&store), [""; 0]);
@@ -162,7 +172,7 @@ fn a_volume_in_use_is_not_removed_and_not_opened_twice_for_writing() {
         .unwrap();
     assert_eq!(error.kind(), VolumeErrorKind::InUse);
     let details = store.inspect(&name("data")).unwrap();
-    assert_eq!(details.image_use, crate::ImageUse::InUse);
+    assert_eq!(details.image().unwrap().image_use, crate::ImageUse::InUse);
     let outcome = store.prune(&Filter::default()).unwrap();
     assert_eq!((outcome.removed.len(), outcome.in_use.len()), (0, 1));
     disk.close().unwrap();
@@ -249,7 +259,7 @@ fn the_same_request_on_the_same_tree_makes_the_same_bytes() {
         wanted.reproducible = Some(epoch);
         let outcome = store.create(&wanted, &ignore_progress).unwrap();
         assert_eq!((outcome.report.files, outcome.report.directories), (2, 1));
-        let bytes = fs::read(store.inspect(&name("data")).unwrap().image_path).unwrap();
+        let bytes = fs::read(&store.inspect(&name("data")).unwrap().image().unwrap().path).unwrap();
         store.remove(&name("data"), false).unwrap();
         blake3::hash(&bytes)
     };

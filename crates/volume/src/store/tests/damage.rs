@@ -128,7 +128,7 @@ fn a_volume_whose_folder_is_not_its_own_is_removed_by_force_only() {
     let error = store.remove(&name("two"), false).unwrap_err();
     assert_eq!(error.kind(), VolumeErrorKind::Damaged);
     let details = store.inspect(&name("two")).unwrap();
-    assert_eq!(details.image_use, crate::ImageUse::Missing);
+    assert_eq!(details.image().unwrap().image_use, crate::ImageUse::Missing);
     for text in ["one", "two"] {
         store.remove(&name(text), true).unwrap();
     }

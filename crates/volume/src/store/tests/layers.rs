@@ -221,7 +221,8 @@ fn an_image_that_names_a_parent_outside_the_store_is_refused_by_that_name() {
         .join("image.vhdx");
     for named in [r"..\..\..\secret.vhdx", r"C:\secret.vhdx", r".\image.vhdx"] {
         let victim = make_of(&store, "victim", FORMATS[0]);
-        let image = store.inspect(&name("victim")).unwrap().image_path;
+        let image = store.inspect(&name("victim")).unwrap();
+        let image = image.image().unwrap().path.clone();
         fs::remove_file(&image).unwrap();
         let opened = vdisk::OpenedParent {
             storage: Box::new(

@@ -224,7 +224,7 @@ fn restores_and_clones_have_the_size_of_the_snapshot() {
     store
         .take_snapshot(&name("data"), &snapshot("large"))
         .unwrap();
-    let size = |volume: &str| store.get(&name(volume)).unwrap().spec.size().get() >> 20;
+    let size = |volume: &str| store.get(&name(volume)).unwrap().spec.size().unwrap().get() >> 20;
     store
         .clone_volume(&clone_request("data@small", "copy"))
         .unwrap();

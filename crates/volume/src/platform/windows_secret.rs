@@ -1,0 +1,124 @@
+//! What Windows keeps secret: data protection for the user who runs this, and the Credential Manager.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::ptr;
+
+use secrecy::zeroize::{Zeroize as _, Zeroizing};
+use windows_sys::Win32::Foundation::LocalFree;
+use windows_sys::Win32::Security::Credentials::{
+    CRED_TYPE_GENERIC, CREDENTIALW, CredFree, CredReadW,
+};
+use windows_sys::Win32::Security::Cryptography::{
+    CRYPT_INTEGER_BLOB, CRYPTPROTECT_UI_FORBIDDEN, CryptProtectData, CryptUnprotectData,
+};
+
+/// What only this user on this machine can turn back.
+pub(crate) fn protect(bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let given = blob(bytes)?;
+    let mut made = empty();
+    // SAFETY: both blobs are valid for the call, the given one names `bytes`, which is only read; the
+    // other pointers may be null.
+    let done = unsafe {
+        CryptProtectData(
+            &raw const given,
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            CRYPTPROTECT_UI_FORBIDDEN,
+            &raw mut made,
+        )
+    };
+    if done == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Some(take(made)?.to_vec()))
+}
+
+/// Turns back what [`protect`] made.
+pub(crate) fn unprotect(bytes: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
+    let given = blob(bytes)?;
+    let mut made = empty();
+    // SAFETY: as above.
+    let done = unsafe {
+        CryptUnprotectData(
+            &raw const given,
+            ptr::null_mut(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            CRYPTPROTECT_UI_FORBIDDEN,
+            &raw mut made,
+        )
+    };
+    if done == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    take(made)
+}
+
+/// The secret of the generic credential `name`. The Credential Manager keeps text as UTF-16.
+pub(crate) fn read_keyring(name: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+    let wide: Vec<u16> = name.encode_utf16().chain([0]).collect();
+    let mut found: *mut CREDENTIALW = ptr::null_mut();
+    // SAFETY: the name ends with a zero, and the place for the answer is valid for the call.
+    let done = unsafe { CredReadW(wide.as_ptr(), CRED_TYPE_GENERIC, 0, &raw mut found) };
+    if done == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so that `found` is a credential until it is freed, and its blob has the
+    // length that stands beside it (or is null with no length).
+    let units = unsafe {
+        let credential = &*found;
+        let length = usize::try_from(credential.CredentialBlobSize).unwrap_or(0);
+        let units = match credential.CredentialBlob.is_null() {
+            true => Zeroizing::new(Vec::new()),
+            false => {
+                let bytes = std::slice::from_raw_parts_mut(credential.CredentialBlob, length);
+                let pairs = bytes.chunks_exact(2);
+                let units: Vec<u16> = pairs
+                    .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+                    .collect();
+                bytes.zeroize();
+                Zeroizing::new(units)
+            }
+        };
+        CredFree(found.cast());
+        units
+    };
+    let text = Zeroizing::new(String::from_utf16_lossy(&units));
+    Ok(Zeroizing::new(text.as_bytes().to_vec()))
+}
+
+fn blob(bytes: &[u8]) -> io::Result<CRYPT_INTEGER_BLOB> {
+    let length = u32::try_from(bytes.len());
+    Ok(CRYPT_INTEGER_BLOB {
+        cbData: length.map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
+        pbData: bytes.as_ptr().cast_mut(),
+    })
+}
+
+fn empty() -> CRYPT_INTEGER_BLOB {
+    CRYPT_INTEGER_BLOB {
+        cbData: 0,
+        pbData: ptr::null_mut(),
+    }
+}
+
+/// Copies what the system made, and gives it back zeroed.
+fn take(made: CRYPT_INTEGER_BLOB) -> io::Result<Zeroizing<Vec<u8>>> {
+    if made.pbData.is_null() {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    let length = usize::try_from(made.cbData).unwrap_or(0);
+    // SAFETY: the system made these bytes for the caller to free, and nobody else has them.
+    let copy = unsafe {
+        let bytes = std::slice::from_raw_parts_mut(made.pbData, length);
+        let copy = Zeroizing::new(bytes.to_vec());
+        bytes.zeroize();
+        LocalFree(made.pbData.cast());
+        copy
+    };
+    Ok(copy)
+}
