@@ -17,6 +17,9 @@ const TARGETS: &[(&str, Body)] = &[
     ("qcow2_open", vdisk::qcow2::fuzz_open),
     ("repair", vdisk::fuzz_repair),
     ("nbd_session", |data| drop(nbd::fuzz_session(data))),
+    ("guest_channel", |data| {
+        guest_proto::fuzz_channel(data);
+    }),
     ("gpt", mkfs::gpt::fuzz_gpt),
     ("ntfs_fsck", mkfs::ntfs::fsck::fuzz_ntfs),
     ("option_string", volume::fuzz_spec),
@@ -77,6 +80,11 @@ fn no_committed_input_brings_vhd_open_down() {
 #[test]
 fn no_committed_input_brings_nbd_session_down() {
     replay("nbd_session");
+}
+
+#[test]
+fn no_committed_input_brings_guest_channel_down() {
+    replay("guest_channel");
 }
 
 #[test]

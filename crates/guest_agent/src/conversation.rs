@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use guest_proto::{
@@ -17,6 +17,7 @@ use guest_proto::{
 };
 
 use crate::command;
+use crate::frozen::Frozen;
 use crate::refused::refusal;
 use crate::system::System;
 
@@ -39,6 +40,7 @@ pub enum Ending {
 /// One channel.
 struct Line {
     system: Arc<dyn System>,
+    frozen: Arc<Frozen>,
     writer: Mutex<Box<dyn Write + Send>>,
     /// The conversation that is held. Taken after `writer`, never before it.
     held: Mutex<Option<Token>>,
@@ -58,6 +60,7 @@ pub fn hold(
 ) -> io::Result<()> {
     let line = Arc::new(Line {
         system,
+        frozen: Arc::new(Frozen::default()),
         writer: Mutex::new(Box::new(writer)),
         held: Mutex::new(None),
         busy: Mutex::new(HashSet::new()),
@@ -185,8 +188,15 @@ impl Line {
             Request::Freeze {
                 target,
                 thaw_after_seconds,
-            } => self.freeze(target, *thaw_after_seconds),
-            Request::Thaw { target } => self.system.thaw(target).map(|()| Answer::Done),
+            } => {
+                let limit = Duration::from_secs((*thaw_after_seconds).into());
+                let frozen = self.frozen.freeze(&self.system, target, limit);
+                frozen.map(|()| Answer::Done)
+            }
+            Request::Thaw { target } => {
+                let thawed = self.frozen.thaw(&self.system, target);
+                thawed.map(|()| Answer::Done)
+            }
             Request::Usage { target } => self.system.usage(target).map(Answer::Usage),
             Request::Run(run) => command::run(
                 run,
@@ -198,32 +208,6 @@ impl Line {
             Request::Hello(_) => Ok(Answer::Done),
         };
         done.unwrap_or_else(Answer::Refused)
-    }
-
-    /// Freezes, and sees to it that it does not last for ever.
-    fn freeze(self: &Arc<Self>, target: &str, thaw_after_seconds: u32) -> Result<Answer, Refusal> {
-        let (line, name) = (Arc::clone(self), target.to_owned());
-        let pair = Arc::new((Mutex::new(false), Condvar::new()));
-        let frozen = Arc::clone(&pair);
-        // The thread is there before anything waits for it.
-        std::thread::Builder::new()
-            .spawn(move || {
-                let (began, changed) = &*frozen;
-                let began = changed
-                    .wait_timeout_while(locked(began), Duration::from_secs(600), |began| !*began)
-                    .map_or_else(|error| *error.into_inner().0, |(began, _)| *began);
-                if began {
-                    std::thread::sleep(Duration::from_secs(thaw_after_seconds.into()));
-                    // Thawed before is as well.
-                    let _ = line.system.thaw(&name);
-                }
-            })
-            .map_err(|error| crate::refused::failed("no thread to thaw it again", error))?;
-        let outcome = self.system.freeze(target);
-        let (began, changed) = &*pair;
-        *locked(began) = outcome.is_ok();
-        changed.notify_all();
-        outcome.map(|()| Answer::Done)
     }
 
     fn page(&self, after: Option<&str>) -> Result<Answer, Refusal> {
@@ -305,3 +289,6 @@ impl Drop for Busy {
         locked(&self.line.busy).remove(&self.target);
     }
 }
+
+#[cfg(test)]
+mod tests;

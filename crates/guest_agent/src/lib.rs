@@ -18,6 +18,7 @@
 mod arguments;
 mod command;
 mod conversation;
+mod frozen;
 #[cfg(target_os = "linux")]
 mod linux;
 mod place;

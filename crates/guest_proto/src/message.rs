@@ -96,3 +96,6 @@ fn read<M: DeserializeOwned>(body: &str) -> Result<M, MessageError> {
         column: error.column(),
     })
 }
+
+#[cfg(test)]
+mod tests;
