@@ -16,6 +16,7 @@
 #![deny(unsafe_code)]
 
 mod arguments;
+mod book;
 mod command;
 mod conversation;
 mod frozen;

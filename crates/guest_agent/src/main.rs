@@ -57,8 +57,10 @@ fn system(arguments: &Arguments) -> std::io::Result<Arc<dyn System>> {
 }
 
 #[cfg(windows)]
-fn system(_arguments: &Arguments) -> std::io::Result<Arc<dyn System>> {
-    Ok(Arc::new(guest_agent::Windows::new()))
+fn system(arguments: &Arguments) -> std::io::Result<Arc<dyn System>> {
+    Ok(Arc::new(guest_agent::Windows::new(
+        arguments.book.as_deref(),
+    )))
 }
 
 #[cfg(not(any(target_os = "linux", windows)))]

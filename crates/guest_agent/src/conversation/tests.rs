@@ -1,13 +1,13 @@
 //! An agent with a system that only remembers, and hosts that die, flood and come again.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use guest_proto::{
-    GuestKind, MountDisk, MountMemory, MountShare, MountSmb, Mounted, Run, Stream, Unmount,
-    UnplugDisk, Usage, decode_answer, encode_request,
+    GuestKind, MountDisk, MountMemory, MountShare, MountSmb, Mounted, Unmount, UnplugDisk, Usage,
+    decode_answer, encode_request,
 };
 
 use super::*;
@@ -314,7 +314,7 @@ fn a_command_ends_with_the_host_that_asked_for_it() {
     let mut host = Host::of(system);
     host.greet();
     let script = format!("while :; do echo x >>{}; sleep 0.02; done", file.display());
-    host.send(&Request::Run(Run {
+    host.send(&Request::Run(guest_proto::Run {
         arguments: ["sh", "-c", &script].map(str::to_owned).to_vec(),
         limit_seconds: 600,
         limit_output: 1000,
@@ -325,7 +325,7 @@ fn a_command_ends_with_the_host_that_asked_for_it() {
         assert!(begun.elapsed() < Duration::from_secs(60));
         std::thread::sleep(Duration::from_millis(5));
     }
-    host.stream.shutdown(Shutdown::Both).unwrap();
+    host.stream.shutdown(std::net::Shutdown::Both).unwrap();
     loop {
         let before = length();
         std::thread::sleep(Duration::from_millis(500));
@@ -343,7 +343,7 @@ fn output_of_a_command_comes_in_pieces_and_whole() {
     let mut host = Host::of(system);
     host.greet();
     let arguments = ["sh", "-c", "head -c 300000 /dev/zero; echo e >&2; exit 7"];
-    host.send(&Request::Run(Run {
+    host.send(&Request::Run(guest_proto::Run {
         arguments: arguments.map(str::to_owned).to_vec(),
         limit_seconds: 60,
         limit_output: 1 << 20,
@@ -352,11 +352,11 @@ fn output_of_a_command_comes_in_pieces_and_whole() {
     loop {
         match host.next().1 {
             Answer::Output {
-                stream: Stream::Output,
+                stream: guest_proto::Stream::Output,
                 bytes,
             } => output += bytes.0.len(),
             Answer::Output {
-                stream: Stream::Error,
+                stream: guest_proto::Stream::Error,
                 bytes,
             } => errors += bytes.0.len(),
             Answer::Exited { code, .. } => {

@@ -10,7 +10,6 @@
 //!                   target  book          places without links; what is ours
 //! ```
 
-mod book;
 mod contents;
 mod disk;
 mod disk_mount;
@@ -37,8 +36,8 @@ use guest_proto::{
     Unmount, UnplugDisk, Usage,
 };
 
+use crate::book::Book;
 use crate::system::System;
-use book::Book;
 use disk::{Address, Devices};
 use mounting::Places;
 

@@ -10,10 +10,10 @@ use guest_proto::{ErrorKind, Mounted, MountedThing, Refusal, Unmount};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
-use super::book::{Book, Entry};
 use super::filesystem;
 use super::target::{self, Kind};
 use super::users;
+use crate::book::{Book, Entry};
 use crate::refused::{failed, refusal};
 
 /// How long a mount that is ended at any price is written out for.

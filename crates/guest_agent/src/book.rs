@@ -13,32 +13,32 @@ use crate::refused::failed;
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Where.
-    pub(super) target: String,
+    pub(crate) target: String,
     /// All that was asked for but the password: the same asked again is the same mount.
-    pub(super) asked: String,
+    pub(crate) asked: String,
     /// What the kernel calls it.
-    pub(super) file_system: String,
+    pub(crate) file_system: String,
     /// Of what.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// Whether nothing can be changed through it.
-    pub(super) read_only: bool,
-    /// The number of the mount.
-    pub(super) mount: u64,
+    pub(crate) read_only: bool,
+    /// The number of the mount, where the system numbers mounts.
+    pub(crate) mount: u64,
     /// The targets that were made for it, the outer before the inner.
-    pub(super) made: Vec<String>,
+    pub(crate) made: Vec<String>,
 }
 
 /// The book.
-pub(super) struct Book {
+pub(crate) struct Book {
     path: PathBuf,
     entries: Mutex<Vec<Entry>>,
 }
 
 impl Book {
     /// Opens the book; one that is not there or cannot be read is empty.
-    pub(super) fn open(path: &Path) -> Self {
+    pub(crate) fn open(path: &Path) -> Self {
         let text = fs::read(path).unwrap_or_default();
         Self {
             path: path.to_owned(),
@@ -47,20 +47,20 @@ impl Book {
     }
 
     /// What stands there of a target.
-    pub(super) fn find(&self, target: &str) -> Option<Entry> {
+    pub(crate) fn find(&self, target: &str) -> Option<Entry> {
         let entries = self.locked();
         entries.iter().find(|entry| entry.target == target).cloned()
     }
 
     /// All of it, in the order of the targets.
-    pub(super) fn all(&self) -> Vec<Entry> {
+    pub(crate) fn all(&self) -> Vec<Entry> {
         let mut all = self.locked().clone();
         all.sort_by(|a, b| a.target.cmp(&b.target));
         all
     }
 
     /// Writes a mount down, before anybody can see it.
-    pub(super) fn add(&self, entry: Entry) -> Result<(), Refusal> {
+    pub(crate) fn add(&self, entry: Entry) -> Result<(), Refusal> {
         let mut entries = self.locked();
         entries.retain(|other| other.target != entry.target);
         entries.push(entry);
@@ -68,7 +68,7 @@ impl Book {
     }
 
     /// Strikes a mount out, once it is gone.
-    pub(super) fn remove(&self, target: &str) -> Result<(), Refusal> {
+    pub(crate) fn remove(&self, target: &str) -> Result<(), Refusal> {
         let mut entries = self.locked();
         entries.retain(|entry| entry.target != target);
         self.save(&entries)
