@@ -92,7 +92,7 @@ fn whole(transport: &ShareTransport, read_only: bool) -> Result<OwnedFd, Refusal
     use Setting::Value;
     let plan9 = [Value("version", "9p2000.L"), Value("msize", MESSAGE)];
     let made = match transport {
-        ShareTransport::VirtioFs { tag } => plugged(tag, read_only),
+        ShareTransport::VirtioFs { tag } => prepare("virtiofs", &[Value("source", tag)], read_only),
         ShareTransport::Plan9Virtio { tag } => {
             let own = [Value("source", tag), Value("trans", "virtio")];
             prepare("9p", &join(own, plan9), read_only)
@@ -133,25 +133,6 @@ fn whole(transport: &ShareTransport, read_only: bool) -> Result<OwnedFd, Refusal
         }
     };
     made.map_err(|unmountable| refuse(&unmountable, transport))
-}
-
-/// A share of a device that was plugged in just now, perhaps: the driver takes it up by itself, soon.
-fn plugged(tag: &str, read_only: bool) -> Result<OwnedFd, Unmountable> {
-    const PATIENCE: Duration = Duration::from_secs(10);
-    const PAUSE: Duration = Duration::from_millis(20);
-    let end = Instant::now() + PATIENCE;
-    loop {
-        match prepare("virtiofs", &[Setting::Value("source", tag)], read_only) {
-            Err(unmountable)
-                if !unmountable.is_unknown()
-                    && matches!(unmountable.error, Errno::INVAL | Errno::NOENT)
-                    && Instant::now() < end =>
-            {
-                std::thread::sleep(PAUSE);
-            }
-            made => return made,
-        }
-    }
 }
 
 fn join<'v, const A: usize, const B: usize>(
