@@ -111,7 +111,9 @@ impl Engine {
             return Ok(());
         };
         // Read again: with the lock it stays so.
-        for wanted in exports::wanted(&machine.ledger()?).filter(is_dead) {
+        let ledger = machine.ledger()?;
+        self.settle_claims(machine, &ledger)?;
+        for wanted in exports::wanted(&ledger).filter(is_dead) {
             // What cannot be served is told as not served.
             let _ = exports.start(&wanted);
         }
