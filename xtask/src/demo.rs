@@ -8,14 +8,15 @@ use serde_json::Value;
 use crate::arguments::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::setup::Group;
-use crate::{process, setup, workspace};
+use crate::{agent, process, setup, workspace};
 
 pub(crate) const HELP: &str = "\
 usage: cargo xtask demo [DIR] [--release] [--keep]
 
 Builds cvol and makes a volume, filled from DIR, in a store of its own below cargo's target folder;
 then shows the volume listed, its tree, one file read back with the same digest, and what qemu-img
-says of the image. Without DIR: /usr/share/doc, or the sources of cvol where that is missing.
+says of the image. At the end a virtual machine has the volume: its guest writes a file, and the volume
+at rest holds it (on Linux). Without DIR: /usr/share/doc, or the sources of cvol where that is missing.
 
   --release   build with all optimisations (takes longer to build)
   --keep      leave the store there to look at; otherwise the volume is removed at the end
@@ -47,6 +48,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     read_back(&cvol, &source, &store)?;
     let image = cvol.image(NAME)?;
     ask_qemu(&image)?;
+    if cfg!(target_os = "linux") {
+        use_in_machine(&cvol)?;
+    }
     if keep {
         println!("\nThe store is {}", cvol.store.display());
         return Ok(());
@@ -209,6 +213,32 @@ fn pick_file(source: &Path) -> Option<PathBuf> {
         }
     }
     best.map(|(_, path)| path)
+}
+
+/// A guest writes a file into the volume, which is read from the volume at rest.
+fn use_in_machine(cvol: &Cvol) -> Outcome {
+    heading("A virtual machine has the volume, and its guest writes a file");
+    setup::guest::prepare()?;
+    let agent = agent::build()?;
+    let mount = format!("source={NAME},target=/data");
+    let script =
+        "uname -sr > /data/from-guest; ls /data | wc -l; df -h /data; sha256sum /data/from-guest";
+    let mut command = cvol.command(&["vm", "run", "--mount", &mount, "--", "sh", "-c", script]);
+    command
+        .env("CVOL_GUEST", setup::guest::folder())
+        .env("CVOL_GUEST_AGENT", agent);
+    process::run(&mut command)?;
+    heading("The machine is gone; the file at rest");
+    let mut cat = cvol.command(&["cat", &format!("{NAME}:/from-guest")]);
+    println!("$ {}", process::shown(&cat));
+    let text = process::capture(&mut cat)?;
+    print!("{text}");
+    if !text.starts_with("Linux ") {
+        return Err(Failure::new(
+            "the volume does not hold what the guest wrote",
+        ));
+    }
+    cvol.show(&["fsck", NAME])
 }
 
 fn ask_qemu(image: &Path) -> Outcome {

@@ -8,6 +8,7 @@ mod arguments;
 mod bench;
 mod ci;
 mod demo;
+mod e2e;
 mod failure;
 mod fuzz;
 mod process;
@@ -61,6 +62,12 @@ const VERBS: &[Verb] = &[
         summary: "set up and run every test",
         help: test::HELP,
         run: test::run,
+    },
+    Verb {
+        name: "e2e",
+        summary: "volumes in virtual machines: a hundred rounds, and everybody dies",
+        help: e2e::HELP,
+        run: e2e::run,
     },
     Verb {
         name: "ci",

@@ -68,7 +68,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     outcome
 }
 
-fn prepare(skip_missing: bool) -> Outcome {
+pub(crate) fn prepare(skip_missing: bool) -> Outcome {
     setup::require(&[Group::Build])?;
     if !skip_missing {
         setup::require(&[Group::Test])?;

@@ -90,7 +90,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("zstd", &["zstd"], &[Test]),
     tool("xz", &["xz-utils"], &[Test]),
     tool("python3", &["python3"], &[Test]),
-    tool("qemu-system-x86_64", &["qemu-system-x86"], &[Test]),
+    tool("qemu-system-x86_64", &["qemu-system-x86"], &[Demo, Test]),
     tool("depmod", &["kmod"], &[Test]),
     tool("venv of python3", &["python3-venv"], &[Test]),
     tool("strace", &["strace"], &[Test, Bench]),

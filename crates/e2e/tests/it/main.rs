@@ -27,6 +27,7 @@ mod guest;
 mod guest_agent;
 mod images;
 mod layers;
+mod machine;
 mod nbd;
 mod ntfs;
 mod ntfs_golden;

@@ -1,0 +1,152 @@
+//! Everybody dies: whoever attaches or detaches at each boundary between two steps, what serves a disk
+//! under a mounted volume, the guest. After the next command all is as before, or as after.
+
+use super::five::Five;
+use super::vm::{Vm, digest_of_bytes, eventually, noise, said};
+use super::{number, turn};
+
+/// No plan of five mounts has so many boundaries.
+const MOST: usize = 200;
+
+#[test]
+fn whoever_dies_leaves_a_machine_as_before_or_as_after() {
+    let _turn = turn();
+    let Some(five) = Five::new() else { return };
+    let Some(vm) = Vm::boot(&five.cvol, "web") else {
+        return;
+    };
+    let before = vm.state();
+    let step = number("CVOL_ATTACH_DEATHS", 6);
+    let attaching = dying_while_attaching(&five, &vm, &before, step);
+    let detaching = dying_while_detaching(&five, &vm, &before, step);
+    println!("died at {attaching} boundaries of attaching, {detaching} of detaching");
+    assert!(attaching >= 3 && detaching >= 2);
+    exports_that_die_come_back_under_a_mounted_volume(&five, &vm);
+    a_guest_that_dies_leaves_nothing_on_the_host(&five, &vm);
+}
+
+/// A command that is killed at a boundary; whether it was.
+fn dies(five: &Five, words: &[&str], at: usize) -> bool {
+    let mut command = five.cvol.command(words);
+    let output = command.env("CVOL_DIE_AT", at.to_string()).output().unwrap();
+    let was_killed = output.status.code().is_none();
+    assert!(was_killed || output.status.success(), "{}", said(&output));
+    was_killed
+}
+
+fn dying_while_attaching(five: &Five, vm: &Vm<'_>, before: &str, step: usize) -> usize {
+    let mounts = five.mounts();
+    let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
+    let words = vm.attach_words(&mounts);
+    let mut deaths = 0;
+    for at in (0..MOST).step_by(step) {
+        if !dies(five, &words, at) {
+            vm.detach_all();
+            return deaths;
+        }
+        deaths += 1;
+        if vm.ps()[0]["mounts"]
+            .as_array()
+            .is_some_and(|mounts| mounts.iter().all(|mount| mount["state"] == "attached"))
+        {
+            // After the last note: all was there.
+            assert_eq!(
+                vm.digest("/m/team/third"),
+                digest_of_bytes(&noise(3, 100_000))
+            );
+            vm.detach_all();
+            continue;
+        }
+        // Whatever the next command is, here one that fails by itself, and changes nothing then.
+        let next = vm.try_attach(&["source=none,target=/none"]);
+        assert_eq!(next.status.code(), Some(3), "{}", said(&next));
+        vm.assert_nothing_attached();
+        assert_eq!(vm.state(), before, "died at boundary {at} of attaching");
+        five.cvol.ok(&["check", "data"]);
+    }
+    panic!("a plan of five mounts has no {MOST} boundaries");
+}
+
+fn dying_while_detaching(five: &Five, vm: &Vm<'_>, before: &str, step: usize) -> usize {
+    let words = ["detach", "--vm", "web", "--all"];
+    let mut deaths = 0;
+    for at in (0..MOST).step_by(step) {
+        five.attach(vm);
+        if !dies(five, &words, at) {
+            return deaths;
+        }
+        deaths += 1;
+        let ps = vm.ps();
+        // What was not begun to leave is there, and works.
+        if ps[0]["mounts"][0]["state"] == "attached" {
+            assert_eq!(
+                vm.digest("/m/data/first"),
+                digest_of_bytes(&noise(1, 300_000)),
+                "died at boundary {at} of detaching"
+            );
+        }
+        vm.detach_all();
+        vm.assert_nothing_attached();
+        assert_eq!(vm.state(), before, "died at boundary {at} of detaching");
+    }
+    panic!("taking five mounts away has no {MOST} boundaries");
+}
+
+fn exports_that_die_come_back_under_a_mounted_volume(five: &Five, vm: &Vm<'_>) {
+    five.attach(vm);
+    // Read what is not in the guest's memory, and write, while servers come and go.
+    let drop = "echo 3 > /proc/sys/vm/drop_caches";
+    for round in 0..3 {
+        let server = vm.exports().into_iter().find(|it| it.is_server).unwrap();
+        server.kill();
+        let script =
+            format!("{drop}; sha256sum /m/data/first; echo {round} > /m/data/r{round}; sync");
+        let told = vm.sh(&script);
+        assert!(
+            told.contains(&digest_of_bytes(&noise(1, 300_000))),
+            "{told}"
+        );
+        eventually("another server is there", || {
+            let exports = vm.exports();
+            exports.iter().any(|it| it.is_server && *it != server)
+        });
+    }
+    // Keeper and server: the next command serves the disk again.
+    for export in vm.exports() {
+        export.kill();
+    }
+    eventually("all are gone", || vm.exports().is_empty());
+    assert_eq!(vm.ps()[0]["mounts"][0]["served"], true);
+    let told = vm.sh(&format!(
+        "{drop}; sha256sum /m/data/first; echo last > /m/data/last; sync"
+    ));
+    assert!(
+        told.contains(&digest_of_bytes(&noise(1, 300_000))),
+        "{told}"
+    );
+    vm.detach_all();
+    vm.assert_nothing_attached();
+    for (file, text) in [
+        ("r0", "0\n"),
+        ("r1", "1\n"),
+        ("r2", "2\n"),
+        ("last", "last\n"),
+    ] {
+        assert_eq!(five.cvol.ok(&["cat", &format!("data:/{file}")]), text);
+    }
+    five.cvol.ok(&["check", "data"]);
+    five.cvol.ok(&["fsck", "data"]);
+}
+
+/// The agent is killed in mid-work, and with it every answer; then the whole machine.
+fn a_guest_that_dies_leaves_nothing_on_the_host(five: &Five, vm: &Vm<'_>) {
+    five.attach(vm);
+    vm.sh("echo kept > /m/data/kept; sync");
+    super::vm::kill(super::sharing::qemu_of(&five.cvol, "web"));
+    // Nothing can be attached to what is not there, and what was is still known.
+    let late = vm.try_attach(&["type=tmpfs,target=/late"]);
+    assert!(!late.status.success());
+    vm.detach_all();
+    vm.assert_nothing_attached();
+    assert_eq!(five.cvol.ok(&["cat", "data:/kept"]), "kept\n");
+}
