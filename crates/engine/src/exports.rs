@@ -23,6 +23,11 @@
 //! No process number is ever believed: that one lives its lock says, and who holds a lock the system
 //! says.
 
+#![cfg_attr(
+    not(unix),
+    allow(dead_code, reason = "nothing is served in the background there")
+)]
+
 #[cfg(not(unix))]
 mod absent;
 #[cfg(unix)]
@@ -84,7 +89,6 @@ impl Engine {
     }
 
     /// Opens the disk for the machine: a volume that it has claimed, or an image file.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no exports there"))]
     pub(crate) fn open_wanted(
         &self,
         machine: &Machine,

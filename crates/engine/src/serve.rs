@@ -108,7 +108,7 @@ impl ServedImage {
     /// Has something live until the disk is closed.
     #[cfg_attr(
         not(unix),
-        expect(dead_code, reason = "nothing is served in the background there")
+        allow(dead_code, reason = "nothing is served in the background there")
     )]
     pub(crate) fn keeping(self, kept: impl Send + 'static) -> Self {
         Self {

@@ -20,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use attach::carry_out::{Detached, Operator, Order, Progress, Selection, Stage};
 use attach::ledger::{AttachmentId, NewMount, Worker};
-use attach::{Fault, MountRequest, Source, Target};
+use attach::{Fault, MountRequest, Target};
 use volume::{ClaimMode, ClaimRequest};
 
 use crate::Engine;
@@ -123,10 +123,7 @@ impl Engine {
         let planned = self.planned(&machine, &request.mounts)?;
         let id = journal.ledger()?.next_attachment();
         let claimant = claims::claimant(&machine, id);
-        let wanted: Vec<ClaimRequest> = planned
-            .iter()
-            .filter_map(|mount| mount.claim.clone())
-            .collect();
+        let wanted = claims::once_each(planned.iter().filter_map(|mount| mount.claim.clone()));
         // Before the ledger: what the machine may have is claimed at any moment.
         self.store()?.claim(&claimant, &wanted)?;
         let order = Order {
@@ -185,7 +182,10 @@ impl Engine {
         };
         let recovered = operator.recover().map_err(|fault| side(&machine, fault))?;
         let detached = match operator.detach(&what, force) {
-            Ok(detached) => Ok(detached),
+            Ok(mut detached) => {
+                detached.gone.extend(recovered.gone);
+                Ok(detached)
+            }
             // What dead processes left half done is gone by now, and that may have been all of it.
             Err(error) => match was_recovered(&what, recovered) {
                 Some(recovered) => Ok(recovered),
@@ -235,8 +235,8 @@ impl Engine {
         for mount in mounts {
             let guest = machine.known.platform.guest;
             let (request, words) = self.request(guest, mount, &temporary)?;
-            let volume = match (&request.source, words.kind.as_str()) {
-                (Source::Disk(_), "volume") => Some(volume_name(&words.source)?),
+            let volume = match words.kind.as_str() {
+                "volume" => Some(volume_name(&words.source)?),
                 _ => None,
             };
             let reference = match &volume {

@@ -28,7 +28,6 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    #[cfg(unix)]
     pub(crate) fn run(self, context: &Context) -> Result {
         let engine = &context.engine;
         interrupt::never_at_once();
@@ -45,14 +44,5 @@ impl Arguments {
         let program = std::env::current_exe()?;
         engine.keep_serving(&self.machine, &self.serial, &program, &stopping)?;
         Ok(Outcome::Done)
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) fn run(self, _context: &Context) -> Result {
-        Err(crate::failure::Failure::Engine(
-            engine::Error::Unsupported {
-                feature: "serving disks to machines in the background on this system".to_owned(),
-            },
-        ))
     }
 }

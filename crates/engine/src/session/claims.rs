@@ -1,7 +1,7 @@
 //! Which claims a machine needs, by its ledger, and that it has these and no others.
 
 use attach::ledger::{AttachmentId, Ledger};
-use volume::{Claim, ClaimMode, Claimant, VolumeId, parse_id};
+use volume::{Claim, ClaimMode, ClaimRequest, Claimant, VolumeId, parse_id};
 
 use crate::Engine;
 use crate::error::Result;
@@ -28,6 +28,21 @@ pub(super) fn claimant(machine: &Machine, attachment: AttachmentId) -> Claimant 
         holder: name.clone(),
         owner: format!("machine {name}"),
     }
+}
+
+/// One request for each volume, for writing where any of its mounts writes. Where others only read, the
+/// plan says what is wrong with that.
+pub(super) fn once_each(requests: impl Iterator<Item = ClaimRequest>) -> Vec<ClaimRequest> {
+    let mut once: Vec<ClaimRequest> = Vec::new();
+    for request in requests {
+        let same = |other: &&mut ClaimRequest| other.volume.key() == request.volume.key();
+        match once.iter_mut().find(same) {
+            Some(other) if request.mode == ClaimMode::Writer => other.mode = ClaimMode::Writer,
+            Some(_) => {}
+            None => once.push(request),
+        }
+    }
+    once
 }
 
 /// The claims that the mounts of a machine need.

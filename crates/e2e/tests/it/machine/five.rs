@@ -2,6 +2,7 @@
 //! nothing, however often.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -31,6 +32,7 @@ impl Five {
         cvol.ok(&["create", "data", "--size", "64M", "--from", &tree]);
         let password = cvol.work().join("password");
         fs::write(&password, samba.password()).unwrap();
+        fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
         // This host reaches the server by another address than the guest, so nothing is checked.
         cvol.ok(&[
             "create",
@@ -140,6 +142,43 @@ fn at_rest(five: &Five, round: usize) {
     five.cvol.ok(&["check", "data"]);
 }
 
+/// The password of the share is in no file of the store, nor in the words or environment of any process,
+/// here or in the guest.
+fn password_is_nowhere(five: &Five, vm: &Vm<'_>) {
+    let canary = five.samba.password().as_bytes();
+    let holds = |bytes: &[u8]| bytes.windows(canary.len()).any(|window| window == canary);
+    let mut folders = vec![five.cvol.root()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let kind = fs::symlink_metadata(&path).unwrap().file_type();
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() {
+                files += 1;
+                assert!(!holds(&fs::read(&path).unwrap()), "{}", path.display());
+            }
+        }
+    }
+    assert!(files > 5, "{files}");
+    let own = std::process::id().to_string();
+    for entry in fs::read_dir("/proc").unwrap() {
+        let process = entry.unwrap().path();
+        if process.ends_with(&own) {
+            continue;
+        }
+        for part in ["cmdline", "environ"] {
+            // Others come and go, and some may not be looked at.
+            let told = fs::read(process.join(part)).unwrap_or_default();
+            assert!(!holds(&told), "{}", process.display());
+        }
+    }
+    let guest =
+        vm.sh("cat /proc/mounts /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; dmesg");
+    assert!(!holds(guest.as_bytes()), "in the guest");
+}
+
 /// What `ps`, `ls` and `inspect` say, and what is refused meanwhile.
 fn shown_while_attached(five: &Five, vm: &Vm<'_>) {
     five.attach(vm);
@@ -156,6 +195,7 @@ fn shown_while_attached(five: &Five, vm: &Vm<'_>) {
         ["/m/data", "/m/read", "/m/write", "/m/team", "/m/memory"]
     );
     assert!(mounts.iter().all(|mount| mount["state"] == "attached"));
+    password_is_nowhere(five, vm);
     assert_eq!(mounts[0]["volume"], "data");
     assert_eq!(mounts[0]["served"], true);
     assert_eq!(mounts[1]["read_only"], true);

@@ -13,6 +13,7 @@
 mod exports;
 mod faults;
 mod five;
+mod hostile;
 mod many;
 mod sharing;
 mod vm;
