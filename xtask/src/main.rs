@@ -6,6 +6,7 @@
 mod agent;
 mod arguments;
 mod bench;
+mod capi_install;
 mod ci;
 mod demo;
 mod e2e;
@@ -88,6 +89,12 @@ const VERBS: &[Verb] = &[
         run: windows::run,
     },
     Verb {
+        name: "capi-install",
+        summary: "build the C interface and put it where compilers find it",
+        help: capi_install::HELP,
+        run: capi_install::run,
+    },
+    Verb {
         name: "bench",
         summary: "measure cvol against its peers",
         help: bench::HELP,
@@ -135,7 +142,7 @@ fn help(mut arguments: Arguments) -> Outcome {
     }
     println!("usage: cargo xtask VERB [OPTIONS]      (cargo xtask help VERB tells more)\n");
     for verb in VERBS {
-        println!("  {:<10} {}", verb.name, verb.summary);
+        println!("  {:<12} {}", verb.name, verb.summary);
     }
     Ok(())
 }

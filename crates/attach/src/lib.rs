@@ -3,7 +3,7 @@
 //! ```text
 //!   MountRequest ──┬──> Plan ──┬──> hcs::render, render_first_schema
 //!   ledger::Ledger ┘           ├──> oci_mounts
-//!       ^                      ├──> qemu_arguments
+//!       ^                      ├──> qemu_arguments, guest_script
 //!       │                      ├──> PlanDocument
 //!       └── carry_out::Operator <──┘
 //!               └──> Host, Machine, Guest
@@ -26,6 +26,7 @@ mod oci;
 mod path;
 mod plan;
 pub mod qemu;
+mod script;
 mod sides;
 mod slots;
 
@@ -42,6 +43,7 @@ pub use plan::{
     Step, StepDocument,
 };
 pub use qemu::{QemuMachine, QemuVm, QemuVmOptions, qemu_arguments};
+pub use script::{GuestScript, ScriptCommand, guest_script};
 pub use sides::{
     Credentials, DiskAttachment, DiskMount, Fault, FaultKind, Guest, Host, Machine, Unmounting,
 };

@@ -10,6 +10,7 @@
 //!     |-- access.rs               acl: who may do what in a disk at rest; files of rules
 //!     |-- export.rs               export: such a disk as a tar archive
 //!     |-- image.rs, convert.rs    info, check, convert: image files and the images of volumes
+//!     |-- make_image.rs           an image with a file system that no store knows
 //!     |-- repair.rs, salvage.rs   check --repair, salvage: damaged images
 //!     |-- map.rs                  map: which image of a chain holds what
 //!     |-- doctor.rs               doctor: the whole store, rows, files, images
@@ -58,6 +59,7 @@ mod host_side;
 mod image;
 mod layers;
 mod machine;
+mod make_image;
 mod map;
 mod merge;
 mod mount_words;

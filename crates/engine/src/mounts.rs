@@ -9,7 +9,7 @@ use std::path::Path;
 use attach::hcs::RenderError;
 use attach::{
     DiskSource, GuestFileSystem, GuestSystem, HostPath, MountRequest, PathError, Plan, PlanError,
-    Platform, SmbSource, Source, Target, hcs, oci_mounts, qemu_arguments,
+    Platform, SmbSource, Source, Target, guest_script, hcs, oci_mounts, qemu_arguments,
 };
 use blockio::ByteCount;
 use serde_json::Value;
@@ -38,6 +38,8 @@ pub enum RenderForm {
     Oci,
     /// Arguments of QEMU, as a list.
     Qemu(QemuMachine),
+    /// Commands for the guest, of what HCS does not bring into it.
+    GuestScript,
 }
 
 /// Why mounts cannot be planned or told.
@@ -105,6 +107,7 @@ impl Engine {
             RenderForm::Qemu(machine) => {
                 qemu_arguments(&plan, machine).map(|arguments| to_value(&arguments))
             }
+            RenderForm::GuestScript => guest_script(&plan).map(|script| to_value(&script)),
         };
         Ok(told.map_err(MountFailure::Render)?)
     }

@@ -222,7 +222,7 @@ fn spec_of(request: &CreateVolume) -> Result<VolumeSpec> {
     Ok(options.build().map_err(VolumeError::from)?)
 }
 
-fn checked(request: &CreateVolume) -> Result<CreateRequest> {
+pub(crate) fn checked(request: &CreateVolume) -> Result<CreateRequest> {
     let name = volume_name(&request.name)?;
     let spec = spec_of(request)?;
     let mut checked = CreateRequest::new(name, spec);

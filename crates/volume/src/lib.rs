@@ -56,7 +56,7 @@ pub use lifecycle::resize::{NewSize, ResizeProgress, ResizeRequest, Resized, res
 pub use lifecycle::{
     BackingDetails, CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, HostSource,
     ImageDetails, ImageUse, Kinship, LayerDetails, MergeOutcome, PruneOutcome, TarInput,
-    VolumeDetails,
+    VolumeDetails, fill_image,
 };
 pub use mkfs::change::{
     ChangeError, ChangeErrorKind, ChangeOptions, ChangeSet, ChangedDisk, FoundKind, PathNames,

@@ -18,7 +18,8 @@ usage: cargo xtask ci [--without STAGE]... [STAGE]...
 Runs every check, or the stages named, and shows how long each took. With CI=true in the
 environment a test that lacks its tool fails, and Cargo.lock must be up to date.
 
-Stages: fmt, tidy, licences, clippy, windows-clippy, test, doc, windows-test, windows-smoke.
+Stages: fmt, tidy, licences, clippy, windows-clippy, test, doc, windows-test, windows-smoke,
+windows-c-api.
 ";
 
 /// One check by name.

@@ -50,6 +50,10 @@ pub(super) const STAGES: &[Stage] = &[
         name: "windows-smoke",
         run: || windows::smoke(&Target::prepare(false)?),
     },
+    Stage {
+        name: "windows-c-api",
+        run: || windows::c_api(&Target::prepare(false)?),
+    },
 ];
 
 /// Sees to it that the toolchain has a component; rustup adds it where it can.

@@ -94,7 +94,10 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("depmod", &["kmod"], &[Test]),
     tool("venv of python3", &["python3-venv"], &[Test]),
     tool("strace", &["strace"], &[Test, Bench]),
-    tool("c++", &["g++"], &[Fuzz]),
+    tool("c++", &["g++"], &[Test, Fuzz]),
+    tool("valgrind", &["valgrind"], &[Test]),
+    tool("pkg-config", &["pkg-config"], &[Test]),
+    tool("cmake", &["cmake"], &[Test]),
     tool(
         "x86_64-w64-mingw32-gcc",
         &["gcc-mingw-w64-x86-64"],

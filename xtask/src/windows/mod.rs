@@ -5,6 +5,7 @@
 //! for nor spoil the builds for this machine.
 
 mod comparison;
+mod programs;
 mod source;
 mod target;
 mod wine;
@@ -19,16 +20,19 @@ use crate::{process, workspace};
 pub(crate) use target::Target;
 
 pub(crate) const HELP: &str = "\
-usage: cargo xtask windows [--check | --test | --smoke] [-p CRATE]... [--std-from-source] [-- ARGS]
+usage: cargo xtask windows [--check | --test | --smoke | --c-api] [-p CRATE]... [--std-from-source]
+                          [-- ARGS]
 
 Builds cvol for x86_64-pc-windows-gnu with the mingw cross compiler, lints it with warnings denied,
 runs the test suites under Wine, then has cvol.exe make, list, convert and check volumes there and
-compares the images byte by byte with those that cvol makes on this machine.
+compares the images byte by byte with those that cvol makes on this machine, and last has programs in
+C use the library containerv_volume there.
 
   --check            lint only (needs no Wine)
   --test             run the test suites only; words after -- go to the test programs
   --smoke            run cvol.exe and compare the images only
-  -p CRATE           only this crate; may be given several times (not with --smoke)
+  --c-api            build the library and run the programs in C only
+  -p CRATE           only this crate; may be given several times (not with --smoke or --c-api)
   --std-from-source  compile the standard library from the source package of the distribution,
                      as is done by itself where rustup cannot add the target
 
@@ -39,12 +43,13 @@ The builds are kept in the folder `windows` of cargo's target folder.
 const NOT_UNDER_WINE: [&str; 2] = ["e2e", "xtask"];
 
 pub(crate) fn run(mut arguments: Arguments) -> Outcome {
-    let (check, test, smoke) = (
+    let (check, test, smoke, c_api) = (
         arguments.flag("--check"),
         arguments.flag("--test"),
         arguments.flag("--smoke"),
+        arguments.flag("--c-api"),
     );
-    let everything = !(check || test || smoke);
+    let everything = !(check || test || smoke || c_api);
     let crates = arguments.options("-p")?;
     let from_source = arguments.flag("--std-from-source");
     let test_words = arguments.after_dashes();
@@ -60,12 +65,20 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     if smoke || (everything && crates.is_empty()) {
         self::smoke(&target)?;
     }
+    if c_api || (everything && crates.is_empty()) {
+        self::c_api(&target)?;
+    }
     Ok(())
 }
 
 /// `cvol.exe` at work under Wine, its images compared with those made here.
 pub(crate) fn smoke(target: &Target) -> Outcome {
     comparison::run(target)
+}
+
+/// Programs in C under Wine.
+pub(crate) fn c_api(target: &Target) -> Outcome {
+    programs::run(target)
 }
 
 /// Whether Wine is on this machine.

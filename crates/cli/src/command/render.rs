@@ -19,6 +19,8 @@ enum FormWord {
     Oci,
     /// Arguments of QEMU
     Qemu,
+    /// Commands to be run in the guest, of what HCS does not bring into it: SMB shares, memory
+    Script,
 }
 
 /// Tell mounts in the form that another tool takes
@@ -62,6 +64,7 @@ impl Arguments {
                 };
                 (HypervisorWord::Qemu, RenderForm::Qemu(machine))
             }
+            FormWord::Script => (HypervisorWord::Hcs, RenderForm::GuestScript),
         };
         let platform = self.mounts.platform(hypervisor)?;
         let told = context

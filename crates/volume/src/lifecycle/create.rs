@@ -13,16 +13,18 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use blockio::FileStorage;
 use cap_std::fs::Dir;
+use mkfs::BuildReport;
 use uuid::Uuid;
 
-use super::{CreateOutcome, CreateRequest, clone};
+use super::{CreateOutcome, CreateRequest, clone, fill};
 use crate::driver::{self, Making};
 use crate::error::{Result, VolumeError};
 use crate::faults;
 use crate::labels;
 use crate::layer::LayerRecord;
-use crate::progress::OnProgress;
+use crate::progress::{OnProgress, Progress, Stage};
 use crate::record::VolumeRecord;
 use crate::state::{Trigger, VolumeState};
 use crate::store::Store;
@@ -187,6 +189,32 @@ impl Store {
                 tracing::warn!(volume = %record.id, %error, "a failed create stays to be undone");
             }
         }
+    }
+}
+
+/// Makes an image in the empty `storage` that no store knows: of the volume that `request` asks for, and
+/// filled as that would be. It is durable when this returns; after an error what is in `storage` is
+/// nothing.
+///
+/// # Errors
+/// As for [`Store::create`]; `InvalidArgument` also for a volume that has no image.
+pub fn fill_image(
+    request: &CreateRequest,
+    storage: FileStorage,
+    progress: OnProgress<'_>,
+) -> Result<BuildReport> {
+    driver::of(request.spec.kind()).check(request)?;
+    let disk = request.spec.disk();
+    let disk = disk.ok_or(VolumeError::Request("such a volume has no image"))?;
+    let report = fill::fill(request, disk, storage, progress)?.report;
+    let finishing = Progress {
+        stage: Stage::Finishing,
+        bytes: report.bytes.get(),
+        files: report.files,
+    };
+    match progress(finishing).is_break() {
+        true => Err(VolumeError::Interrupted),
+        false => Ok(report),
     }
 }
 

@@ -40,6 +40,7 @@ use crate::secret::SecretState;
 use crate::spec::VolumeSpec;
 
 pub use clone::{CloneOutcome, CloneRequest};
+pub use create::fill_image;
 pub use merge::MergeOutcome;
 pub use source::{FillFrom, TarInput};
 

@@ -1,0 +1,729 @@
+#Requires -Version 5.1
+<#
+.SYNOPSIS
+Proves on a Windows host with Hyper-V what cvol cannot prove of itself anywhere else.
+
+.DESCRIPTION
+Runs from top to bottom without changes, as an administrator, in Windows PowerShell 5.1 or PowerShell 7.
+Every item is one line: PASS, FAIL with the reason, or SKIP with what is missing for it. Everything is
+made below one folder of its own, and removed at the end, whatever failed. Ends with the number of items
+that failed.
+
+.PARAMETER Cvol
+cvol.exe; by itself the one beside this script, or on the path.
+
+.PARAMETER Library
+containerv_volume.dll; by itself the one beside this script.
+
+.PARAMETER Folder
+Where to work; by itself a new folder in that of temporary files. It must be on NTFS, with 8 GB free.
+
+.PARAMETER Keep
+Leave the folder there to look at.
+
+.EXAMPLE
+powershell -ExecutionPolicy Bypass -File checklist.ps1
+#>
+[CmdletBinding()]
+param(
+    [string] $Cvol,
+    [string] $Library,
+    [string] $Folder,
+    [switch] $Keep
+)
+
+Set-StrictMode -Version 2.0
+$ErrorActionPreference = 'Stop'
+
+# ---------------------------------------------------------------------------------------------------
+# What runs the items.
+
+$script:Results = New-Object System.Collections.ArrayList
+$script:Mounted = New-Object System.Collections.ArrayList
+
+$MB = 1048576
+
+# Ends an item that something is missing for.
+function Skip-Item([string] $Reason) {
+    throw "SKIP $Reason"
+}
+
+function Confirm-That([bool] $Condition, [string] $Otherwise) {
+    if (-not $Condition) {
+        throw $Otherwise
+    }
+}
+
+function Invoke-Item([string] $Name, [scriptblock] $Body) {
+    $state = 'PASS'
+    $note = ''
+    $watch = [System.Diagnostics.Stopwatch]::StartNew()
+    try {
+        $said = & $Body
+        if ($null -ne $said) {
+            $note = ($said | Out-String).Trim()
+        }
+    }
+    catch {
+        $note = $_.Exception.Message
+        if ($note.StartsWith('SKIP ')) {
+            $state = 'SKIP'
+            $note = $note.Substring(5)
+        }
+        else {
+            $state = 'FAIL'
+            $note = '{0} (line {1})' -f $note, $_.InvocationInfo.ScriptLineNumber
+        }
+    }
+    finally {
+        Dismount-Everything
+    }
+    [void] $script:Results.Add([pscustomobject] @{ State = $state; Name = $Name; Note = $note })
+    $seconds = $watch.Elapsed.TotalSeconds.ToString('0.0')
+    Write-Host ('{0}  {1} ({2} s){3}' -f $state, $Name, $seconds, $(if ($note) { ": $note" } else { '' }))
+}
+
+function Dismount-Everything {
+    foreach ($image in @($script:Mounted)) {
+        try { Dismount-VHD -Path $image } catch { Write-Verbose $_.Exception.Message }
+    }
+    $script:Mounted.Clear()
+}
+
+# ---------------------------------------------------------------------------------------------------
+# cvol, and images of Windows.
+
+# Runs cvol; its output as one text. Fails where its exit code is none of those expected.
+function Invoke-Cvol([string[]] $Words, [int[]] $Codes = @(0)) {
+    $errors = Join-Path $script:Work 'cvol-errors.txt'
+    $before = $ErrorActionPreference
+    $ErrorActionPreference = 'Continue'
+    try {
+        $lines = & $script:CvolProgram @Words 2> $errors
+        $code = $LASTEXITCODE
+    }
+    finally {
+        $ErrorActionPreference = $before
+    }
+    if ($Codes -notcontains $code) {
+        $why = (Get-Content -Raw -ErrorAction SilentlyContinue $errors)
+        throw ('cvol {0} ended with {1}: {2}' -f ($Words -join ' '), $code, $why)
+    }
+    $script:CvolCode = $code
+    return ($lines -join "`n")
+}
+
+function Get-Image([string] $Volume) {
+    $details = Invoke-Cvol @('inspect', $Volume) | ConvertFrom-Json
+    return @($details)[0].image_path
+}
+
+# Mounts an image; the letter of its one volume, with its colon.
+function Mount-Image([string] $Path, [switch] $ReadOnly) {
+    $disk = Mount-VHD -Path $Path -ReadOnly:$ReadOnly -Passthru | Get-Disk
+    [void] $script:Mounted.Add($Path)
+    for ($try = 0; $try -lt 50; $try++) {
+        $partition = $disk | Get-Partition -ErrorAction SilentlyContinue |
+            Where-Object { $_.Type -eq 'Basic' -or $_.Type -eq 'IFS' -or $_.Type -eq 'FAT32' } |
+            Select-Object -First 1
+        if ($null -ne $partition) {
+            if (-not $partition.DriveLetter -or [int] $partition.DriveLetter -eq 0) {
+                try { $partition | Add-PartitionAccessPath -AssignDriveLetter } catch { Write-Verbose $_ }
+            }
+            $partition = Get-Partition -DiskNumber $partition.DiskNumber -PartitionNumber $partition.PartitionNumber
+            if ($partition.DriveLetter -and [int] $partition.DriveLetter -ne 0) {
+                return ('{0}:' -f $partition.DriveLetter)
+            }
+        }
+        Start-Sleep -Milliseconds 200
+    }
+    throw "Windows gives no letter to a volume of $Path"
+}
+
+function Dismount-Image([string] $Path) {
+    Dismount-VHD -Path $Path
+    $script:Mounted.Remove($Path)
+}
+
+# Digests of all files below a folder, by their paths from there.
+function Get-Digests([string] $Root) {
+    $found = @{}
+    $prefix = (Get-Item -LiteralPath $Root).FullName.TrimEnd('\') + '\'
+    $files = Get-ChildItem -LiteralPath $Root -Recurse -File -Force |
+        Where-Object { $_.FullName -notlike '*\System Volume Information\*' -and $_.FullName -notlike '*\$RECYCLE.BIN\*' }
+    foreach ($file in $files) {
+        $name = $file.FullName.Substring($prefix.Length)
+        $found[$name] = (Get-FileHash -LiteralPath $file.FullName -Algorithm SHA256).Hash
+    }
+    return $found
+}
+
+function Confirm-SameTree([hashtable] $Expected, [hashtable] $Found) {
+    Confirm-That ($Expected.Count -gt 0) 'there is nothing to compare'
+    foreach ($name in $Expected.Keys) {
+        Confirm-That ($Found.ContainsKey($name)) "$name is missing"
+        Confirm-That ($Found[$name] -eq $Expected[$name]) "$name has other bytes"
+    }
+    Confirm-That ($Found.Count -eq $Expected.Count) ('{0} files, not {1}' -f $Found.Count, $Expected.Count)
+}
+
+# chkdsk without repairing: 0 is a volume without faults.
+function Confirm-Sound([string] $Letter) {
+    $said = & chkdsk.exe $Letter
+    Confirm-That ($LASTEXITCODE -eq 0) ('chkdsk {0} ended with {1}: {2}' -f $Letter, $LASTEXITCODE, (@($said)[-12..-1] -join ' '))
+}
+
+function New-SampleTree([string] $Root) {
+    [void] (New-Item -ItemType Directory -Force (Join-Path $Root 'docs\deep\er'))
+    [void] (New-Item -ItemType Directory -Force (Join-Path $Root 'many'))
+    [System.IO.File]::WriteAllText((Join-Path $Root 'small.txt'), "resident`r`n")
+    [System.IO.File]::WriteAllText((Join-Path $Root 'empty.txt'), '')
+    $random = New-Object System.Random 7
+    $bytes = New-Object byte[] 3000000
+    $random.NextBytes($bytes)
+    [System.IO.File]::WriteAllBytes((Join-Path $Root 'docs\large.bin'), $bytes)
+    $name = 'docs\deep\er\' + [char] 0x00DC + 'ber ' + [char] 0x4E16 + '.txt'
+    [System.IO.File]::WriteAllText((Join-Path $Root $name), 'a name of many kinds of characters')
+    for ($number = 0; $number -lt 500; $number++) {
+        [System.IO.File]::WriteAllText((Join-Path $Root "many\$number.dat"), "$number")
+    }
+}
+
+# ---------------------------------------------------------------------------------------------------
+# Where to work, and with what.
+
+$here = Split-Path -Parent $MyInvocation.MyCommand.Path
+if (-not $Cvol) {
+    $beside = Join-Path $here 'cvol.exe'
+    $onPath = Get-Command cvol.exe -ErrorAction SilentlyContinue
+    if (Test-Path -LiteralPath $beside) { $Cvol = $beside }
+    elseif ($null -ne $onPath) { $Cvol = $onPath.Source }
+    else { throw 'cvol.exe is neither beside this script nor on the path: give it with -Cvol' }
+}
+if (-not $Library) { $Library = Join-Path $here 'containerv_volume.dll' }
+if (-not $Folder) { $Folder = Join-Path ([System.IO.Path]::GetTempPath()) ('cvol-checklist-' + [guid]::NewGuid().ToString('N').Substring(0, 8)) }
+
+$script:CvolProgram = (Resolve-Path -LiteralPath $Cvol).Path
+[void] (New-Item -ItemType Directory -Force $Folder)
+$script:Work = (Resolve-Path -LiteralPath $Folder).Path
+$script:CvolCode = 0
+$env:CVOL_ROOT = Join-Path $script:Work 'store'
+$tree = Join-Path $script:Work 'tree'
+New-SampleTree $tree
+$expected = Get-Digests $tree
+
+$identity = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
+$isElevated = $identity.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)
+$hasHyperV = $null -ne (Get-Command Mount-VHD -ErrorAction SilentlyContinue)
+$hasVms = $null -ne (Get-Command New-VM -ErrorAction SilentlyContinue)
+$hasHcs = Test-Path (Join-Path $env:SystemRoot 'System32\computecore.dll')
+
+function Assert-HyperV {
+    if (-not $isElevated) { Skip-Item 'not run as an administrator' }
+    if (-not $hasHyperV) { Skip-Item 'the Hyper-V module of PowerShell is missing (Enable-WindowsOptionalFeature -Online -FeatureName Microsoft-Hyper-V -All)' }
+}
+
+Write-Host ('cvol checklist on {0}, PowerShell {1}, in {2}' -f [Environment]::OSVersion.VersionString, $PSVersionTable.PSVersion, $script:Work)
+
+try {
+
+# ---------------------------------------------------------------------------------------------------
+# 1. What cvol makes, Windows reads.
+
+$kinds = @(
+    @{ Name = 'ntfs'; Words = @('--size', '256M') },
+    @{ Name = 'ntfs-4k'; Words = @('--size', '256M', '--sector-size', '4096') },
+    @{ Name = 'ntfs-fixed-vhd'; Words = @('--size', '128M', '--format', 'vhd', '--type', 'fixed') },
+    @{ Name = 'ntfs-dynamic-vhd'; Words = @('--size', '256M', '--format', 'vhd') },
+    @{ Name = 'fat'; Words = @('--size', '512M', '--fs', 'fat32') }
+)
+foreach ($kind in $kinds) {
+    Invoke-Item ('Windows mounts {0}, finds every byte, and chkdsk finds no fault' -f $kind.Name) {
+        Assert-HyperV
+        [void] (Invoke-Cvol (@('create', $kind.Name, '--from', $tree) + $kind.Words))
+        $image = Get-Image $kind.Name
+        [void] (Get-VHD -Path $image)
+        Confirm-That (Test-VHD -Path $image) 'Test-VHD says no'
+        $letter = Mount-Image $image -ReadOnly
+        Confirm-SameTree $expected (Get-Digests "$letter\")
+        Dismount-Image $image
+        # A volume that is mounted read-only is not checked whole; this one may be written.
+        $letter = Mount-Image $image
+        Confirm-Sound $letter
+    }
+}
+
+Invoke-Item 'Windows writes into a volume of cvol, and cvol finds what it wrote' {
+    Assert-HyperV
+    [void] (Invoke-Cvol @('create', 'written', '--size', '256M'))
+    $image = Get-Image 'written'
+    $letter = Mount-Image $image
+    Copy-Item -Recurse -Path (Join-Path $tree '*') -Destination "$letter\"
+    Set-Content -LiteralPath "$letter\small.txt" -Stream 'note' -Value 'a stream of its own'
+    Dismount-Image $image
+    [void] (Invoke-Cvol @('check', '--volume', 'written'))
+    [void] (Invoke-Cvol @('fsck', '--volume', 'written'))
+    $out = Join-Path $script:Work 'written-out'
+    [void] (Invoke-Cvol @('cp', 'written:/', $out))
+    $found = Get-Digests $out
+    Confirm-SameTree $expected $found
+}
+
+Invoke-Item 'Windows shows the access control that cvol wrote' {
+    Assert-HyperV
+    [void] (Invoke-Cvol @('create', 'acl', '--size', '128M', '--from', $tree, '--acl', 'container-users'))
+    $image = Get-Image 'acl'
+    $letter = Mount-Image $image -ReadOnly
+    $sddl = (Get-Acl -LiteralPath "$letter\docs").Sddl
+    foreach ($part in @('S-1-5-93-2-1', 'S-1-5-93-2-2', ';;;SY', ';;;BA')) {
+        Confirm-That ($sddl.Contains($part)) "$part is not in $sddl"
+    }
+}
+
+# ---------------------------------------------------------------------------------------------------
+# 2. What Windows makes, cvol reads.
+
+foreach ($form in @('vhdx', 'vhd')) {
+    Invoke-Item ('cvol reads an NTFS {0} that Windows made, and finds no fault' -f $form) {
+        Assert-HyperV
+        $image = Join-Path $script:Work "windows.$form"
+        [void] (New-VHD -Path $image -SizeBytes (256 * $MB) -Dynamic)
+        $disk = Mount-VHD -Path $image -Passthru | Get-Disk
+        [void] $script:Mounted.Add($image)
+        $disk | Initialize-Disk -PartitionStyle GPT
+        $partition = $disk | New-Partition -UseMaximumSize -AssignDriveLetter
+        [void] ($partition | Format-Volume -FileSystem NTFS -NewFileSystemLabel 'made' -Confirm:$false)
+        $letter = '{0}:' -f $partition.DriveLetter
+        Copy-Item -Recurse -Path (Join-Path $tree '*') -Destination "$letter\"
+        Dismount-Image $image
+        [void] (Invoke-Cvol @('check', $image))
+        [void] (Invoke-Cvol @('fsck', $image))
+        $out = Join-Path $script:Work "windows-$form-out"
+        [void] (Invoke-Cvol @('cp', '--image', $image, '/docs/large.bin', $out))
+        Confirm-That ((Get-FileHash -LiteralPath $out).Hash -eq $expected['docs\large.bin']) 'large.bin has other bytes'
+    }
+}
+
+Invoke-Item 'cvol reads a differencing image that Windows made on an image of cvol' {
+    Assert-HyperV
+    $parent = Join-Path $script:Work 'parent.vhdx'
+    $child = Join-Path $script:Work 'child.vhdx'
+    [void] (Invoke-Cvol @('create', 'base', '--size', '128M', '--from', $tree))
+    Copy-Item -LiteralPath (Get-Image 'base') -Destination $parent
+    [void] (New-VHD -Path $child -ParentPath $parent -Differencing)
+    $letter = Mount-Image $child
+    [System.IO.File]::WriteAllText("$letter\only-in-child.txt", 'child')
+    Dismount-Image $child
+    $text = Invoke-Cvol @('cat', '--image', $child, '/only-in-child.txt')
+    Confirm-That ($text -eq 'child') "cvol reads '$text'"
+    [void] (Invoke-Cvol @('cat', '--image', $parent, '/only-in-child.txt') @(3))
+}
+
+Invoke-Item 'Windows reads a chain that cvol made by snapshots' {
+    Assert-HyperV
+    [void] (Invoke-Cvol @('create', 'chain', '--size', '128M', '--from', $tree))
+    [void] (Invoke-Cvol @('snapshot', 'create', 'chain@one'))
+    $file = Join-Path $script:Work 'later.txt'
+    [System.IO.File]::WriteAllText($file, 'later')
+    [void] (Invoke-Cvol @('cp', $file, 'chain:/later.txt'))
+    $head = Get-Image 'chain'
+    $said = Get-VHD -Path $head
+    Confirm-That ($said.VhdType -eq 'Differencing') "Get-VHD says $($said.VhdType)"
+    Confirm-That (Test-VHD -Path $head) 'Test-VHD does not find the parent'
+    $letter = Mount-Image $head -ReadOnly
+    Confirm-That ((Get-Content -Raw -LiteralPath "$letter\later.txt") -eq 'later') 'later.txt is not there'
+    Confirm-That ((Get-FileHash -LiteralPath "$letter\docs\large.bin").Hash -eq $expected['docs\large.bin']) 'large.bin has other bytes'
+}
+
+# ---------------------------------------------------------------------------------------------------
+# 3. Changes.
+
+Invoke-Item 'a volume that cvol resized is of that size to Windows, and sound' {
+    Assert-HyperV
+    [void] (Invoke-Cvol @('create', 'grown', '--size', '128M', '--from', $tree))
+    [void] (Invoke-Cvol @('resize', 'grown', '512M'))
+    $image = Get-Image 'grown'
+    $letter = Mount-Image $image
+    $size = (Get-Volume -DriveLetter $letter.Substring(0, 1)).Size
+    Confirm-That ($size -gt 480 * $MB -and $size -le 512 * $MB) "Windows says $size bytes"
+    Confirm-Sound $letter
+    Confirm-SameTree $expected (Get-Digests "$letter\")
+}
+
+Invoke-Item 'a volume that cvol compacted is sound' {
+    Assert-HyperV
+    [void] (Invoke-Cvol @('create', 'loose', '--size', '512M'))
+    $image = Get-Image 'loose'
+    $letter = Mount-Image $image
+    $bytes = New-Object byte[] (100 * $MB)
+    (New-Object System.Random 1).NextBytes($bytes)
+    [System.IO.File]::WriteAllBytes("$letter\large.bin", $bytes)
+    Copy-Item -Recurse -Path (Join-Path $tree '*') -Destination "$letter\"
+    Remove-Item -LiteralPath "$letter\large.bin"
+    Dismount-Image $image
+    $before = (Get-Item -LiteralPath $image).Length
+    [void] (Invoke-Cvol @('compact', 'loose'))
+    $after = (Get-Item -LiteralPath $image).Length
+    Confirm-That ($after -lt $before - 64 * $MB) "$before bytes became $after"
+    $letter = Mount-Image $image
+    Confirm-Sound $letter
+    Confirm-SameTree $expected (Get-Digests "$letter\")
+}
+
+Invoke-Item 'a volume that Windows has mounted is in use to cvol' {
+    Assert-HyperV
+    [void] (Invoke-Cvol @('create', 'used', '--size', '64M'))
+    [void] (Mount-Image (Get-Image 'used'))
+    [void] (Invoke-Cvol @('rm', 'used') @(5))
+    [void] (Invoke-Cvol @('resize', 'used', '128M') @(5))
+}
+
+Invoke-Item 'a store at a path longer than 260 characters works' {
+    $deep = Join-Path $script:Work ((@('a' * 60) * 4) -join '\')
+    $words = @('--root', $deep)
+    [void] (Invoke-Cvol ($words + @('create', 'far', '--size', '64M')))
+    $names = Invoke-Cvol ($words + @('ls', '--quiet'))
+    Confirm-That ($names.Trim() -eq 'far') "it lists '$names'"
+    [void] (Invoke-Cvol ($words + @('rm', 'far')))
+}
+
+# ---------------------------------------------------------------------------------------------------
+# 4. Machines.
+
+Invoke-Item 'a virtual machine takes a volume as a disk' {
+    Assert-HyperV
+    if (-not $hasVms) { Skip-Item 'New-VM is missing' }
+    [void] (Invoke-Cvol @('create', 'vmdisk', '--size', '64M'))
+    $name = 'cvol-checklist-' + [guid]::NewGuid().ToString('N').Substring(0, 8)
+    $vm = New-VM -Name $name -Generation 2 -MemoryStartupBytes (256 * $MB) -NoVHD -Path $script:Work
+    try {
+        Set-VMFirmware -VM $vm -EnableSecureBoot Off
+        Add-VMHardDiskDrive -VM $vm -ControllerType SCSI -Path (Get-Image 'vmdisk')
+        # It finds nothing to boot, which is no matter: the disk is opened by then.
+        Start-VM -VM $vm
+        Confirm-That ((Get-VM -Name $name).State -eq 'Running') 'it does not run'
+        [void] (Invoke-Cvol @('rm', 'vmdisk') @(5))
+    }
+    finally {
+        Stop-VM -Name $name -TurnOff -Force -ErrorAction SilentlyContinue
+        Remove-VM -Name $name -Force -ErrorAction SilentlyContinue
+    }
+}
+
+$hcsSource = @'
+using System;
+using System.Runtime.InteropServices;
+
+public static class ChecklistHcs
+{
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern IntPtr HcsCreateOperation(IntPtr context, IntPtr callback);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern void HcsCloseOperation(IntPtr operation);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern int HcsWaitForOperationResult(IntPtr operation, uint milliseconds, out IntPtr document);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern int HcsCreateComputeSystem(string id, string configuration, IntPtr operation, IntPtr security, out IntPtr system);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern int HcsStartComputeSystem(IntPtr system, IntPtr operation, string options);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern int HcsTerminateComputeSystem(IntPtr system, IntPtr operation, string options);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern int HcsModifyComputeSystem(IntPtr system, IntPtr operation, string configuration, IntPtr identity);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern void HcsCloseComputeSystem(IntPtr system);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern int HcsGrantVmAccess(string id, string file);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern int HcsRevokeVmAccess(string id, string file);
+    [DllImport("computecore.dll", CharSet = CharSet.Unicode, ExactSpelling = true)]
+    static extern int HcsGetServiceProperties(string query, out IntPtr result);
+    [DllImport("kernel32.dll")]
+    static extern IntPtr LocalFree(IntPtr memory);
+
+    static string Take(IntPtr text)
+    {
+        if (text == IntPtr.Zero) return "";
+        string taken = Marshal.PtrToStringUni(text);
+        LocalFree(text);
+        return taken;
+    }
+
+    static void Check(string what, int result, string document)
+    {
+        if (result < 0)
+            throw new Exception(string.Format("{0}: 0x{1:X8} {2}", what, result, document));
+    }
+
+    delegate int Call(IntPtr operation);
+
+    static string Run(string what, Call call)
+    {
+        IntPtr operation = HcsCreateOperation(IntPtr.Zero, IntPtr.Zero);
+        try
+        {
+            Check(what, call(operation), "");
+            IntPtr document;
+            int result = HcsWaitForOperationResult(operation, 60000, out document);
+            string text = Take(document);
+            Check(what, result, text);
+            return text;
+        }
+        finally { HcsCloseOperation(operation); }
+    }
+
+    public static string ServiceProperties()
+    {
+        IntPtr result;
+        Check("HcsGetServiceProperties", HcsGetServiceProperties("{\"PropertyTypes\":[\"Basic\"]}", out result), "");
+        return Take(result);
+    }
+
+    public static IntPtr Create(string id, string document)
+    {
+        IntPtr system = IntPtr.Zero;
+        Run("HcsCreateComputeSystem", delegate(IntPtr operation) { return HcsCreateComputeSystem(id, document, operation, IntPtr.Zero, out system); });
+        return system;
+    }
+
+    public static void Start(IntPtr system)
+    {
+        Run("HcsStartComputeSystem", delegate(IntPtr operation) { return HcsStartComputeSystem(system, operation, null); });
+    }
+
+    public static void Modify(IntPtr system, string document)
+    {
+        Run("HcsModifyComputeSystem " + document, delegate(IntPtr operation) { return HcsModifyComputeSystem(system, operation, document, IntPtr.Zero); });
+    }
+
+    public static void End(IntPtr system)
+    {
+        try { Run("HcsTerminateComputeSystem", delegate(IntPtr operation) { return HcsTerminateComputeSystem(system, operation, null); }); }
+        finally { HcsCloseComputeSystem(system); }
+    }
+
+    public static void Grant(string id, string file) { Check("HcsGrantVmAccess", HcsGrantVmAccess(id, file), ""); }
+    public static void Revoke(string id, string file) { Check("HcsRevokeVmAccess", HcsRevokeVmAccess(id, file), ""); }
+}
+'@
+
+function Assert-Hcs {
+    if (-not $isElevated) { Skip-Item 'not run as an administrator' }
+    if (-not $hasHcs) { Skip-Item 'computecore.dll is missing: the feature Containers or Hyper-V is off' }
+    if (-not ('ChecklistHcs' -as [type])) { Add-Type -TypeDefinition $hcsSource }
+}
+
+# A machine without a system in it: it has a controller for disks, and runs until it is ended.
+function New-HcsDocument([string] $Schema) {
+    $minor = [int] $Schema.Split('.')[1]
+    return @{
+        Owner = 'cvol-checklist'
+        SchemaVersion = @{ Major = 2; Minor = $minor }
+        ShouldTerminateOnLastHandleClosed = $true
+        VirtualMachine = @{
+            StopOnReset = $true
+            Chipset = @{ Uefi = @{} }
+            ComputeTopology = @{ Memory = @{ SizeInMB = 256; AllowOvercommit = $true }; Processor = @{ Count = 1 } }
+            Devices = @{ Scsi = @{} }
+        }
+    }
+}
+
+Invoke-Item 'the Host Compute Service says which schemas it has' {
+    Assert-Hcs
+    $text = [ChecklistHcs]::ServiceProperties()
+    Confirm-That ($text -match 'SupportedSchemaVersions') $text
+    $text
+}
+
+Invoke-Item 'the Host Compute Service takes the disks of cvol render in the document of a machine' {
+    Assert-Hcs
+    [void] (Invoke-Cvol @('create', 'hcs-doc', '--size', '64M'))
+    $parts = Invoke-Cvol @('render', '--as', 'hcs', '--guest', 'windows', '--schema', '2.1', '--mount', 'source=hcs-doc,target=D:') | ConvertFrom-Json
+    $id = 'cvol-checklist-' + [guid]::NewGuid().ToString()
+    $document = New-HcsDocument '2.1'
+    $document.VirtualMachine.Devices.Scsi = $parts.VirtualMachine.Devices.Scsi
+    $image = Get-Image 'hcs-doc'
+    [ChecklistHcs]::Grant($id, $image)
+    try {
+        $system = [ChecklistHcs]::Create($id, ($document | ConvertTo-Json -Depth 20))
+        try { [ChecklistHcs]::Start($system) }
+        finally { [ChecklistHcs]::End($system) }
+    }
+    finally { [ChecklistHcs]::Revoke($id, $image) }
+}
+
+foreach ($schema in @('2.1', '2.3', '2.6')) {
+    Invoke-Item "the Host Compute Service adds and removes a disk of cvol render while the machine runs (schema $schema)" {
+        Assert-Hcs
+        $volume = 'hcs-live-' + $schema.Replace('.', '-')
+        [void] (Invoke-Cvol @('create', $volume, '--size', '64M'))
+        $parts = Invoke-Cvol @('render', '--as', 'hcs', '--guest', 'windows', '--schema', $schema, '--mount', "source=$volume,target=D:") | ConvertFrom-Json
+        # What concerns the guest alone has no path.
+        $hasPath = { $_.PSObject.Properties['ResourcePath'] -and $_.ResourcePath }
+        $adds = @($parts.Add | Where-Object $hasPath)
+        $removes = @($parts.Remove | Where-Object $hasPath)
+        Confirm-That ($adds.Count -eq 1 -and $removes.Count -eq 1) 'the plan has other requests than one disk'
+        $id = 'cvol-checklist-' + [guid]::NewGuid().ToString()
+        $document = New-HcsDocument $schema
+        $controller = $adds[0].ResourcePath.Split('/')[3]
+        $document.VirtualMachine.Devices.Scsi = @{ $controller = @{ Attachments = @{} } }
+        $image = Get-Image $volume
+        $system = [ChecklistHcs]::Create($id, ($document | ConvertTo-Json -Depth 20))
+        try {
+            [ChecklistHcs]::Start($system)
+            [ChecklistHcs]::Grant($id, $image)
+            [ChecklistHcs]::Modify($system, ($adds[0] | ConvertTo-Json -Depth 20))
+            [void] (Invoke-Cvol @('rm', $volume) @(5))
+            [ChecklistHcs]::Modify($system, ($removes[0] | ConvertTo-Json -Depth 20))
+            [ChecklistHcs]::Revoke($id, $image)
+        }
+        finally { [ChecklistHcs]::End($system) }
+        [void] (Invoke-Cvol @('rm', $volume))
+    }
+}
+
+Invoke-Item 'cvol attaches a volume to a machine of the Host Compute Service by itself' {
+    Assert-Hcs
+    [void] (Invoke-Cvol @('create', 'hcs-own', '--size', '64M'))
+    $id = 'cvol-checklist-' + [guid]::NewGuid().ToString()
+    $help = Invoke-Cvol @('attach', '--help')
+    if ($help -notmatch '--hcs|hypervisor hcs|--machine') { Skip-Item 'this cvol.exe plans for the service, and does not carry plans out' }
+    $document = New-HcsDocument '2.1'
+    $document.VirtualMachine.Devices.Scsi = @{ 'df6d0690-79e5-55b6-a5ec-c1e2f77f580a' = @{ Attachments = @{} } }
+    $system = [ChecklistHcs]::Create($id, ($document | ConvertTo-Json -Depth 20))
+    try {
+        [ChecklistHcs]::Start($system)
+        [void] (Invoke-Cvol @('attach', '--hcs', $id, '--guest', 'windows', '--mount', 'source=hcs-own,target=D:') @(0, 2, 7))
+        if ($script:CvolCode -ne 0) { Skip-Item 'this cvol.exe plans for the service, and does not carry plans out' }
+        [void] (Invoke-Cvol @('detach', '--hcs', $id, '--all'))
+    }
+    finally { [ChecklistHcs]::End($system) }
+}
+
+# ---------------------------------------------------------------------------------------------------
+# 5. Shares: what a Windows guest is told to run, run here.
+
+Invoke-Item 'the commands for a Windows guest map a share and take it away again' {
+    if (-not $isElevated) { Skip-Item 'not run as an administrator' }
+    if ($null -eq (Get-Command New-SmbShare -ErrorAction SilentlyContinue)) { Skip-Item 'New-SmbShare is missing' }
+    if ($null -eq (Get-Command New-SmbGlobalMapping -ErrorAction SilentlyContinue)) { Skip-Item 'New-SmbGlobalMapping is missing' }
+    $suffix = [guid]::NewGuid().ToString('N').Substring(0, 8)
+    $user = "cvol$suffix"
+    $password = 'Aa1!' + [guid]::NewGuid().ToString('N')
+    $share = "cvol-$suffix"
+    $shared = Join-Path $script:Work 'shared'
+    $target = "C:\cvol-checklist-$suffix"
+    [void] (New-Item -ItemType Directory -Force $shared)
+    [System.IO.File]::WriteAllText((Join-Path $shared 'hello.txt'), 'hello')
+    [void] (New-LocalUser -Name $user -Password (ConvertTo-SecureString $password -AsPlainText -Force))
+    try {
+        [void] (New-SmbShare -Name $share -Path $shared -ReadAccess $user -EncryptData $true)
+        & icacls.exe $shared /grant "${user}:(OI)(CI)RX" | Out-Null
+        $mount = "type=smb,source=//$env:COMPUTERNAME/$share,target=$target,username=$env:COMPUTERNAME\$user,readonly"
+        $script = Invoke-Cvol @('render', '--as', 'script', '--guest', 'windows', '--mount', $mount) | ConvertFrom-Json
+        foreach ($command in $script.mount) {
+            $program, $words = $command.words
+            $stdin = if ($command.reads_credentials) { "$env:COMPUTERNAME\$user`r`n$password`r`n" } else { '' }
+            $said = $stdin | & $program @words 2>&1
+            Confirm-That ($LASTEXITCODE -eq 0) "the command ended with ${LASTEXITCODE}: $said"
+        }
+        Confirm-That ((Get-Content -Raw -LiteralPath "$target\hello.txt") -eq 'hello') 'hello.txt is not there'
+        foreach ($command in $script.unmount) {
+            $program, $words = $command.words
+            $said = & $program @words 2>&1
+            Confirm-That ($LASTEXITCODE -eq 0) "the command ended with ${LASTEXITCODE}: $said"
+        }
+        Confirm-That (-not (Test-Path -LiteralPath $target)) "$target is still there"
+    }
+    finally {
+        if (Test-Path -LiteralPath $target) { [System.IO.Directory]::Delete($target) }
+        Get-SmbGlobalMapping -ErrorAction SilentlyContinue | Where-Object { $_.RemotePath -like "*\$share" } |
+            Remove-SmbGlobalMapping -Force -ErrorAction SilentlyContinue
+        Remove-SmbShare -Name $share -Force -ErrorAction SilentlyContinue
+        Remove-LocalUser -Name $user -ErrorAction SilentlyContinue
+    }
+}
+
+# ---------------------------------------------------------------------------------------------------
+# 6. The C interface.
+
+$librarySource = @'
+using System;
+using System.Runtime.InteropServices;
+
+public static class ChecklistLibrary
+{
+    [DllImport("containerv_volume.dll")] static extern IntPtr containerv_volume_version();
+    [DllImport("containerv_volume.dll")] static extern IntPtr containerv_volume_last_error();
+    [DllImport("containerv_volume.dll")] static extern int containerv_volume_last_error_code();
+    [DllImport("containerv_volume.dll", CharSet = CharSet.Ansi)] static extern int containerv_volume_create_fs(string name, ulong size, string filesystem);
+    [DllImport("containerv_volume.dll", CharSet = CharSet.Ansi)] static extern int containerv_volume_delete(string name);
+    [DllImport("containerv_volume.dll", CharSet = CharSet.Ansi)] static extern int containerv_volume_set_root(string root);
+    [DllImport("containerv_volume.dll")] static extern int containerv_volume_list(out IntPtr volumes, out int count);
+    [DllImport("containerv_volume.dll")] static extern void containerv_volume_list_free(IntPtr volumes);
+    [DllImport("containerv_volume.dll")] static extern ulong containerv_volume_outstanding();
+
+    static void Check(int result)
+    {
+        if (result != 0)
+            throw new Exception(Marshal.PtrToStringAnsi(containerv_volume_last_error()));
+    }
+
+    public static string Version() { return Marshal.PtrToStringAnsi(containerv_volume_version()); }
+    public static void Create(string name) { Check(containerv_volume_create_fs(name, 64, "NTFS")); }
+    public static void Delete(string name) { Check(containerv_volume_delete(name)); }
+    public static void Root(string root) { Check(containerv_volume_set_root(root)); }
+    public static ulong Outstanding() { return containerv_volume_outstanding(); }
+    public static int CodeOfMissing()
+    {
+        if (containerv_volume_delete("no-such-volume") == 0) return -1;
+        return containerv_volume_last_error_code();
+    }
+    public static int Count()
+    {
+        IntPtr volumes;
+        int count;
+        Check(containerv_volume_list(out volumes, out count));
+        containerv_volume_list_free(volumes);
+        return count;
+    }
+}
+'@
+
+Invoke-Item 'containerv_volume.dll makes, lists and removes a volume' {
+    if (-not (Test-Path -LiteralPath $Library)) { Skip-Item "$Library is missing" }
+    if (-not [Environment]::Is64BitProcess) { Skip-Item 'this is a PowerShell of 32 bits' }
+    $env:PATH = (Split-Path -Parent (Resolve-Path -LiteralPath $Library).Path) + ';' + $env:PATH
+    Add-Type -TypeDefinition $librarySource
+    [ChecklistLibrary]::Root((Join-Path $script:Work 'library-store'))
+    [ChecklistLibrary]::Create('from-library')
+    Confirm-That ([ChecklistLibrary]::Count() -eq 1) 'it lists another number than 1'
+    Confirm-That ([ChecklistLibrary]::CodeOfMissing() -eq 2) 'a missing volume is not CV_VOLUME_NOT_FOUND'
+    [ChecklistLibrary]::Delete('from-library')
+    Confirm-That ([ChecklistLibrary]::Outstanding() -eq 0) 'something was not given back'
+    [ChecklistLibrary]::Root($null)
+    [ChecklistLibrary]::Version()
+}
+
+}
+finally {
+    Dismount-Everything
+    if ($Keep) {
+        Write-Host "The folder is $script:Work"
+    }
+    else {
+        Set-Location -LiteralPath ([System.IO.Path]::GetTempPath())
+        # The long way: paths past 260 characters are among it.
+        & cmd.exe /d /c rd /s /q "\\?\$script:Work" 2> $null
+    }
+}
+
+# ---------------------------------------------------------------------------------------------------
+
+$failed = @($script:Results | Where-Object { $_.State -eq 'FAIL' }).Count
+$skipped = @($script:Results | Where-Object { $_.State -eq 'SKIP' }).Count
+$passed = $script:Results.Count - $failed - $skipped
+Write-Host ''
+Write-Host ('{0} passed, {1} failed, {2} skipped' -f $passed, $failed, $skipped)
+exit $failed
