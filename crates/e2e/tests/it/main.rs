@@ -33,6 +33,7 @@ mod ntfs;
 mod ntfs_golden;
 mod ntfs_whole;
 mod qcow2;
+mod qemu_machine;
 mod random;
 mod repair;
 mod reproducible;
