@@ -43,4 +43,5 @@ mod store;
 mod tar;
 mod tools;
 mod tree;
+mod vm;
 mod whole;
