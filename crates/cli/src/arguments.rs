@@ -21,7 +21,10 @@ Environment:
                      the file, or the name in the keyring of the system, of the key that
                      kept passwords are sealed with, instead of `secret.key` of the store
   CVOL_MOUNT_ROOTS   folders of the host, parted as in PATH: nothing outside them is
-                     mounted into a machine";
+                     mounted into a machine
+  CVOL_QEMU, CVOL_VIRTIOFSD, CVOL_GUEST, CVOL_GUEST_AGENT
+                     QEMU, the virtiofs daemon, the folder of kernel and first file system,
+                     and the agent of machines, where they are not to be looked for";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -9,7 +9,7 @@ use volume::PrivateFolder;
 use super::{VmFailure, VmState};
 use crate::Engine;
 use crate::error::Result;
-use crate::machine::{KnownMachine, RUN};
+use crate::machine::{KnownMachine, MachineEndpoints, RUN};
 
 /// How a machine was started.
 pub(super) const RECORD: &str = "vm.json";
@@ -29,7 +29,7 @@ pub(super) struct Vm {
 }
 
 /// How it was started.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) memory: u64,
     pub(super) processors: u16,
@@ -45,14 +45,27 @@ impl Engine {
         let not_ours = || VmFailure::NotOurs { name: name.clone() };
         let run = machine.folder.existing_folder(RUN)?;
         let run = run.ok_or_else(not_ours)?;
-        let text = run.read(RECORD, LONGEST_RECORD)?.ok_or_else(not_ours)?;
-        let record = serde_json::from_slice(&text).map_err(|_| not_ours())?;
+        let record = match run.read(RECORD, LONGEST_RECORD)? {
+            Some(text) => serde_json::from_slice(&text).map_err(|_| not_ours())?,
+            // Whoever made it known died before he wrote more.
+            None if is_within(&machine.known, &run) => Record::default(),
+            None => return Err(not_ours().into()),
+        };
         Ok(Vm {
             name,
             known: machine.known,
             run,
             record,
         })
+    }
+}
+
+/// Whether the monitor of a machine is in its own folder of sockets, where nobody but cvol puts one.
+fn is_within(known: &KnownMachine, run: &PrivateFolder) -> bool {
+    let run = std::path::absolute(run.path()).ok();
+    match &known.endpoints {
+        MachineEndpoints::Qemu { qmp, .. } => qmp.parent() == run.as_deref(),
+        MachineEndpoints::Hcs { .. } => false,
     }
 }
 

@@ -76,7 +76,17 @@ fn register(engine: &Engine, request: &StartVm) -> Result<Vm> {
             name
         }
     };
-    let machine = engine.machine(&name)?;
+    let made = described(engine, &name, request);
+    if made.is_err() {
+        // The first error is the one to tell.
+        let _ = engine.forget_machine(&name);
+    }
+    made
+}
+
+/// Writes down how a machine that is known by now is started.
+fn described(engine: &Engine, name: &str, request: &StartVm) -> Result<Vm> {
+    let machine = engine.machine(name)?;
     let run = machine.folder.folder(crate::machine::RUN)?;
     let vm = Vm {
         name: machine.known.name.clone(),
@@ -167,9 +177,7 @@ fn attempt(
     for name in [MONITOR, AGENT, CONSOLE, LOG] {
         vm.run.remove_file(name)?;
     }
-    let lock = vm.run.try_lock(LOCK)?.ok_or_else(|| VmFailure::Running {
-        name: vm.name.clone(),
-    })?;
+    let lock = lock(vm)?;
     let ports: Vec<PathBuf> = PORTS.iter().map(|port| vm.file(port.socket)).collect();
     let files = Files {
         monitor: &vm.file(MONITOR),
@@ -187,6 +195,19 @@ fn attempt(
         let _ = child.wait();
     }
     answered
+}
+
+/// The lock that QEMU is to hold. Others take it for moments, to see whether it is held.
+fn lock(vm: &Vm) -> Result<FileLock> {
+    const TRIES: u32 = 100;
+    for _ in 0..TRIES {
+        if let Some(lock) = vm.run.try_lock(LOCK)? {
+            return Ok(lock);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let name = vm.name.clone();
+    Err(VmFailure::Running { name }.into())
 }
 
 fn spawn(vm: &Vm, program: &Path, words: Vec<std::ffi::OsString>, lock: FileLock) -> Result<Child> {
