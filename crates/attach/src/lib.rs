@@ -13,7 +13,7 @@
 //! what carrying it out takes of those three; `qemu` does that with machines of QEMU. Nothing here knows
 //! a volume by its name: whoever asks says which image a volume is.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod carry_out;
 pub mod fake;

@@ -10,18 +10,13 @@ use crate::guest::{GuestSystem, Hypervisor, SchemaVersion};
 use crate::plan::{Action, Plan, Share, ShareTransport};
 use crate::slots::Slot;
 
-use super::schema::{
-    Attachment, CONTROLLER_IDS, Devices, GuestRequest, MappedDirectory, MappedVirtualDisk,
-    ModifySettingRequest, PLAN9_PORT, Plan9, Plan9Share, VMSMB_PREFIX, VirtualMachinePart,
-    VirtualSmb, VirtualSmbOptions, VirtualSmbShare, plan9_flag,
+use super::requests::{
+    attachment, controller_id, disk_change, plan9_share, share_change, virtual_smb_share,
 };
-
-/// Since when an attachment says how it is cached.
-const CACHING_SINCE: SchemaVersion = SchemaVersion { major: 2, minor: 1 };
-/// Since when compressed volumes of the host are a field.
-const COMPRESSED_SINCE: SchemaVersion = SchemaVersion { major: 2, minor: 3 };
-/// Since when sparse and encrypted files are.
-const SPARSE_SINCE: SchemaVersion = SchemaVersion { major: 2, minor: 6 };
+use super::schema::{
+    Devices, GuestRequest, MappedDirectory, MappedVirtualDisk, ModifySettingRequest, PLAN9_PORT,
+    Plan9, VMSMB_PREFIX, VirtualMachinePart, VirtualSmb,
+};
 
 /// What a plan is in the words of the service.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -172,74 +167,29 @@ impl HcsDocuments {
     }
 
     fn add_disk(&mut self, version: SchemaVersion, slot: Slot, path: &str, read_only: bool) {
-        let attachment = attachment(version, path, read_only);
-        let resource_path = format!(
-            "VirtualMachine/Devices/Scsi/{}/Attachments/{}",
-            controller_id(slot),
-            slot.lun
-        );
-        self.add.push(ModifySettingRequest {
-            resource_path: resource_path.clone(),
-            request_type: Some("Add"),
-            settings: Some(json!(attachment)),
-            guest_request: None,
-        });
-        self.remove.push(ModifySettingRequest {
-            resource_path,
-            request_type: Some("Remove"),
-            settings: None,
-            guest_request: None,
-        });
+        let change = disk_change(version, slot, path, read_only);
+        self.add.push(change.add);
+        self.remove.push(change.remove);
         let controllers = &mut self.devices().scsi;
         let controller = controllers
             .entry(controller_id(slot).to_owned())
             .or_default();
         controller
             .attachments
-            .insert(slot.lun.to_string(), attachment);
+            .insert(slot.lun.to_string(), attachment(version, path, read_only));
     }
 
     fn add_share(&mut self, version: SchemaVersion, share: &Share) {
-        let allowed_files: Vec<String> = share
-            .only_file
-            .iter()
-            .map(|_| share.windows_source())
-            .collect();
-        let (resource_path, settings, removal) = if share.transport == ShareTransport::Plan9 {
-            let own = plan9_share(version, share, allowed_files);
-            let mut removal = json!({"Name": own.name, "Port": own.port});
-            if let Some(name) = &own.access_name {
-                removal["AccessName"] = json!(name);
-            }
-            let settings = json!(own);
-            let shares = &mut self
-                .devices()
-                .plan9
-                .get_or_insert_with(Plan9::default)
-                .shares;
-            shares.push(own);
-            ("VirtualMachine/Devices/Plan9/Shares", settings, removal)
+        let change = share_change(version, share);
+        self.add.push(change.add);
+        self.remove.push(change.remove);
+        if share.transport == ShareTransport::Plan9 {
+            let plan9 = self.devices().plan9.get_or_insert_with(Plan9::default);
+            plan9.shares.push(plan9_share(version, share));
         } else {
-            let own = virtual_smb_share(version, share, allowed_files);
-            let (removal, settings) = (json!({"Name": own.name}), json!(own));
             let smb = &mut self.devices().virtual_smb;
-            smb.get_or_insert_with(VirtualSmb::default).shares.push(own);
-            (
-                "VirtualMachine/Devices/VirtualSmb/Shares",
-                settings,
-                removal,
-            )
-        };
-        for (list, request_type, settings) in [
-            (&mut self.add, "Add", settings),
-            (&mut self.remove, "Remove", removal),
-        ] {
-            list.push(ModifySettingRequest {
-                resource_path: resource_path.to_owned(),
-                request_type: Some(request_type),
-                settings: Some(settings),
-                guest_request: None,
-            });
+            let smb = smb.get_or_insert_with(VirtualSmb::default);
+            smb.shares.push(virtual_smb_share(version, share));
         }
     }
 
@@ -318,70 +268,6 @@ impl HcsDocuments {
                 settings,
             }),
         });
-    }
-}
-
-fn controller_id(slot: Slot) -> &'static str {
-    // Planned slots lie on the four controllers there are.
-    CONTROLLER_IDS
-        .get(usize::from(slot.controller))
-        .copied()
-        .unwrap_or_default()
-}
-
-/// An attachment with the fields that its version has: files of ours are never sparse, compressed or
-/// encrypted by our doing, but a host may have made them so.
-fn attachment(version: SchemaVersion, path: &str, read_only: bool) -> Attachment {
-    Attachment {
-        kind: "VirtualDisk",
-        path: path.to_owned(),
-        read_only,
-        // Shared parents are cached, what is written never is.
-        caching_mode: (version >= CACHING_SINCE).then_some("ReadOnlyCached"),
-        support_compressed_volumes: (version >= COMPRESSED_SINCE).then_some(true),
-        always_allow_sparse_files: (version >= SPARSE_SINCE).then_some(true),
-        support_encrypted_files: (version >= SPARSE_SINCE).then_some(true),
-    }
-}
-
-fn plan9_share(version: SchemaVersion, share: &Share, allowed_files: Vec<String>) -> Plan9Share {
-    let mut flags = plan9_flag::LINUX_METADATA;
-    if share.read_only {
-        flags |= plan9_flag::READ_ONLY;
-    }
-    if !allowed_files.is_empty() {
-        flags |= plan9_flag::RESTRICT_FILE_ACCESS;
-    }
-    Plan9Share {
-        name: share.name.clone(),
-        access_name: (version >= SchemaVersion::V2_1).then(|| share.name.clone()),
-        path: share.path.to_string(),
-        port: PLAN9_PORT,
-        flags,
-        allowed_files,
-    }
-}
-
-fn virtual_smb_share(
-    version: SchemaVersion,
-    share: &Share,
-    allowed_files: Vec<String>,
-) -> VirtualSmbShare {
-    let is_one_file = !allowed_files.is_empty();
-    VirtualSmbShare {
-        name: share.name.clone(),
-        path: share.path.to_string(),
-        allowed_files,
-        options: VirtualSmbOptions {
-            read_only: share.read_only,
-            share_read: share.read_only,
-            cache_io: share.read_only,
-            pseudo_oplocks: share.read_only,
-            // What can be written is not mapped: a file that is mapped cannot be removed.
-            no_directmap: !share.read_only && version >= SchemaVersion::V2_1,
-            restrict_file_access: is_one_file,
-            single_file_mapping: is_one_file,
-        },
     }
 }
 

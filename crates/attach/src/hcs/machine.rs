@@ -1,0 +1,105 @@
+//! A machine of Hyper-V, as plans are carried out on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::guest::SchemaVersion;
+use crate::path::HostPath;
+use crate::plan::Share;
+use crate::sides::{DiskAttachment, Fault, FaultKind, Machine};
+use crate::slots::Slot;
+
+use super::compute_core::ComputeCore;
+use super::requests::{disk_change, disk_removal, share_change};
+use super::result::fault_of;
+use super::schema::ModifySettingRequest;
+use super::system::HcsSystem;
+
+/// How long the service is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A machine by its identifier. It is opened for each call, so that one that was stopped and made again
+/// under the same identifier is the one that is meant.
+pub struct HcsMachine {
+    core: Arc<dyn ComputeCore>,
+    id: String,
+    version: SchemaVersion,
+    patience: Duration,
+}
+
+impl HcsMachine {
+    /// The machine of this identifier, with documents of this version.
+    pub fn new(core: Arc<dyn ComputeCore>, id: &str, version: SchemaVersion) -> Self {
+        Self {
+            core,
+            id: id.to_owned(),
+            version,
+            patience: PATIENCE,
+        }
+    }
+
+    /// The same, waiting so long for each call.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    fn modify(&self, what: &str, request: &ModifySettingRequest) -> Result<(), Fault> {
+        let request = serde_json::to_string(request)
+            .map_err(|error| Fault::new(FaultKind::Invalid, what).because(error))?;
+        let system = HcsSystem::open(&self.core, &self.id)?;
+        system.modify(what, &request, self.patience)
+    }
+}
+
+/// What is not there was taken away.
+fn gone_already(removed: Result<(), Fault>) -> Result<(), Fault> {
+    match removed {
+        Err(fault) if fault.kind() == FaultKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+impl Machine for HcsMachine {
+    /// The service knows one kind of access, for reading and writing; what a disk may be used for is said
+    /// when it is attached.
+    fn grant_access(&self, path: &HostPath, _write: bool) -> Result<(), Fault> {
+        let code = self.core.grant_vm_access(&self.id, path.as_str());
+        if code.is_success() {
+            return Ok(());
+        }
+        let what = format!("let the machine open {path}");
+        Err(fault_of(&what, code, None))
+    }
+
+    fn revoke_access(&self, path: &HostPath) -> Result<(), Fault> {
+        let code = self.core.revoke_vm_access(&self.id, path.as_str());
+        // With the file went who may open it.
+        if code.is_success() || code.kind() == FaultKind::NotFound {
+            return Ok(());
+        }
+        let what = format!("take the machine's access to {path} back");
+        Err(fault_of(&what, code, None))
+    }
+
+    fn add_disk(&self, disk: &DiskAttachment) -> Result<(), Fault> {
+        let what = format!("attach {} at {}", disk.path, disk.slot);
+        let change = disk_change(self.version, disk.slot, disk.path.as_str(), disk.read_only);
+        self.modify(&what, &change.add)
+    }
+
+    fn remove_disk(&self, slot: Slot, _serial: &str) -> Result<(), Fault> {
+        let what = format!("detach the disk at {slot}");
+        gone_already(self.modify(&what, &disk_removal(slot)))
+    }
+
+    fn add_share(&self, share: &Share) -> Result<(), Fault> {
+        let what = format!("share {} as {}", share.path, share.name);
+        self.modify(&what, &share_change(self.version, share).add)
+    }
+
+    fn remove_share(&self, share: &Share) -> Result<(), Fault> {
+        let what = format!("end the share {}", share.name);
+        gone_already(self.modify(&what, &share_change(self.version, share).remove))
+    }
+}

@@ -1,0 +1,91 @@
+//! Where the tests play: a double and the way to control it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use attach::hcs::ComputeCore;
+use computecore::{Control, Guest, HostModel, MachineModel, Report, Trouble};
+
+pub(crate) const ID: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
+
+/// A double.
+pub(crate) struct Stage {
+    pub(crate) core: Arc<dyn ComputeCore>,
+    control: Box<dyn Fn(&str) -> String>,
+}
+
+impl Stage {
+    /// In this process.
+    #[cfg(not(windows))]
+    fn open() -> Self {
+        let double = Arc::new(computecore::Double::new(HostModel::default()));
+        let controlled = Arc::clone(&double);
+        Self {
+            core: double,
+            control: Box::new(move |request| controlled.control(request).unwrap()),
+        }
+    }
+
+    /// In the library that is built beside the test. Each stage has a copy of its own, so that tests do
+    /// not meet.
+    #[cfg(windows)]
+    fn open() -> Self {
+        let (core, control) = crate::loaded::open();
+        Self { core, control }
+    }
+
+    pub(crate) fn new(guest: Guest) -> Self {
+        let stage = Self::open();
+        let files = [
+            "C:\\v\\0.vhdx",
+            "C:\\v\\1.vhdx",
+            "C:\\v\\2.vhdx",
+            "C:\\srv\\ro",
+        ];
+        let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        stage.control(&Control::SetHost(HostModel {
+            newest_minor: 7,
+            files: Some(files),
+            machines: BTreeMap::from([(ID.to_owned(), MachineModel::running(guest))]),
+        }));
+        stage
+    }
+
+    pub(crate) fn control(&self, request: &Control) -> Report {
+        let request = serde_json::to_string(request).unwrap();
+        serde_json::from_str(&(self.control)(&request)).unwrap()
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.control(&Control::Report)
+    }
+
+    pub(crate) fn machine(&self) -> MachineModel {
+        self.report().host.machines[ID].clone()
+    }
+
+    pub(crate) fn trouble(&self, call: u64, trouble: Trouble) {
+        self.control(&Control::Trouble(call, trouble));
+    }
+
+    /// The machine changes by itself.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut MachineModel)) {
+        let mut host = self.report().host;
+        change(host.machines.get_mut(ID).unwrap());
+        self.control(&Control::SetHost(host));
+    }
+
+    /// No rule was broken, and all is closed, which a thread may have yet to do.
+    #[track_caller]
+    pub(crate) fn check_clean(&self) {
+        let mut report = self.report();
+        for _ in 0..1000 {
+            if report.open == 0 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            report = self.report();
+        }
+        assert_eq!((report.open, report.misuse), (0, Vec::new()));
+    }
+}
