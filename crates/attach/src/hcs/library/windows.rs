@@ -29,19 +29,32 @@ type Handle = *mut c_void;
 type Text = *const u16;
 type Code = i32;
 
-/// The functions, by their addresses, with the signatures of computecore.h.
+// The signatures of computecore.h.
+type CreateOperation = unsafe extern "system" fn(*const c_void, *const c_void) -> Handle;
+type CloseOperation = unsafe extern "system" fn(Handle);
+type WaitForOperationResult = unsafe extern "system" fn(Handle, u32, *mut *mut u16) -> Code;
+type OpenComputeSystem = unsafe extern "system" fn(Text, u32, *mut Handle) -> Code;
+type CloseComputeSystem = unsafe extern "system" fn(Handle);
+type ModifyComputeSystem = unsafe extern "system" fn(Handle, Handle, Text, Handle) -> Code;
+type GetComputeSystemProperties = unsafe extern "system" fn(Handle, Handle, Text) -> Code;
+type EnumerateComputeSystems = unsafe extern "system" fn(Text, Handle) -> Code;
+type GetServiceProperties = unsafe extern "system" fn(Text, *mut *mut u16) -> Code;
+type GrantVmAccess = unsafe extern "system" fn(Text, Text) -> Code;
+type RevokeVmAccess = unsafe extern "system" fn(Text, Text) -> Code;
+
+/// The functions, by their addresses.
 struct Library {
-    create_operation: unsafe extern "system" fn(*const c_void, *const c_void) -> Handle,
-    close_operation: unsafe extern "system" fn(Handle),
-    wait_for_operation_result: unsafe extern "system" fn(Handle, u32, *mut *mut u16) -> Code,
-    open_compute_system: unsafe extern "system" fn(Text, u32, *mut Handle) -> Code,
-    close_compute_system: unsafe extern "system" fn(Handle),
-    modify_compute_system: unsafe extern "system" fn(Handle, Handle, Text, Handle) -> Code,
-    get_compute_system_properties: unsafe extern "system" fn(Handle, Handle, Text) -> Code,
-    enumerate_compute_systems: unsafe extern "system" fn(Text, Handle) -> Code,
-    get_service_properties: unsafe extern "system" fn(Text, *mut *mut u16) -> Code,
-    grant_vm_access: unsafe extern "system" fn(Text, Text) -> Code,
-    revoke_vm_access: unsafe extern "system" fn(Text, Text) -> Code,
+    create_operation: CreateOperation,
+    close_operation: CloseOperation,
+    wait_for_operation_result: WaitForOperationResult,
+    open_compute_system: OpenComputeSystem,
+    close_compute_system: CloseComputeSystem,
+    modify_compute_system: ModifyComputeSystem,
+    get_compute_system_properties: GetComputeSystemProperties,
+    enumerate_compute_systems: EnumerateComputeSystems,
+    get_service_properties: GetServiceProperties,
+    grant_vm_access: GrantVmAccess,
+    revoke_vm_access: RevokeVmAccess,
 }
 
 pub(super) fn load(file: Option<&Path>) -> Result<Arc<dyn ComputeCore>, Fault> {
@@ -72,7 +85,7 @@ pub(super) fn load(file: Option<&Path>) -> Result<Arc<dyn ComputeCore>, Fault> {
 
 /// Finds a function of the module by its name and takes it for one of the type that is expected.
 macro_rules! function {
-    ($module:expr, $name:literal) => {{
+    ($module:expr, $name:literal, $signature:ty) => {{
         // SAFETY: the module is loaded and never unloaded, and the name ends with a zero.
         let found = unsafe { GetProcAddress($module, concat!($name, "\0").as_ptr()) };
         let Some(found) = found else {
@@ -83,26 +96,41 @@ macro_rules! function {
             );
             return Err(Fault::new(FaultKind::Unsupported, what));
         };
-        // SAFETY: a function of this name has the signature that the field it goes to is declared
-        // with; both are pointers to functions.
-        unsafe { std::mem::transmute::<unsafe extern "system" fn() -> isize, _>(found) }
+        // SAFETY: a function of this name has this signature; both are pointers to functions.
+        unsafe { std::mem::transmute::<unsafe extern "system" fn() -> isize, $signature>(found) }
     }};
 }
 
 impl Library {
     fn bind(module: HMODULE) -> Result<Self, Fault> {
         Ok(Self {
-            create_operation: function!(module, "HcsCreateOperation"),
-            close_operation: function!(module, "HcsCloseOperation"),
-            wait_for_operation_result: function!(module, "HcsWaitForOperationResult"),
-            open_compute_system: function!(module, "HcsOpenComputeSystem"),
-            close_compute_system: function!(module, "HcsCloseComputeSystem"),
-            modify_compute_system: function!(module, "HcsModifyComputeSystem"),
-            get_compute_system_properties: function!(module, "HcsGetComputeSystemProperties"),
-            enumerate_compute_systems: function!(module, "HcsEnumerateComputeSystems"),
-            get_service_properties: function!(module, "HcsGetServiceProperties"),
-            grant_vm_access: function!(module, "HcsGrantVmAccess"),
-            revoke_vm_access: function!(module, "HcsRevokeVmAccess"),
+            create_operation: function!(module, "HcsCreateOperation", CreateOperation),
+            close_operation: function!(module, "HcsCloseOperation", CloseOperation),
+            wait_for_operation_result: function!(
+                module,
+                "HcsWaitForOperationResult",
+                WaitForOperationResult
+            ),
+            open_compute_system: function!(module, "HcsOpenComputeSystem", OpenComputeSystem),
+            close_compute_system: function!(module, "HcsCloseComputeSystem", CloseComputeSystem),
+            modify_compute_system: function!(module, "HcsModifyComputeSystem", ModifyComputeSystem),
+            get_compute_system_properties: function!(
+                module,
+                "HcsGetComputeSystemProperties",
+                GetComputeSystemProperties
+            ),
+            enumerate_compute_systems: function!(
+                module,
+                "HcsEnumerateComputeSystems",
+                EnumerateComputeSystems
+            ),
+            get_service_properties: function!(
+                module,
+                "HcsGetServiceProperties",
+                GetServiceProperties
+            ),
+            grant_vm_access: function!(module, "HcsGrantVmAccess", GrantVmAccess),
+            revoke_vm_access: function!(module, "HcsRevokeVmAccess", RevokeVmAccess),
         })
     }
 }
