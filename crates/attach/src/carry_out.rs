@@ -158,7 +158,7 @@ pub enum AttachError {
     #[error(transparent)]
     Begin(#[from] TransitionError),
     /// A step failed, and all that was done before was undone, but for what is told.
-    #[error("{step}{}", left_in_words(.undoing))]
+    #[error("a step failed{}", left_in_words(.undoing))]
     Step {
         /// The step.
         #[source]

@@ -165,6 +165,7 @@ fn hint_for(error: &engine::Error) -> Option<String> {
         (_, Subject::Claim) => {
             "`cvol ps` shows what machines have; `cvol detach --vm MACHINE` takes it away from them"
         }
+        (ErrorKind::NotFound, Subject::HcsSystem) => "`cvol hcs ls` lists the systems",
         (ErrorKind::NotFound, Subject::Machine) => {
             "`cvol vm ls` lists the machines, `cvol ps` what they have"
         }

@@ -79,6 +79,8 @@ pub enum Subject {
     Settings,
     /// A mount of a machine.
     Mount,
+    /// A system of the Host Compute Service.
+    HcsSystem,
     /// A machine, or what is attached to it.
     Machine,
     /// A volume that a machine has.
@@ -245,6 +247,7 @@ impl Error {
             Self::Output(_) => Subject::Output,
             Self::Serve { .. } => Subject::Endpoint,
             Self::Mount(_) => Subject::Mount,
+            Self::Machine(MachineFailure::Service { .. }) => Subject::HcsSystem,
             Self::Machine(_) => Subject::Machine,
             Self::Vm(failure) => failure.subject(),
             Self::Smb(_) => Subject::Server,

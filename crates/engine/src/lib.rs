@@ -25,6 +25,7 @@
 //!     |-- session.rs              attach, detach, ps: mounts in machines that run
 //!     |-- exports.rs              disks of a machine, served by processes that outlive a command
 //!     |-- vm.rs                   vm run, exec, stop: machines of QEMU that cvol starts
+//!     |-- hcs.rs                  hcs ls, hcs show: the systems of the Host Compute Service
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
 //!     |-- compact.rs                compact: what nobody uses gives its space back
 //!     |-- resize.rs                 resize: an image with the partition and file system in it
@@ -54,6 +55,7 @@ mod error;
 mod export;
 mod exports;
 mod fsck;
+mod hcs;
 mod host_paths;
 mod host_side;
 mod image;
@@ -81,6 +83,10 @@ mod volumes;
 mod wiring;
 
 pub use access::Access;
+pub use attach::hcs::{
+    StorageStatistics as HcsStorageStatistics, SystemState as HcsSystemState,
+    SystemSummary as HcsSystemSummary,
+};
 pub use blockio::{ByteCount, ByteOffset, ByteRange, SectorSize};
 pub use change::{CopiedIn, CopyIn};
 pub use child::CreateChild;
@@ -93,6 +99,7 @@ pub use doctor::{Diagnosis, ExamineStore, Symptom};
 pub use error::{Error, ErrorKind, Result, Subject};
 pub use export::{ExportTarget, ExportVolume, ExportedVolume};
 pub use fsck::{CheckedVolume, CheckedVolumes};
+pub use hcs::HcsSystemDetails;
 pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
 pub use layers::CloneVolume;
 pub use machine::{KnownMachine, MachineEndpoints, MachineFailure};

@@ -64,16 +64,7 @@ impl Double {
     /// A library on this host, with nothing open.
     pub fn new(host: HostModel) -> Self {
         Self {
-            state: Mutex::new(State {
-                host,
-                // Whoever takes a count for a handle is found out.
-                next: 0x4853_0010,
-                systems: BTreeMap::new(),
-                operations: BTreeMap::new(),
-                calls: 0,
-                troubles: BTreeMap::new(),
-                misuse: Vec::new(),
-            }),
+            state: Mutex::new(State::new(host)),
             ended: Condvar::new(),
         }
     }
@@ -84,6 +75,19 @@ impl Double {
 }
 
 impl State {
+    fn new(host: HostModel) -> Self {
+        Self {
+            host,
+            // Whoever takes a count for a handle is found out.
+            next: 0x4853_0010,
+            systems: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            calls: 0,
+            troubles: BTreeMap::new(),
+            misuse: Vec::new(),
+        }
+    }
+
     fn take_handle(&mut self) -> usize {
         let handle = self.next;
         self.next += 0x10;
@@ -347,6 +351,8 @@ impl ComputeCore for Double {
 /// What tests ask of a double, in another program's library as well: a request of JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Control {
+    /// Begin anew on this host: nothing is open, nothing goes wrong, nothing was called.
+    Reset(HostModel),
     /// Put this host in the place of the other.
     SetHost(HostModel),
     /// Have a call from now on, counted from 1, go wrong.
@@ -377,6 +383,10 @@ impl Double {
     /// Where the request is none.
     pub fn control(&self, request: &str) -> Result<String, serde_json::Error> {
         match serde_json::from_str(request)? {
+            Control::Reset(host) => {
+                *self.state() = State::new(host);
+                self.ended.notify_all();
+            }
             Control::SetHost(host) => self.state().host = host,
             Control::Trouble(call, trouble) => {
                 let mut state = self.state();

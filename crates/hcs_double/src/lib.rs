@@ -6,7 +6,7 @@
 //! call can be made to fail, to fail after its work, to take for ever, or to stop the machine.
 //!
 //! It is a double: what it accepts was read in Microsoft's documentation and sources and was never asked
-//! of a real Windows. `docs/windows.md` lists what only that can prove.
+//! of a real Windows. `docs/hcs.md` says what only that can prove.
 //!
 //! `host.rs` is what there is, `change.rs` what a request does to it, `double.rs` the calls with their
 //! rules. `exports.rs` has them for programs of Windows; elsewhere the model is called directly.

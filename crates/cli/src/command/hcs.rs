@@ -1,4 +1,6 @@
-//! `cvol hcs`: documents of the Host Compute Service, on any system.
+//! `cvol hcs`: documents of the Host Compute Service, on any system, and on Windows its systems.
+
+mod systems;
 
 use std::path::PathBuf;
 
@@ -9,12 +11,14 @@ use serde::Serialize;
 use super::{Context, Outcome, Result, machine};
 use crate::output::{Form, terminal};
 
-/// Work with documents of the Host Compute Service
+/// Work with the Host Compute Service and its documents
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cvol hcs validate machine.json --schema 2.5
-  cvol hcs validate request.json --kind modify")]
+  cvol hcs validate request.json --kind modify
+  cvol hcs ls
+  cvol hcs show 0f0e0d0c-0b0a-4908-8706-050403020100")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -23,6 +27,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Validate(Validate),
+    Ls(systems::List),
+    Show(systems::Show),
 }
 
 /// What a document is for.
@@ -74,8 +80,11 @@ struct ProblemDocument<'a> {
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
-        let Verb::Validate(validate) = self.verb;
-        validate.run(context)
+        match self.verb {
+            Verb::Validate(validate) => validate.run(context),
+            Verb::Ls(list) => list.run(context),
+            Verb::Show(show) => show.run(context),
+        }
     }
 }
 

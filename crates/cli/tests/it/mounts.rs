@@ -188,6 +188,21 @@ fn a_host_directory_that_is_missing_is_told_unless_it_is_to_be_made() {
     assert!(!missing.exists());
 }
 
+#[cfg(not(windows))]
+#[test]
+fn the_service_of_windows_is_told_to_be_missing_where_it_is() {
+    let scratch = Scratch::new();
+    for verb in [&["hcs", "ls"][..], &["hcs", "show", "x"]] {
+        let run = scratch.run(verb);
+        assert_eq!(run.code, 7, "{}", run.stderr);
+        assert!(
+            run.stderr.contains("is a part of Windows"),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
 #[test]
 fn a_document_that_hcs_refuses_is_told_by_the_field() {
     let scratch = Scratch::new();

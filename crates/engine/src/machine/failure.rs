@@ -102,6 +102,12 @@ pub enum MachineFailure {
         /// What it said.
         source: Fault,
     },
+    /// The Host Compute Service said no.
+    #[error("the Host Compute Service")]
+    Service {
+        /// What it said.
+        source: Fault,
+    },
     /// Nobody wants a disk to be served to it.
     #[error("machine \"{name}\" is to be served no disk {serial}")]
     NotServed {
@@ -138,7 +144,7 @@ impl MachineFailure {
             Self::Attach { source, .. } => of_attaching(source),
             Self::Detach { source, .. } => of_detaching(source),
             Self::Step { source, .. } => of_step(source),
-            Self::Side { source, .. } => of_fault(source),
+            Self::Side { source, .. } | Self::Service { source } => of_fault(source),
         }
     }
 }

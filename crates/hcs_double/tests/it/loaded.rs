@@ -5,11 +5,13 @@ use std::ffi::c_void;
 use std::os::windows::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use attach::hcs::{ComputeCore, load_compute_core_from};
 use windows_sys::Win32::Foundation::LocalFree;
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleW, GetProcAddress};
+
+/// A request for the double, answered with a report.
+pub(crate) type Ask = Box<dyn Fn(&str) -> String>;
 
 type Control = unsafe extern "system" fn(*const u16, *mut *mut u16) -> i32;
 
@@ -24,15 +26,11 @@ fn built() -> PathBuf {
         .expect("computecore.dll is built with the tests")
 }
 
-/// A copy of the library, with a state of its own, and the way to control it.
-pub(crate) fn open() -> (Arc<dyn ComputeCore>, Box<dyn Fn(&str) -> String>) {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("computecore-{}-{number}.dll", std::process::id());
-    let copy = std::env::temp_dir().join(name);
-    std::fs::copy(built(), &copy).unwrap();
-    let core = load_compute_core_from(&copy).unwrap();
-    let wide: Vec<u16> = copy.as_os_str().encode_wide().chain([0]).collect();
+/// The library and the way to control it.
+pub(crate) fn open() -> (Arc<dyn ComputeCore>, Ask) {
+    let built = built();
+    let core = load_compute_core_from(&built).unwrap();
+    let wide: Vec<u16> = built.as_os_str().encode_wide().chain([0]).collect();
     // SAFETY: the text ends with a zero, and the library was just loaded and is never unloaded.
     let found = unsafe {
         let module = GetModuleHandleW(wide.as_ptr());

@@ -173,9 +173,11 @@ fn disks_and_shares_come_to_a_machine_and_go_again() {
 #[test]
 fn every_call_failing_in_turn_is_rolled_back_and_nothing_is_left() {
     for guest in [Guest::Linux, Guest::Windows] {
-        let scene = Scene::new(guest);
-        scene.with_operator(|operator| operator.attach(&scene.order()).unwrap());
-        let calls = scene.stage.report().calls;
+        let calls = {
+            let scene = Scene::new(guest);
+            scene.with_operator(|operator| operator.attach(&scene.order()).unwrap());
+            scene.stage.report().calls
+        };
         assert!(calls >= 8, "{calls}");
         for call in 1..=calls {
             for trouble in [

@@ -12,6 +12,9 @@ pub(crate) const ID: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
 pub(crate) struct Stage {
     pub(crate) core: Arc<dyn ComputeCore>,
     control: Box<dyn Fn(&str) -> String>,
+    /// Of a library there is one in a process: one stage at a time.
+    #[cfg(windows)]
+    _alone: std::sync::MutexGuard<'static, ()>,
 }
 
 impl Stage {
@@ -26,12 +29,18 @@ impl Stage {
         }
     }
 
-    /// In the library that is built beside the test. Each stage has a copy of its own, so that tests do
-    /// not meet.
+    /// In the library that is built beside the test.
     #[cfg(windows)]
     fn open() -> Self {
+        use std::sync::{Mutex, PoisonError};
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (core, control) = crate::loaded::open();
-        Self { core, control }
+        Self {
+            core,
+            control,
+            _alone: alone,
+        }
     }
 
     pub(crate) fn new(guest: Guest) -> Self {
@@ -43,7 +52,7 @@ impl Stage {
             "C:\\srv\\ro",
         ];
         let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
-        stage.control(&Control::SetHost(HostModel {
+        stage.control(&Control::Reset(HostModel {
             newest_minor: 7,
             files: Some(files),
             machines: BTreeMap::from([(ID.to_owned(), MachineModel::running(guest))]),
