@@ -5,10 +5,8 @@
 //! target. An answer goes out only while its conversation is the one that is held: what comes of a
 //! request of a host that is gone, nobody hears.
 
-use std::collections::HashSet;
 use std::io::{self, Read, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use guest_proto::{
@@ -16,13 +14,10 @@ use guest_proto::{
     Refusal, Request, RequestId, Token, Versions, Welcome, decode_request, encode, encode_answer,
 };
 
+use crate::agent::{Agent, MAX_AT_ONCE, locked};
 use crate::command;
-use crate::frozen::Frozen;
 use crate::refused::refusal;
-use crate::system::System;
 
-/// How many requests are worked at at once.
-const MAX_AT_ONCE: usize = 16;
 /// How many bytes the mounts of one answer take at most, so that they fit into a frame.
 const MAX_PAGE: usize = 32 << 10;
 /// How long a port without a host is left alone before it is looked at again.
@@ -39,13 +34,10 @@ pub enum Ending {
 
 /// One channel.
 struct Line {
-    system: Arc<dyn System>,
-    frozen: Arc<Frozen>,
+    agent: Arc<Agent>,
     writer: Mutex<Box<dyn Write + Send>>,
     /// The conversation that is held. Taken after `writer`, never before it.
     held: Mutex<Option<Token>>,
-    busy: Mutex<HashSet<String>>,
-    at_work: AtomicUsize,
 }
 
 /// Talks with whoever is at the other end until the stream ends for good.
@@ -55,16 +47,13 @@ struct Line {
 pub fn hold(
     mut reader: impl Read,
     writer: impl Write + Send + 'static,
-    system: Arc<dyn System>,
+    agent: Arc<Agent>,
     ending: Ending,
 ) -> io::Result<()> {
     let line = Arc::new(Line {
-        system,
-        frozen: Arc::new(Frozen::default()),
+        agent,
         writer: Mutex::new(Box::new(writer)),
         held: Mutex::new(None),
-        busy: Mutex::new(HashSet::new()),
-        at_work: AtomicUsize::new(0),
     });
     let mut decoder = Decoder::new();
     let mut piece = [0; 16 << 10];
@@ -129,8 +118,8 @@ impl Line {
             &Answer::Welcome(Welcome {
                 version,
                 agent: env!("CARGO_PKG_VERSION").to_owned(),
-                system: self.system.kind(),
-                kernel: self.system.kernel(),
+                system: self.agent.system.kind(),
+                kernel: self.agent.system.kernel(),
             }),
         );
     }
@@ -144,21 +133,20 @@ impl Line {
     }
 
     fn start(self: &Arc<Self>, id: RequestId, request: Request) {
-        if self.at_work.fetch_add(1, Ordering::AcqRel) >= MAX_AT_ONCE {
-            self.at_work.fetch_sub(1, Ordering::AcqRel);
+        let Some(at_work) = self.agent.begin_work() else {
             let text = format!("{MAX_AT_ONCE} requests are being worked at");
             self.answer(id, &Answer::Refused(refusal(ErrorKind::Busy, text)));
             return;
-        }
+        };
         let line = Arc::clone(self);
         let spawned = std::thread::Builder::new().spawn(move || {
-            let _at_work = AtWork(&line.at_work);
             let answer = line.work(id, &request);
             drop(request);
+            // Whoever hears the answer may ask for the next.
+            drop(at_work);
             line.answer(id, &answer);
         });
         if let Err(error) = spawned {
-            self.at_work.fetch_sub(1, Ordering::AcqRel);
             let text = format!("no thread for the request: {error}");
             self.answer(id, &Answer::Refused(refusal(ErrorKind::Failed, text)));
         }
@@ -168,7 +156,7 @@ impl Line {
         // What ends a mount at any price waits for nobody.
         let is_forced = matches!(request, Request::Unmount(unmount) if unmount.lazy);
         let target = request.target().filter(|_| !is_forced);
-        let _busy = match target.map(|target| Busy::begin(self, target)) {
+        let _busy = match target.map(|target| self.agent.keep(target)) {
             Some(None) => {
                 let text = "an earlier request for this target is still being worked at";
                 return Answer::Refused(refusal(ErrorKind::Busy, text));
@@ -177,33 +165,37 @@ impl Line {
             None => None,
         };
         let done = match request {
-            Request::MountDisk(mount) => self.system.mount_disk(mount).map(Answer::Mounted),
-            Request::MountShare(mount) => self.system.mount_share(mount).map(Answer::Mounted),
-            Request::MountSmb(mount) => self.system.mount_smb(mount).map(Answer::Mounted),
-            Request::MountMemory(mount) => self.system.mount_memory(mount).map(Answer::Mounted),
-            Request::Unmount(unmount) => self.system.unmount(unmount).map(|()| Answer::Done),
-            Request::UnplugDisk(unplug) => self.system.unplug_disk(unplug).map(|()| Answer::Done),
+            Request::MountDisk(mount) => self.agent.system.mount_disk(mount).map(Answer::Mounted),
+            Request::MountShare(mount) => self.agent.system.mount_share(mount).map(Answer::Mounted),
+            Request::MountSmb(mount) => self.agent.system.mount_smb(mount).map(Answer::Mounted),
+            Request::MountMemory(mount) => {
+                self.agent.system.mount_memory(mount).map(Answer::Mounted)
+            }
+            Request::Unmount(unmount) => self.agent.system.unmount(unmount).map(|()| Answer::Done),
+            Request::UnplugDisk(unplug) => {
+                self.agent.system.unplug_disk(unplug).map(|()| Answer::Done)
+            }
             Request::ListMounts { after } => self.page(after.as_deref()),
-            Request::Sync => self.system.sync().map(|()| Answer::Done),
+            Request::Sync => self.agent.system.sync().map(|()| Answer::Done),
             Request::Freeze {
                 target,
                 thaw_after_seconds,
             } => {
                 let limit = Duration::from_secs((*thaw_after_seconds).into());
-                let frozen = self.frozen.freeze(&self.system, target, limit);
+                let frozen = self.agent.frozen.freeze(&self.agent.system, target, limit);
                 frozen.map(|()| Answer::Done)
             }
             Request::Thaw { target } => {
-                let thawed = self.frozen.thaw(&self.system, target);
+                let thawed = self.agent.frozen.thaw(&self.agent.system, target);
                 thawed.map(|()| Answer::Done)
             }
-            Request::Usage { target } => self.system.usage(target).map(Answer::Usage),
+            Request::Usage { target } => self.agent.system.usage(target).map(Answer::Usage),
             Request::Run(run) => command::run(
                 run,
                 &mut |stream, bytes| self.answer(id, &Answer::Output { stream, bytes }),
                 &|| self.holds(id.token),
             ),
-            Request::PowerOff => self.system.power_off().map(|()| Answer::Done),
+            Request::PowerOff => self.agent.system.power_off().map(|()| Answer::Done),
             // Answered where it was read.
             Request::Hello(_) => Ok(Answer::Done),
         };
@@ -211,7 +203,7 @@ impl Line {
     }
 
     fn page(&self, after: Option<&str>) -> Result<Answer, Refusal> {
-        let all = self.system.mounts()?;
+        let all = self.agent.system.mounts()?;
         let is_behind =
             |mount: &&MountedThing| after.is_none_or(|after| mount.target.as_str() > after);
         let mut behind = all.iter().filter(is_behind).peekable();
@@ -251,42 +243,6 @@ impl Line {
                 .write_all(&bytes)
                 .and_then(|()| writer.flush())
                 .is_ok()
-    }
-}
-
-/// What was panicked over is still whole: each of these is changed in one step.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Counts a request as worked at until dropped.
-struct AtWork<'l>(&'l AtomicUsize);
-
-impl Drop for AtWork<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Keeps a target for one request until dropped.
-struct Busy {
-    line: Arc<Line>,
-    target: String,
-}
-
-impl Busy {
-    fn begin(line: &Arc<Line>, target: &str) -> Option<Self> {
-        let target = target.to_owned();
-        locked(&line.busy).insert(target.clone()).then(|| Self {
-            line: Arc::clone(line),
-            target,
-        })
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        locked(&self.line.busy).remove(&self.target);
     }
 }
 

@@ -15,6 +15,7 @@
 
 #![deny(unsafe_code)]
 
+mod agent;
 mod arguments;
 mod book;
 mod command;
@@ -28,6 +29,7 @@ mod system;
 #[cfg(windows)]
 mod windows;
 
+pub use agent::Agent;
 pub use arguments::{Arguments, USAGE, UsageError};
 pub use conversation::{Ending, hold};
 pub use place::{Place, serve};

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use guest_agent::{Arguments, Place, System, USAGE, serve};
+use guest_agent::{Agent, Arguments, Place, System, USAGE, serve};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
@@ -32,11 +32,11 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
     if arguments.init {
         return guest_agent::be_init();
     }
-    let system = system(arguments)?;
+    let agent = Arc::new(Agent::new(system(arguments)?));
     let mut threads = Vec::new();
     for place in arguments.places.clone() {
-        let system = Arc::clone(&system);
-        threads.push(std::thread::spawn(move || heard(&place, &system)));
+        let agent = Arc::clone(&agent);
+        threads.push(std::thread::spawn(move || heard(&place, &agent)));
     }
     let outcomes = threads.into_iter().map(|thread| thread.join());
     // One place that works is enough; they end in the order in which they were named.
@@ -44,8 +44,8 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
     ended.into_iter().collect()
 }
 
-fn heard(place: &Place, system: &Arc<dyn System>) -> std::io::Result<()> {
-    serve(place, system).inspect_err(|error| {
+fn heard(place: &Place, agent: &Arc<Agent>) -> std::io::Result<()> {
+    serve(place, agent).inspect_err(|error| {
         eprintln!("cvol-guest-agent: nothing is heard at {place:?}: {error}");
     })
 }

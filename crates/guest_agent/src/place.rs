@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::agent::Agent;
 use crate::conversation::{Ending, hold};
-use crate::system::System;
 
 /// Where the host is heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,25 +41,25 @@ impl Place {
 ///
 /// # Errors
 /// Where there is no such place or it is broken.
-pub fn serve(place: &Place, system: &Arc<dyn System>) -> io::Result<()> {
+pub fn serve(place: &Place, agent: &Arc<Agent>) -> io::Result<()> {
     match place {
-        Place::Stdio => hold(io::stdin(), io::stdout(), Arc::clone(system), Ending::Final),
+        Place::Stdio => hold(io::stdin(), io::stdout(), Arc::clone(agent), Ending::Final),
         Place::Tcp(address) => {
             for stream in TcpListener::bind(address)?.incoming() {
                 let stream = stream?;
-                let (reader, system) = (stream.try_clone()?, Arc::clone(system));
-                std::thread::spawn(move || hold(reader, stream, system, Ending::Final));
+                let (reader, agent) = (stream.try_clone()?, Arc::clone(agent));
+                std::thread::spawn(move || hold(reader, stream, agent, Ending::Final));
             }
             Ok(())
         }
         #[cfg(target_os = "linux")]
-        Place::Ports => crate::linux::ports::serve(system),
+        Place::Ports => crate::linux::ports::serve(agent),
         #[cfg(target_os = "linux")]
-        Place::Unix(path) => crate::linux::ports::serve_unix(path, system),
+        Place::Unix(path) => crate::linux::ports::serve_unix(path, agent),
         #[cfg(target_os = "linux")]
-        Place::Vsock(port) => crate::linux::ports::serve_vsock(*port, system),
+        Place::Vsock(port) => crate::linux::ports::serve_vsock(*port, agent),
         #[cfg(windows)]
-        Place::Ports => crate::windows::ports::serve(system),
+        Place::Ports => crate::windows::ports::serve(agent),
         #[cfg(not(target_os = "linux"))]
         _ => Err(io::ErrorKind::Unsupported.into()),
     }

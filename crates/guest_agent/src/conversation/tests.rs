@@ -11,6 +11,7 @@ use guest_proto::{
 };
 
 use super::*;
+use crate::system::System;
 
 /// A system on which mounting at `/slow` takes until it is told to go on.
 struct Remembering {
@@ -112,7 +113,8 @@ impl Host {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (theirs, _) = listener.accept().unwrap();
         let reader = theirs.try_clone().unwrap();
-        std::thread::spawn(move || hold(reader, theirs, system, Ending::Final));
+        let agent = Arc::new(Agent::new(system));
+        std::thread::spawn(move || hold(reader, theirs, agent, Ending::Final));
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();

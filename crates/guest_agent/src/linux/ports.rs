@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::Agent;
 use crate::conversation::{Ending, hold};
-use crate::system::System;
 
 /// How the names of our ports begin; a number follows.
 const PORT_NAME: &str = "org.cvol.agent.";
@@ -17,7 +17,7 @@ const PORT_NAME: &str = "org.cvol.agent.";
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Hears the host at every port of virtio with a name of ours, also at those that come later.
-pub(crate) fn serve(system: &Arc<dyn System>) -> io::Result<()> {
+pub(crate) fn serve(agent: &Arc<Agent>) -> io::Result<()> {
     let mut heard = HashSet::new();
     loop {
         for device in devices() {
@@ -29,8 +29,8 @@ pub(crate) fn serve(system: &Arc<dyn System>) -> io::Result<()> {
                 continue;
             };
             heard.insert(device);
-            let (reader, system) = (port.try_clone()?, Arc::clone(system));
-            std::thread::spawn(move || hold(reader, port, system, Ending::HostMayComeAgain));
+            let (reader, agent) = (port.try_clone()?, Arc::clone(agent));
+            std::thread::spawn(move || hold(reader, port, agent, Ending::HostMayComeAgain));
         }
         std::thread::sleep(LOOK);
     }
@@ -53,23 +53,23 @@ fn open(device: &Path) -> io::Result<File> {
 }
 
 /// Hears the host at a Unix socket.
-pub(crate) fn serve_unix(path: &Path, system: &Arc<dyn System>) -> io::Result<()> {
+pub(crate) fn serve_unix(path: &Path, agent: &Arc<Agent>) -> io::Result<()> {
     // One that an agent before this one left behind.
     let _ = fs::remove_file(path);
     for stream in UnixListener::bind(path)?.incoming() {
         let stream = stream?;
-        let (reader, system) = (stream.try_clone()?, Arc::clone(system));
-        std::thread::spawn(move || hold(reader, stream, system, Ending::Final));
+        let (reader, agent) = (stream.try_clone()?, Arc::clone(agent));
+        std::thread::spawn(move || hold(reader, stream, agent, Ending::Final));
     }
     Ok(())
 }
 
 /// Hears the host at a socket of the hypervisor.
-pub(crate) fn serve_vsock(port: u32, system: &Arc<dyn System>) -> io::Result<()> {
+pub(crate) fn serve_vsock(port: u32, agent: &Arc<Agent>) -> io::Result<()> {
     let listener = super::vsock::listen(port)?;
     loop {
         let stream = super::vsock::accept(&listener)?;
-        let (reader, system) = (stream.try_clone()?, Arc::clone(system));
-        std::thread::spawn(move || hold(reader, stream, system, Ending::Final));
+        let (reader, agent) = (stream.try_clone()?, Arc::clone(agent));
+        std::thread::spawn(move || hold(reader, stream, agent, Ending::Final));
     }
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::Agent;
 use crate::conversation::{Ending, hold};
-use crate::system::System;
 
 /// The port, as its driver names it.
 const PORT: &str = r"\\.\Global\org.cvol.agent.0";
@@ -14,11 +14,11 @@ const PORT: &str = r"\\.\Global\org.cvol.agent.0";
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Hears the host at the port of virtio, which is waited for.
-pub(crate) fn serve(system: &Arc<dyn System>) -> io::Result<()> {
+pub(crate) fn serve(agent: &Arc<Agent>) -> io::Result<()> {
     loop {
         if let Ok(port) = OpenOptions::new().read(true).write(true).open(PORT) {
             let reader = port.try_clone()?;
-            hold(reader, port, Arc::clone(system), Ending::HostMayComeAgain)?;
+            hold(reader, port, Arc::clone(agent), Ending::HostMayComeAgain)?;
         }
         std::thread::sleep(LOOK);
     }

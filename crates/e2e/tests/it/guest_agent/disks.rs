@@ -16,6 +16,7 @@ pub(super) fn all(machine: &Machine, client: &GuestClient, folder: &Path) {
     a_disk_that_comes_late_is_waited_for(machine, client, folder);
     an_empty_disk_is_formatted_when_that_is_asked_for(machine, client, folder);
     what_holds_anything_is_never_formatted(machine, client, folder);
+    a_formatting_that_was_cut_short_is_begun_again(machine, client, folder);
     a_disk_that_can_only_be_read_is_mounted_so_or_not_at_all(machine, client, folder);
 }
 
@@ -165,6 +166,38 @@ fn what_holds_anything_is_never_formatted(machine: &Machine, client: &GuestClien
     assert_eq!(shell(client, "ls -d /precious").code, Some(1));
     let_go(machine, client, place);
     assert!(fs::read(&disk).unwrap() == bytes);
+}
+
+fn a_formatting_that_was_cut_short_is_begun_again(
+    machine: &Machine,
+    client: &GuestClient,
+    folder: &Path,
+) {
+    const MARK: &[u8] = b"cvol formats this disk: what is on it is not whole\n";
+    let disk = image(folder, "half.raw", 32);
+    // Some of the file system has come to the disk, and the guest was gone.
+    tools::run("mke2fs", &[&"-q", &"-F", &"-t", &"ext4", &disk]);
+    let mut bytes = fs::read(&disk).unwrap();
+    bytes[8192..200_000].fill(0);
+    let mark = bytes.len() - (1 << 20) - 4096;
+    bytes[mark..mark + MARK.len()].copy_from_slice(MARK);
+    fs::write(&disk, &bytes).unwrap();
+    let place = (2, 3);
+    machine.add_disk(&disk, place, "VOL-H", false);
+    let mut wanted = mount(place, "VOL-H", "/half");
+    let fault = client.mount_disk(&wanted).unwrap_err();
+    assert!(fault.to_string().contains("never finished"), "{fault}");
+    wanted.format = true;
+    client.mount_disk(&wanted).unwrap();
+    client.unmount(&target("/half"), Unmounting::Clean).unwrap();
+    let_go(machine, client, place);
+    tools::run("e2fsck", &[&"-fn", &disk]);
+    assert!(
+        !fs::read(&disk)
+            .unwrap()
+            .windows(MARK.len())
+            .any(|bytes| bytes == MARK)
+    );
 }
 
 fn a_disk_that_can_only_be_read_is_mounted_so_or_not_at_all(

@@ -4,6 +4,7 @@
 //! claim, and leaves the guest as it found it.
 
 mod disks;
+mod here;
 mod machine;
 mod shares;
 
@@ -15,7 +16,9 @@ use machine::{Machine, run_with, shell, target, told};
 
 #[test]
 fn a_guest_mounts_and_lets_go_of_all_that_it_is_asked_to() {
-    let needed = ["mkntfs", "ntfscat", "mkfs.fat", "sgdisk", "mtype", "e2fsck"];
+    let needed = [
+        "mkntfs", "ntfscat", "mkfs.fat", "sgdisk", "mtype", "mke2fs", "e2fsck",
+    ];
     let samba = Samba::start();
     if !tools::needs(&needed) {
         return;

@@ -96,6 +96,10 @@ pub(super) fn of_a_server(client: &GuestClient, samba: &Samba) {
     assert!(told(client, "grep ' /smb ' /proc/mounts").contains("seal"));
     the_password_is_nowhere_to_be_read(client, password);
     client.unmount(&target("/smb"), Unmounting::Clean).unwrap();
+    let by_name = source.replace("10.0.2.2", "files.test");
+    told(client, "echo 10.0.2.2 files.test > /etc/hosts");
+    mount(client, &by_name, USER, password, false).unwrap();
+    client.unmount(&target("/smb"), Unmounting::Clean).unwrap();
     mount(client, &source, USER, password, true).unwrap();
     let refused = shell(client, "echo x > /smb/x");
     assert!(refused.errors.contains("Read-only"), "{refused:?}");
@@ -124,6 +128,12 @@ pub(super) fn of_a_server(client: &GuestClient, samba: &Samba) {
         ),
         (
             &"//10.0.2.2:1/data".to_owned(),
+            USER,
+            password,
+            FaultKind::NotFound,
+        ),
+        (
+            &"//no-such-server.test/data".to_owned(),
             USER,
             password,
             FaultKind::NotFound,
