@@ -203,6 +203,9 @@ fn hint_for(error: &engine::Error) -> Option<String> {
             "`cvol secret set VOLUME` keeps the password again; a key that was moved is found with \
              CVOL_SECRET_KEY_FILE"
         }
+        (ErrorKind::Unsupported, Subject::Password) => {
+            "read it in another way; where the volume has none, leave it out"
+        }
         (_, Subject::Password) => {
             "give it with `--password-file FILE`, `--password-fd N` or `--password-keyring NAME`, or be asked \
              on a terminal"

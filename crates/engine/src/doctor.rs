@@ -22,7 +22,7 @@ pub struct ExamineStore {
 /// What was found in a store.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
-    /// Volumes whose images were looked at.
+    /// Volumes that were looked at: the images of those that have one.
     pub volumes: u64,
     /// The findings: of the store first, then volume by volume.
     pub findings: Vec<Symptom>,
@@ -104,10 +104,10 @@ impl Engine {
             if record.state != VolumeState::Ready || missing.iter().any(|found| found == name) {
                 continue;
             }
+            diagnosis.volumes += 1;
             if record.spec.disk().is_none() {
                 continue;
             }
-            diagnosis.volumes += 1;
             self.examine_image(&record, request, &mut diagnosis)?;
             if request.deep {
                 self.examine_file_systems(&record, &mut diagnosis, progress)?;

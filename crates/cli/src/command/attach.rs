@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::table::{self, Align, Column};
 use crate::output::{Form, terminal};
+use crate::private_memory;
 use crate::steps::Steps;
 
 /// Attach mounts to a virtual machine that runs, or plan how
@@ -81,6 +82,8 @@ impl Arguments {
 
     fn attach(&self, context: &Context, vm: &str) -> std::result::Result<(), Failure> {
         self.make_known(context, vm)?;
+        // Passwords of shares are on their way to the guest.
+        private_memory::keep();
         let request = AttachMounts {
             machine: vm.to_owned(),
             mounts: self.mounts.mounts.clone(),

@@ -10,6 +10,7 @@ use engine::{
 use serde::Serialize;
 
 use super::{Context, Outcome, Result, clone, values};
+use crate::failure::Failure;
 use crate::output::{Form, quantity, terminal};
 use crate::password::PasswordArguments;
 
@@ -257,6 +258,12 @@ impl Arguments {
     pub(crate) fn run(self: Box<Self>, context: &Context) -> Result {
         let settings = self.settings();
         if let Some(base) = self.base {
+            if self.password.is_given() {
+                return Err(Failure::usage(
+                    "a volume on a base has an image and no password",
+                    "leave the password out",
+                ));
+            }
             let made = context.engine.clone_volume(&CloneVolume {
                 name: self.name,
                 base,
@@ -317,7 +324,7 @@ impl Arguments {
                 for line in notes(&made) {
                     output.note(&line);
                 }
-                if output.is_verbose() {
+                if output.is_verbose() && made.record.spec.disk().is_some() {
                     output.note(&summary(&made));
                 }
                 output.print_name(made.record.name.as_str())?;

@@ -9,6 +9,7 @@ mod changes;
 mod doctor;
 mod help;
 mod images;
+mod kinds;
 mod layers;
 #[cfg(unix)]
 mod map;

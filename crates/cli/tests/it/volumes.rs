@@ -12,7 +12,7 @@ fn create_prints_the_name_and_ls_lists_it() {
     assert_eq!(
         lines[0].split_whitespace().collect::<Vec<_>>(),
         [
-            "NAME", "KIND", "FS", "SIZE", "USED", "FORMAT", "CREATED", "SOURCE"
+            "NAME", "KIND", "FS", "SIZE", "USED", "FORMAT", "CREATED", "USED", "BY", "SOURCE"
         ]
     );
     let cells: Vec<_> = lines[1].split_whitespace().collect();

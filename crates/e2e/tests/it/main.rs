@@ -12,6 +12,7 @@
 
 mod access;
 mod browse;
+mod canary;
 mod chains;
 mod change;
 mod command;
@@ -39,6 +40,7 @@ mod repair;
 mod reproducible;
 mod samba;
 mod size;
+mod smb;
 mod store;
 mod tar;
 mod tools;

@@ -66,7 +66,9 @@ pub enum SmbFailure {
         share: String,
     },
     /// It speaks no protocol that is safe enough.
-    #[error("the server {server} has nothing newer than SMB 2.0, which protects nothing")]
+    #[error(
+        "the server {server} agrees on no protocol from SMB 2.1 on: it is older, or no SMB server"
+    )]
     OldProtocol {
         /// The server.
         server: String,

@@ -1,6 +1,6 @@
 //! SMB servers as a volume needs them: whether one lets a user in, which shares it has, and which are near.
 //!
-//! The server is spoken to by Samba's own `smbclient` (ADR 18): it is given the login through a pipe, never
+//! The server is spoken to by Samba's own `smbclient` (ADR 23): it is given the login through a pipe, never
 //! in an argument or an environment. What it says is read in `words`, its run is bounded in `client`.
 
 #[cfg(unix)]

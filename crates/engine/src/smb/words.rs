@@ -31,7 +31,7 @@ pub(super) fn failure(login: &Login<'_>, visit: Option<Visit<'_>>, said: &str) -
     if said.contains("doesn't support SMB3 encryption") {
         return SmbFailure::Unencrypted { server };
     }
-    if said.contains("protocol negotiation failed") {
+    if said.contains("protocol negotiation failed") && status(said) != Some("IO_TIMEOUT") {
         return SmbFailure::OldProtocol { server };
     }
     let share = visit.map_or_else(String::new, |visit| visit.share.to_owned());
@@ -204,7 +204,12 @@ mod tests {
             (
                 "protocol negotiation failed: NT_STATUS_CONNECTION_DISCONNECTED",
                 ErrorKind::Unsupported,
-                "the server srv:1445 has nothing newer than SMB 2.0, which protects nothing",
+                "the server srv:1445 agrees on no protocol from SMB 2.1 on: it is older, or no SMB server",
+            ),
+            (
+                "protocol negotiation failed: NT_STATUS_IO_TIMEOUT",
+                ErrorKind::Io,
+                "the server srv:1445 cannot be reached: no answer came in time",
             ),
             (
                 "Encryption required and server doesn't support SMB3 encryption - failing connect",

@@ -14,9 +14,10 @@ use crate::filter::Filter;
 use crate::lifecycle::HostSource;
 use crate::name::VolumeName;
 use crate::progress::ignore_progress;
+use crate::secret::SecretState;
 use crate::spec::VolumeSpec;
 use crate::state::VolumeState;
-use crate::{VolumeErrorKind, VolumeRef};
+use crate::{ClaimMode, ClaimRequest, Claimant, VolumeErrorKind, VolumeRef};
 
 const PASSWORD: &str = "canary-5a1e";
 
@@ -119,7 +120,7 @@ fn a_volume_of_any_kind_is_made_found_listed_and_removed() {
         assert_eq!(store.get(&name("data")).unwrap(), made.record);
         let of_kind = |kind: &str| Filter::parse(&[format!("kind={kind}")]).unwrap();
         let found = store.list(&of_kind(case.kind.as_str())).unwrap();
-        assert_eq!(found, [made.record.clone()]);
+        assert_eq!(found, std::slice::from_ref(&made.record));
         let other = if case.kind == VolumeKind::Vhd {
             "bind"
         } else {
@@ -171,6 +172,40 @@ fn what_needs_an_image_is_refused_by_a_volume_without_one() {
             assert_eq!(kind, VolumeErrorKind::Unsupported, "{number}: {error}");
             assert!(error.to_string().contains("has no image"), "{error}");
         }
+        assert_whole_or_nothing(&store, case);
+    });
+}
+
+#[test]
+fn what_is_no_image_may_have_many_writers_and_stays_while_anybody_has_it() {
+    each(|root, case| {
+        let store = Store::open(root).unwrap();
+        store.create(&request(case), &ignore_progress).unwrap();
+        let claimant = |machine: &str| Claimant {
+            attachment: format!("of-{machine}"),
+            holder: machine.to_owned(),
+            owner: format!("machine {machine}"),
+        };
+        let wanted = [ClaimRequest {
+            volume: name("data"),
+            mode: ClaimMode::Writer,
+        }];
+        store.claim(&claimant("web"), &wanted).unwrap();
+        let second = store.claim(&claimant("db"), &wanted);
+        assert_eq!(
+            second.is_ok(),
+            case.kind != VolumeKind::Vhd,
+            "{:?}",
+            case.kind
+        );
+        let error = store.remove(&name("data"), true).unwrap_err();
+        assert_eq!(error.kind(), VolumeErrorKind::InUse, "{error}");
+        for machine in ["web", "db"] {
+            store
+                .release_claims(&format!("of-{machine}"), None)
+                .unwrap();
+        }
+        store.remove(&name("data"), false).unwrap();
         assert_whole_or_nothing(&store, case);
     });
 }

@@ -26,7 +26,7 @@ use crate::lifecycle::fill::Filled;
 use crate::lifecycle::{BackingDetails, CreateRequest};
 use crate::progress::OnProgress;
 use crate::record::VolumeRecord;
-use crate::secret::{KeyLock, SecretState};
+use crate::secret::KeyLock;
 use crate::spec::kind::VolumeKind;
 use crate::store::Store;
 
@@ -101,10 +101,4 @@ fn refuse_password(request: &CreateRequest) -> Result<()> {
             Err(crate::secret::SecretError::NoneHere(name).into())
         }
     }
-}
-
-/// Whether the password of a volume is kept, for its details.
-fn secret_details(store: &Store, record: &VolumeRecord) -> Result<SecretState> {
-    let state = store.secret_state(record)?;
-    Ok(state.unwrap_or(SecretState::Missing))
 }

@@ -3,12 +3,12 @@
 
 use blockio::FileStorage;
 
-use super::{Driver, KnownFile, Making, refuse_content, secret_details};
+use super::{Driver, KnownFile, Making, refuse_content};
 use crate::error::{Result, VolumeError};
 use crate::lifecycle::fill::Filled;
 use crate::lifecycle::{BackingDetails, CreateRequest};
 use crate::record::VolumeRecord;
-use crate::secret::{SECRET_FILE, SecretError};
+use crate::secret::{SECRET_FILE, SecretError, SecretState};
 use crate::store::Store;
 
 pub(super) struct Smb;
@@ -41,7 +41,8 @@ impl Driver for Smb {
     }
 
     fn look(&self, store: &Store, record: &VolumeRecord) -> Result<BackingDetails> {
-        Ok(BackingDetails::Share(secret_details(store, record)?))
+        let state = store.secret_state(record);
+        Ok(BackingDetails::Share(state.unwrap_or(SecretState::Missing)))
     }
 
     fn files(&self, _: &Store, record: &VolumeRecord) -> Result<Vec<KnownFile>> {

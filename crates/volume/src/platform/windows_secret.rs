@@ -84,7 +84,7 @@ pub(crate) fn read_keyring(name: &str) -> io::Result<Zeroizing<Vec<u8>>> {
                 Zeroizing::new(units)
             }
         };
-        CredFree(found.cast());
+        CredFree(found.cast::<std::ffi::c_void>());
         units
     };
     let text = Zeroizing::new(String::from_utf16_lossy(&units));

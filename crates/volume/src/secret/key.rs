@@ -136,7 +136,7 @@ impl KeySource {
             .into());
         }
         let fail = |error| VolumeError::host("writing", KEY_FILE, error);
-        let mut text = Zeroizing::new(String::with_capacity(4096));
+        let mut text = Zeroizing::new(String::with_capacity(64 * 1024));
         text.push_str("# Opens the passwords that this store keeps. Whoever has both has them.\n");
         for key in keys {
             let protected = platform::protect(key.bytes()).map_err(fail)?;

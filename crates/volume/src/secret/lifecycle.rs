@@ -56,19 +56,22 @@ impl Store {
     }
 
     /// Whether a password is kept for a volume and opens; `None` for a volume that has none.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub fn secret_state(&self, record: &VolumeRecord) -> Result<Option<SecretState>> {
-        if record.spec.smb().is_none() {
-            return Ok(None);
-        }
-        match self.open_secret(record) {
-            Ok(_) => Ok(Some(SecretState::Kept)),
-            Err(VolumeError::Secret(SecretError::Missing(_))) => Ok(Some(SecretState::Missing)),
-            Err(VolumeError::Secret(error)) => Ok(Some(SecretState::Unusable(error))),
-            Err(error) => Err(error),
-        }
+    pub fn secret_state(&self, record: &VolumeRecord) -> Option<SecretState> {
+        record.spec.smb()?;
+        Some(match self.open_secret(record) {
+            Ok(_) => SecretState::Kept,
+            Err(VolumeError::Secret(SecretError::Missing(_))) => SecretState::Missing,
+            Err(VolumeError::Secret(error)) => SecretState::Unusable(error),
+            Err(error) => {
+                let source = std::error::Error::source(&error);
+                let cause = source.map_or_else(String::new, |source| format!(": {source}"));
+                SecretState::Unusable(SecretError::Unreadable {
+                    place: record.name.as_str().to_owned(),
+                    kind: std::io::ErrorKind::Other,
+                    problem: format!("{error}{cause}"),
+                })
+            }
+        })
     }
 
     /// Gives a volume another password.

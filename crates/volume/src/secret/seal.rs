@@ -171,7 +171,7 @@ mod tests {
                 let opened = open(&both, &elsewhere, &sealed);
                 assert_eq!(opened.err(), Some(OpenError::Damaged));
             }
-            let opened = open(&[other.clone()], &here, &sealed);
+            let opened = open(std::slice::from_ref(&other), &here, &sealed);
             assert_eq!(opened.err(), Some(OpenError::OtherKey));
         }
         // Another folder of the same server is the same login.

@@ -318,7 +318,7 @@ impl Look<'_> {
             }
         };
         self.files(record, &folder)?;
-        self.password(record)?;
+        self.password(record);
         self.rescue_record(record, &folder)
     }
 
@@ -367,8 +367,8 @@ impl Look<'_> {
     }
 
     /// Whether the password of a volume opens, if it has one.
-    fn password(&mut self, record: &VolumeRecord) -> Result<()> {
-        if let Some(SecretState::Unusable(error)) = self.store.secret_state(record)? {
+    fn password(&mut self, record: &VolumeRecord) {
+        if let Some(SecretState::Unusable(error)) = self.store.secret_state(record) {
             let message = format!("{error}; `cvol secret set` keeps it again");
             self.add(
                 StoreClass::Password,
@@ -377,7 +377,6 @@ impl Look<'_> {
                 StoreCure::ByHand,
             );
         }
-        Ok(())
     }
 
     /// Whether the rescue record says what the rows say.
