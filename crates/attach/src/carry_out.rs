@@ -141,7 +141,7 @@ pub enum Stage<'p> {
 #[error("cannot {action}")]
 pub struct StepFault {
     /// What was to be done.
-    pub action: Action,
+    pub action: Box<Action>,
     /// Why it was not.
     #[source]
     pub fault: Fault,
@@ -153,7 +153,7 @@ pub struct StepFault {
 pub enum AttachError {
     /// It cannot be planned; nothing was done.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Plan(#[from] Box<PlanError>),
     /// It cannot be begun; nothing was done.
     #[error(transparent)]
     Begin(#[from] TransitionError),
@@ -243,7 +243,7 @@ impl<'a> Operator<'a> {
             let begun = self.change(|ledger| -> Result<_, (AttachError, bool)> {
                 let plan = Plan::on(ledger, &requests).map_err(|error| {
                     let passes = error.reason.is_passing() && self.somebody_works(ledger);
-                    (error.into(), passes)
+                    (Box::new(error).into(), passes)
                 })?;
                 let begun = ledger.begin(&plan, &order.owner, order.since, &self.worker, &mounts);
                 begun.map_err(|error| (error.into(), false))

@@ -13,7 +13,7 @@ impl Operator<'_> {
         self.tell(action, Stage::Begun);
         let failed = |fault: Fault| {
             self.tell(action, Stage::Failed(&fault));
-            let action = action.clone();
+            let action = Box::new(action.clone());
             Stop::Step(Box::new(StepFault { action, fault }))
         };
         let mut missing = None;

@@ -91,7 +91,7 @@ impl Operator<'_> {
                 continue;
             }
             let words = in_words(&fault);
-            let action = undo;
+            let action = Box::new(undo);
             swept.faults.push(StepFault { action, fault });
             return Some(words);
         }
@@ -109,7 +109,7 @@ impl Operator<'_> {
             _ => fault,
         };
         StepFault {
-            action: undo,
+            action: Box::new(undo),
             fault,
         }
     }

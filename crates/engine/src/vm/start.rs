@@ -31,7 +31,7 @@ const MOST_NAMES: u32 = 10_000;
 
 pub(super) fn start(engine: &Engine, request: &StartVm, poll: Poll) -> Result<StartedVm> {
     let started = Instant::now();
-    if request.memory.get() < LEAST_MEMORY || request.memory.get() % (1 << 20) != 0 {
+    if request.memory.get() < LEAST_MEMORY || !request.memory.get().is_multiple_of(1 << 20) {
         let what = "the memory of a machine is a number of MiB from 128 on";
         return Err(VmFailure::Invalid(what.to_owned()).into());
     }
