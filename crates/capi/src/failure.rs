@@ -14,7 +14,7 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The engine could not do it.
-    Engine(engine::Error),
+    Engine(Box<engine::Error>),
     /// An argument makes no sense.
     Argument(String),
     /// It is no handle, or one that was closed.
@@ -97,7 +97,7 @@ impl Failure {
 
 impl From<engine::Error> for Failure {
     fn from(error: engine::Error) -> Self {
-        Self::Engine(error)
+        Self::Engine(Box::new(error))
     }
 }
 

@@ -27,6 +27,7 @@ static void mounts(void)
     memset(&mount, 0, sizeof mount);
     mount.what = what;
     mount.where = where;
+    mount.flags = CV_MOUNT_CREATE;
     COUNTED(containerv_options_set_mounts(options, &mount, 1));
     COUNTED(containerv_options_add_volume(options, "C:\\a.vhdx", "/a", "vhd", "fs=ntfs"));
     CHECK(COUNTED(containerv_volume_attach_smb_share(options, "//s/d", "/d", "u", "p")) == 0);

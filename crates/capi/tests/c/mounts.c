@@ -102,7 +102,7 @@ static void options_of_the_program_are_a_name(void)
     CHECK(containerv_volume_options_adopt(&theirs, NULL) == 0);
     FAILS(containerv_volume_options_adopt(&theirs, NULL), CV_VOLUME_IN_USE, EBUSY);
     containerv_options_set_volume_driver(&theirs, "bind");
-    containerv_options_add_volume(&theirs, "C:\\work", "C:\\work", NULL, "ro");
+    containerv_options_add_volume(&theirs, "C:\\work", "C:\\work", NULL, "ro,create");
     CHECK(containerv_volume_options_check(&theirs) == 0);
     json = plan(&theirs, CV_GUEST_WINDOWS, "hcs-2.1");
     HAS(json, "VirtualSmb");

@@ -50,7 +50,7 @@ static void run(struct work *work)
         MUST(count >= 1 && count <= THREADS);
         containerv_volume_list_free(list);
         snprintf(target, sizeof target, "/t/%d-%d", work->number, round);
-        containerv_options_add_volume(work->options, "C:\\shared", target, "bind", NULL);
+        containerv_options_add_volume(work->options, "C:\\shared", target, "bind", "create");
         MUST(containerv_volume_last_error_code() == CV_VOLUME_OK);
         MUST(containerv_volume_plan(work->options, CV_GUEST_LINUX, "steps", &json) == 0);
         MUST(strstr(json, target) != NULL);
