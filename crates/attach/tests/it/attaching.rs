@@ -350,3 +350,48 @@ fn one_who_cancels_gets_the_machine_as_it_was() {
         }
     }
 }
+
+#[test]
+fn what_may_not_be_done_twice_is_undone_before_it_is_done_again() {
+    const UNDONE_BY: [(&str, &str); 4] = [
+        ("make-image", "remove-image"),
+        ("serve-disk", "stop-serving"),
+        ("add-disk", "remove-disk"),
+        ("add-share", "remove-share"),
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for platform in platforms() {
+        let scene = Scene::new(platform);
+        for call in 1..=scene.calls {
+            for trouble in [
+                Trouble::FailAfter(FaultKind::Unanswered),
+                Trouble::FailBefore(FaultKind::Nonsense),
+            ] {
+                let world = Scene::stage(platform);
+                world.trouble(When::Call(call), trouble);
+                let context = format!("{platform:?}, {trouble:?} at {call}");
+                operator(&world, "one")
+                    .attach(&order("new", &five_mounts(platform)))
+                    .unwrap_or_else(|error| panic!("{context}: {error}"));
+                check_same(&world.snapshot(), &scene.after, &world, &context);
+                let log = world.log();
+                for (done, undone) in UNDONE_BY {
+                    let count = |line: &String| log.iter().filter(|other| *other == line).count();
+                    let twice = |line: &&String| line.starts_with(done) && count(line) > 1;
+                    let Some(line) = log.iter().find(twice) else {
+                        continue;
+                    };
+                    let first = log.iter().position(|other| other == line).unwrap();
+                    let last = log.iter().rposition(|other| other == line).unwrap();
+                    let mut between = log[first..last].iter();
+                    assert!(
+                        between.any(|other| other.starts_with(undone)),
+                        "{context} {log:?}"
+                    );
+                    seen.insert(done);
+                }
+            }
+        }
+    }
+    assert_eq!(seen.len(), UNDONE_BY.len(), "{seen:?}");
+}
