@@ -49,12 +49,12 @@ fn listen(path: &Path, evil: Evil) {
 
 #[test]
 fn a_guest_that_answers_nonsense_costs_a_bounded_time_and_nothing_else() {
-    for (name, evil) in [
-        ("garbage", garbage as Evil),
-        ("flood", flood),
-        ("endless", endless),
-        ("gone", gone),
-    ] {
+    let mut agents = vec![("flood", flood as Evil), ("gone", gone)];
+    if super::number("CVOL_ATTACH_DEATHS", 6) == 1 {
+        // They are waited for as long as one that is merely slow: two minutes each.
+        agents.extend([("garbage", garbage as Evil), ("endless", endless)]);
+    }
+    for (name, evil) in agents {
         let cvol = Cvol::new();
         let at = |file: &str| cvol.work().join(file).display().to_string();
         listen(&cvol.work().join("agent"), evil);

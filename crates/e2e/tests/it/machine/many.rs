@@ -26,7 +26,7 @@ fn many_disks(cvol: &Cvol, vm: &Vm<'_>) {
     let mut mounts = Vec::new();
     for index in 0..count {
         let name = format!("v{index}");
-        cvol.ok(&["create", &name, "--size", "8M", "--fs", "fat32"]);
+        cvol.ok(&["create", &name, "--size", "16M"]);
         mounts.push(format!("source={name},target=/many/{index}"));
     }
     let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
