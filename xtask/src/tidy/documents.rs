@@ -60,14 +60,14 @@ fn check_decision(file: &TextFile, findings: &mut Findings) {
     }
 }
 
-/// The word after each `command ` that is a word of small letters.
+/// The word after each `command ` that is a word of small letters and digits.
 fn words_after<'a>(text: &'a str, command: &str) -> Vec<&'a str> {
     let after = text
         .match_indices(command)
         .filter_map(|(index, _)| text.get(index + command.len()..));
     after
         .map(|rest| {
-            rest.split(|c: char| !c.is_ascii_lowercase() && c != '-')
+            rest.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '-')
                 .next()
                 .unwrap_or("")
         })

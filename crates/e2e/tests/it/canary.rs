@@ -140,7 +140,7 @@ fn a_canary_password_is_found_nowhere() {
         watch.stop.store(true, Ordering::Relaxed);
         watching.join().unwrap()
     });
-    assert_eq!(leaks, [] as [&str; 0], "seen in /proc");
+    assert_eq!(leaks, [""; 0], "seen in /proc");
     // A watch that sees nobody proves nothing.
     assert_eq!(programs.len(), 2, "only {programs:?} were seen");
     let codes: Vec<_> = said

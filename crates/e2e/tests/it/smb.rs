@@ -112,7 +112,7 @@ fn guests_old_protocols_and_servers_that_do_not_encrypt_are_refused() {
         ];
         let output = with_password(&cvol, &arguments, "whatever");
         assert_fails(&output, code, words);
-        assert_eq!(cvol.names(), [] as [&str; 0]);
+        assert_eq!(cvol.names(), [""; 0]);
     };
     let guests = |guests| Settings {
         guests,

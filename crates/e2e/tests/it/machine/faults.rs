@@ -38,13 +38,11 @@ fn dying_while_attaching(five: &Five, vm: &Vm<'_>, before: &str, step: usize) ->
     let mounts = five.mounts();
     let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
     let words = vm.attach_words(&mounts);
-    let mut deaths = 0;
-    for at in (0..MOST).step_by(step) {
+    for (deaths, at) in (0..MOST).step_by(step).enumerate() {
         if !dies(five, &words, at) {
             vm.detach_all();
             return deaths;
         }
-        deaths += 1;
         if vm.ps()[0]["mounts"]
             .as_array()
             .is_some_and(|mounts| mounts.iter().all(|mount| mount["state"] == "attached"))
@@ -69,13 +67,11 @@ fn dying_while_attaching(five: &Five, vm: &Vm<'_>, before: &str, step: usize) ->
 
 fn dying_while_detaching(five: &Five, vm: &Vm<'_>, before: &str, step: usize) -> usize {
     let words = ["detach", "--vm", "web", "--all"];
-    let mut deaths = 0;
-    for at in (0..MOST).step_by(step) {
+    for (deaths, at) in (0..MOST).step_by(step).enumerate() {
         five.attach(vm);
         if !dies(five, &words, at) {
             return deaths;
         }
-        deaths += 1;
         let ps = vm.ps();
         // What was not begun to leave is there, and works.
         if ps[0]["mounts"][0]["state"] == "attached" {

@@ -49,10 +49,11 @@ fn listen(path: &Path, evil: Evil) {
 
 #[test]
 fn a_guest_that_answers_nonsense_costs_a_bounded_time_and_nothing_else() {
-    let mut agents = vec![("flood", flood as Evil), ("gone", gone)];
+    let mut agents: Vec<(&str, Evil)> = vec![("flood", flood), ("gone", gone)];
     if super::number("CVOL_ATTACH_DEATHS", 6) == 1 {
         // They are waited for as long as one that is merely slow: two minutes each.
-        agents.extend([("garbage", garbage as Evil), ("endless", endless)]);
+        agents.push(("garbage", garbage));
+        agents.push(("endless", endless));
     }
     for (name, evil) in agents {
         let cvol = Cvol::new();
