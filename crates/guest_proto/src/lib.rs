@@ -8,7 +8,7 @@
 //!
 //! A channel such as a port of virtio-serial outlives those who talk over it: what an earlier client
 //! wrote or was answered may still be in it, cut off anywhere. So a frame begins with a byte that
-//! stands nowhere else ([`frame`]), and each carries the token of the conversation it belongs to; a
+//! stands nowhere else (`frame.rs`), and each carries the token of the conversation it belongs to; a
 //! client opens a conversation with a `hello` under a token of its own and leaves unread what has
 //! another. Both sides take nothing from each other that is not bounded here.
 
