@@ -583,22 +583,41 @@ foreach ($schema in @('2.1', '2.3', '2.6')) {
     }
 }
 
+Invoke-Item 'cvol lists a machine of the Host Compute Service and shows it' {
+    Assert-Hcs
+    $help = Invoke-Cvol @('hcs', '--help')
+    if ($help -notmatch '(?m)^\s+ls\b') { Skip-Item 'this cvol.exe has no cvol hcs ls' }
+    $id = [guid]::NewGuid().ToString()
+    $document = New-HcsDocument '2.1'
+    $system = [ChecklistHcs]::Create($id, ($document | ConvertTo-Json -Depth 20))
+    try {
+        [ChecklistHcs]::Start($system)
+        $listed = Invoke-Cvol @('hcs', 'ls')
+        Confirm-That ($listed.ToLowerInvariant().Contains($id)) "$id is not in what it lists: $listed"
+        $shown = Invoke-Cvol @('hcs', 'show', $id)
+        Confirm-That ($shown.ToLowerInvariant().Contains($id)) "it shows: $shown"
+    }
+    finally { [ChecklistHcs]::End($system) }
+    [void] (Invoke-Cvol @('hcs', 'show', $id) @(3))
+}
+
 Invoke-Item 'cvol attaches a volume to a machine of the Host Compute Service by itself' {
     Assert-Hcs
-    [void] (Invoke-Cvol @('create', 'hcs-own', '--size', '64M'))
-    $id = 'cvol-checklist-' + [guid]::NewGuid().ToString()
     $help = Invoke-Cvol @('attach', '--help')
-    if ($help -notmatch '--hcs|hypervisor hcs|--machine') { Skip-Item 'this cvol.exe plans for the service, and does not carry plans out' }
+    if ($help -notmatch '--hcs') { Skip-Item 'this cvol.exe plans for the service, and does not carry plans out' }
+    [void] (Invoke-Cvol @('create', 'hcs-own', '--size', '64M'))
+    $id = [guid]::NewGuid().ToString()
     $document = New-HcsDocument '2.1'
     $document.VirtualMachine.Devices.Scsi = @{ 'df6d0690-79e5-55b6-a5ec-c1e2f77f580a' = @{ Attachments = @{} } }
     $system = [ChecklistHcs]::Create($id, ($document | ConvertTo-Json -Depth 20))
     try {
         [ChecklistHcs]::Start($system)
-        [void] (Invoke-Cvol @('attach', '--hcs', $id, '--guest', 'windows', '--mount', 'source=hcs-own,target=D:') @(0, 2, 7))
-        if ($script:CvolCode -ne 0) { Skip-Item 'this cvol.exe plans for the service, and does not carry plans out' }
-        [void] (Invoke-Cvol @('detach', '--hcs', $id, '--all'))
+        [void] (Invoke-Cvol @('attach', '--vm', 'checklist', '--hcs', $id, '--guest', 'windows', '--mount', 'source=hcs-own,target=D:'))
+        [void] (Invoke-Cvol @('rm', 'hcs-own') @(5))
+        [void] (Invoke-Cvol @('detach', '--vm', 'checklist', '--all'))
     }
     finally { [ChecklistHcs]::End($system) }
+    [void] (Invoke-Cvol @('rm', 'hcs-own'))
 }
 
 # ---------------------------------------------------------------------------------------------------
