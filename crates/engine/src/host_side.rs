@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use attach::{Credentials, Fault, FaultKind, Host, HostPath, SmbSource};
@@ -11,6 +12,7 @@ use crate::Engine;
 use crate::error::Error;
 use crate::exports::{Exports, Wanted};
 use crate::machine::Machine;
+use crate::volumes::CreateVolume;
 
 /// The host, for one machine.
 pub(crate) struct HostSide<'h> {
@@ -89,8 +91,16 @@ impl Host for HostSide<'_> {
         let file = PathBuf::from(path.as_str());
         // Of an attempt that was not told of: nothing was put into it.
         remove_file(&file)?;
-        let _ = (self.engine, size);
-        Err(Fault::new(FaultKind::Unsupported, "TEMPORARY"))
+        let request = CreateVolume {
+            name: "temporary".to_owned(),
+            options: vec![format!("size={size},fs=ntfs")],
+            ..CreateVolume::default()
+        };
+        let made = self
+            .engine
+            .make_image(&file, &request, &|_| ControlFlow::Continue(()));
+        made.map(drop)
+            .map_err(|error| of_engine("the image of a temporary volume cannot be made", error))
     }
 
     fn remove_image(&self, path: &HostPath) -> Result<(), Fault> {
@@ -185,6 +195,24 @@ mod tests {
         assert_eq!(fault.kind(), FaultKind::Failed);
         let fault = host.side().missing_directories(&path("file")).unwrap_err();
         assert_eq!(fault.kind(), FaultKind::AlreadyExists);
+    }
+
+    #[test]
+    fn the_image_of_a_temporary_volume_is_made_as_often_as_asked_and_removed() {
+        let folder = TempDir::new().unwrap();
+        let engine = Engine::new(Config::with_root(folder.path().join("store")));
+        let file = folder.path().join("memory.vhdx");
+        let path = HostPath::parse(file.to_str().unwrap()).unwrap();
+        for _ in 0..2 {
+            Bare(&engine).side().make_image(&path, 64 << 20).unwrap();
+            assert!(file.is_file());
+        }
+        for _ in 0..2 {
+            Bare(&engine).side().remove_image(&path).unwrap();
+        }
+        assert!(!file.exists());
+        Bare(&engine).side().make_image(&path, 1).unwrap_err();
+        assert!(!file.exists());
     }
 
     #[test]
