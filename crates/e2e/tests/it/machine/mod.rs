@@ -10,6 +10,7 @@
 //! | `CVOL_ATTACH_DEATHS` | every which boundary a manager dies at | 6 | 1 |
 //! | `CVOL_ATTACH_DISKS` | disks in one machine | 8 | 64 |
 
+mod c_api;
 mod exports;
 mod faults;
 mod five;
