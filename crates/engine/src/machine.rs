@@ -131,6 +131,7 @@ impl Engine {
     }
 
     /// Where the sockets of a machine will lie that is not known yet.
+    #[cfg(unix)]
     pub(crate) fn sockets_to_be(&self, name: &str) -> Result<PathBuf> {
         let machines = self.store()?.machines_folder()?;
         let folder = machines.path().join(machine_name(name)?);

@@ -15,12 +15,15 @@
 //! machine is made known before QEMU starts and forgotten after it ended, so that one whose starter
 //! died is listed and can be removed.
 
+#[cfg(unix)]
 mod archive;
+#[cfg(unix)]
 mod arguments;
 #[cfg(unix)]
 mod command;
 mod failure;
 mod folder;
+#[cfg(unix)]
 mod pieces;
 #[cfg(unix)]
 mod process;

@@ -1,7 +1,5 @@
 //! What is kept of a machine that cvol started.
 
-use std::path::PathBuf;
-
 use blockio::ByteCount;
 use serde::{Deserialize, Serialize};
 use volume::PrivateFolder;
@@ -93,9 +91,12 @@ impl Vm {
             owner: self.known.owner.clone(),
         })
     }
+}
 
+#[cfg(unix)]
+impl Vm {
     /// A file in the folder of sockets.
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> std::path::PathBuf {
         self.run.path().join(name)
     }
 

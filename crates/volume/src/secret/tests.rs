@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 use tempfile::TempDir;
 
+#[cfg(unix)]
 use super::key::KeySource;
 use super::*;
 use crate::error::{VolumeError, VolumeErrorKind};
