@@ -17,6 +17,12 @@ const TARGETS: &[(&str, Body)] = &[
     ("qcow2_open", vdisk::qcow2::fuzz_open),
     ("repair", vdisk::fuzz_repair),
     ("nbd_session", |data| drop(nbd::fuzz_session(data))),
+    ("ledger", |data| {
+        assert!(attach::ledger::fuzz_document(data));
+    }),
+    ("qmp_answers", |data| {
+        attach::qemu::qmp::fuzz_answers(data);
+    }),
     ("guest_channel", |data| {
         guest_proto::fuzz_channel(data);
     }),
@@ -80,6 +86,16 @@ fn no_committed_input_brings_vhd_open_down() {
 #[test]
 fn no_committed_input_brings_nbd_session_down() {
     replay("nbd_session");
+}
+
+#[test]
+fn no_committed_input_brings_ledger_down() {
+    replay("ledger");
+}
+
+#[test]
+fn no_committed_input_brings_qmp_answers_down() {
+    replay("qmp_answers");
 }
 
 #[test]

@@ -169,7 +169,8 @@ fn what_cannot_be_mounted_is_refused_with_an_exit_code_of_its_own() {
         "--mount",
         "source=a,target=/x",
     ]);
-    assert_eq!(run.code, 7, "{}", run.stderr);
+    // To which machine?
+    assert_eq!(run.code, 2, "{}", run.stderr);
     assert!(!scratch.path("temporary").exists());
 }
 
