@@ -33,10 +33,12 @@ pub(crate) fn all() -> Result<Vec<TextFile>, Failure> {
             std::fs::read_dir(&folder).map_err(|error| Failure::io("listing", &folder, &error))?;
         for entry in entries.flatten() {
             let path = entry.path();
+            // In a second work tree, `.git` is a file.
+            if NOT_OURS.iter().any(|name| entry.file_name() == *name) {
+                continue;
+            }
             if path.is_dir() {
-                if !NOT_OURS.iter().any(|name| entry.file_name() == *name) {
-                    folders.push(path);
-                }
+                folders.push(path);
             } else if let Some(file) = read(&root, &path)? {
                 files.push(file);
             }

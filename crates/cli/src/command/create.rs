@@ -112,7 +112,8 @@ pub(crate) struct Arguments {
     #[arg(long = "type", value_name = "TYPE")]
     provisioning: Option<String>,
 
-    /// What a volume of kind bind or smb stands for: a path of the host, or //SERVER[:PORT]/SHARE[/PATH]
+    /// What a volume of kind bind or smb stands for: a path of the host, or //SERVER/SHARE/PATH (with
+    /// `:PORT` behind the server, where it is not 445)
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
 

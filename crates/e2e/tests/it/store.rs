@@ -42,6 +42,7 @@ fn assert_whole(cvol: &Cvol) {
             "state.db-wal",
             "state.db-shm",
             "locks",
+            "machines",
             "store.lock",
         ];
         assert!(known.contains(&&*name), "stray file {name} in the store");
