@@ -5,9 +5,10 @@ use crate::failure::Outcome;
 use crate::{agent, process, setup, test};
 
 /// What the tests are told, unless the caller says otherwise: see `crates/e2e/tests/it/machine/mod.rs`.
-const WHOLE: [(&str, &str); 3] = [
+const WHOLE: [(&str, &str); 4] = [
     ("CVOL_ATTACH_ROUNDS", "100"),
     ("CVOL_ATTACH_DEATHS", "1"),
+    ("CVOL_MACHINE_DEATHS", "2"),
     ("CVOL_ATTACH_DISKS", "64"),
 ];
 

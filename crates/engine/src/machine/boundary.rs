@@ -2,7 +2,8 @@
 //! after each time the ledger is written, which is between any two steps, and between a step and its
 //! note.
 //!
-//! `CVOL_DIE_AT=N` kills the process, as `kill -9` does, at the boundary N, counted from 0. Builds
+//! `CVOL_DIE_AT=N` kills the process, as `kill -9` does, at the boundary N, counted from 0;
+//! `CVOL_PAUSE_AT=N` has it pause there until SIGCONT, so that others can die meanwhile. Builds
 //! without debug assertions know nothing of it.
 
 #[cfg(not(all(debug_assertions, unix)))]
@@ -20,10 +21,15 @@ mod armed {
 
     pub(super) fn pass() {
         let at = PASSED.fetch_add(1, Ordering::SeqCst);
-        let wanted = std::env::var("CVOL_DIE_AT").ok();
-        if wanted.and_then(|wanted| wanted.parse().ok()) == Some(at) {
-            // Nobody is left to hear of an error.
-            let _ = raise(Signal::SIGKILL);
+        for (variable, signal) in [
+            ("CVOL_DIE_AT", Signal::SIGKILL),
+            ("CVOL_PAUSE_AT", Signal::SIGSTOP),
+        ] {
+            let wanted = std::env::var(variable).ok();
+            if wanted.and_then(|wanted| wanted.parse().ok()) == Some(at) {
+                // Nobody is left to hear of an error.
+                let _ = raise(signal);
+            }
         }
     }
 }

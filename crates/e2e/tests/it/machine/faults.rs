@@ -1,9 +1,13 @@
 //! Everybody dies: whoever attaches or detaches at each boundary between two steps, what serves a disk
 //! under a mounted volume, the guest. After the next command all is as before, or as after.
 
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
 use super::five::Five;
 use super::vm::{Vm, digest_of_bytes, eventually, noise, said};
 use super::{number, turn};
+use crate::tools;
 
 /// No plan of five mounts has so many boundaries.
 const MOST: usize = 200;
@@ -23,6 +27,65 @@ fn whoever_dies_leaves_a_machine_as_before_or_as_after() {
     assert!(attaching >= 3 && detaching >= 2);
     exports_that_die_come_back_under_a_mounted_volume(&five, &vm);
     a_guest_that_dies_leaves_nothing_on_the_host(&five, &vm);
+}
+
+/// The machine is killed while whoever attaches stands between two steps, and goes on then.
+#[test]
+fn a_machine_that_dies_between_two_steps_of_attaching_leaves_nothing() {
+    let _turn = turn();
+    let Some(five) = Five::new() else { return };
+    let mounts = five.mounts();
+    let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
+    let step = number("CVOL_MACHINE_DEATHS", 9);
+    for (deaths, at) in (1..MOST).step_by(step).enumerate() {
+        let Some(vm) = Vm::boot(&five.cvol, "web") else {
+            return;
+        };
+        let words = vm.attach_words(&mounts);
+        let mut command = five.cvol.command(&words);
+        command.env("CVOL_PAUSE_AT", at.to_string());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut attaching = command.spawn().unwrap();
+        if !pauses(&mut attaching) {
+            let output = attaching.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", said(&output));
+            vm.detach_all();
+            println!("the machine died at {deaths} boundaries");
+            assert!(deaths >= 2);
+            return;
+        }
+        super::vm::kill(super::sharing::qemu_of(&five.cvol, "web"));
+        tools::run("kill", &[&"-CONT", &attaching.id().to_string()]);
+        let output = attaching.wait_with_output().unwrap();
+        if output.status.success() {
+            // All was there before the machine died.
+            vm.detach_all();
+        }
+        vm.assert_nothing_attached();
+        five.cvol.ok(&["check", "data"]);
+        five.cvol.ok(&["fsck", "data"]);
+    }
+    panic!("a plan of five mounts has no {MOST} boundaries");
+}
+
+/// Waits until a process pauses; `false` where it ends before.
+fn pauses(process: &mut Child) -> bool {
+    let stat = format!("/proc/{}/stat", process.id());
+    loop {
+        let told = std::fs::read_to_string(&stat).unwrap_or_default();
+        // The state stands behind the name, which is in brackets.
+        let state = told
+            .rsplit(") ")
+            .next()
+            .and_then(|rest| rest.chars().next());
+        if state == Some('T') {
+            return true;
+        }
+        if process.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A command that is killed at a boundary; whether it was.

@@ -8,6 +8,7 @@
 //! |---|---|---|---|
 //! | `CVOL_ATTACH_ROUNDS` | how often five mounts come and go | 3 | 100 |
 //! | `CVOL_ATTACH_DEATHS` | every which boundary a manager dies at | 6 | 1 |
+//! | `CVOL_MACHINE_DEATHS` | every which boundary a machine dies at | 9 | 2 |
 //! | `CVOL_ATTACH_DISKS` | disks in one machine | 8 | 64 |
 
 mod c_api;
