@@ -3,11 +3,12 @@
 //! Invariant: what an argument means depends on its text, on the options beside it and, for the
 //! verbs on images, on whether a file of that name exists; never on which volumes there are.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use engine::{ImageReference, Place};
+use engine::{ImageFormat, ImageReference, Place};
 
+use crate::command::values;
 use crate::failure::Failure;
 
 /// File name extensions that make an argument an image file even where no such file exists.
@@ -23,6 +24,28 @@ pub(crate) struct ImageOrVolume {
     /// Take the argument for the name of a volume in the store
     #[arg(long)]
     volume: bool,
+}
+
+/// The image that a verb looks at, with the word of the user on its format.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImageToRead {
+    /// Image file, or name of a volume
+    #[arg(value_name = "FILE|NAME")]
+    subject: OsString,
+
+    #[command(flatten)]
+    which: ImageOrVolume,
+
+    /// Format of the image [default: found out]
+    #[arg(short, long, value_parser = values::image_format())]
+    pub(crate) format: Option<ImageFormat>,
+}
+
+impl ImageToRead {
+    /// Which image it is.
+    pub(crate) fn resolve(&self) -> Result<ImageReference, Failure> {
+        self.which.resolve(&self.subject)
+    }
 }
 
 impl ImageOrVolume {

@@ -1,14 +1,12 @@
 //! `cvol check`: whether an image keeps the rules of its format, and its repair.
 
-use std::ffi::OsString;
-
-use engine::{CheckReport, CheckedImage, Finding, ImageFormat, RepairImage, Severity};
+use engine::{CheckReport, CheckedImage, Finding, RepairImage, Severity};
 use serde::Serialize;
 
 use super::repair_report;
-use super::{Context, Outcome, Result, values};
+use super::{Context, Outcome, Result};
 use crate::output::{Form, quantity, terminal};
-use crate::reference::ImageOrVolume;
+use crate::reference::ImageToRead;
 
 /// Check the structure of an image file, or of the image of a volume
 #[derive(Debug, clap::Args)]
@@ -35,16 +33,8 @@ Examples:
   cvol check disk.vhdx --repair --accept-loss
   cvol check disk.vhdx --undo-repair")]
 pub(crate) struct Arguments {
-    /// Image file, or name of a volume
-    #[arg(value_name = "FILE|NAME")]
-    subject: OsString,
-
     #[command(flatten)]
-    which: ImageOrVolume,
-
-    /// Format of the image [default: found out]
-    #[arg(short, long, value_parser = values::image_format())]
-    format: Option<ImageFormat>,
+    image: ImageToRead,
 
     /// Repair what can be repaired, with a backup beside the image
     #[arg(long)]
@@ -89,7 +79,7 @@ struct FindingDocument<'a> {
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
-        let image = self.which.resolve(&self.subject)?;
+        let image = self.image.resolve()?;
         if self.undo_repair {
             context.engine.undo_image_repair(&image)?;
             return repair_report::undone(context, &image.to_string());
@@ -97,12 +87,12 @@ impl Arguments {
         if self.repair {
             let request = RepairImage {
                 image,
-                format: self.format,
+                format: self.image.format,
                 accept_loss: self.accept_loss,
             };
             return repair_report::run(context, &request, self.dry_run);
         }
-        let checked = context.engine.check_image(&image, self.format)?;
+        let checked = context.engine.check_image(&image, self.image.format)?;
         match context.output.form() {
             Form::Json => context.output.print_json(&document(&checked))?,
             Form::Quiet => {}

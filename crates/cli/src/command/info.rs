@@ -1,14 +1,12 @@
 //! `cvol info`: what an image is, from its headers alone.
 
-use std::ffi::OsString;
-
-use engine::{ChainLink, ImageDescription, ImageFormat, ImageInfo, ImageKind};
+use engine::{ChainLink, ImageDescription, ImageInfo, ImageKind};
 use serde::Serialize;
 
-use super::{Context, Outcome, Result, values};
+use super::{Context, Outcome, Result};
 use crate::failure;
 use crate::output::{Form, quantity, table};
-use crate::reference::ImageOrVolume;
+use crate::reference::ImageToRead;
 
 /// Describe an image file, or the image of a volume
 #[derive(Debug, clap::Args)]
@@ -22,16 +20,8 @@ Examples:
   cvol info data --json
   cvol info --format raw disk.bin")]
 pub(crate) struct Arguments {
-    /// Image file, or name of a volume
-    #[arg(value_name = "FILE|NAME")]
-    subject: OsString,
-
     #[command(flatten)]
-    which: ImageOrVolume,
-
-    /// Format of the image [default: found out]
-    #[arg(short, long, value_parser = values::image_format())]
-    format: Option<ImageFormat>,
+    image: ImageToRead,
 }
 
 #[derive(Serialize)]
@@ -81,8 +71,8 @@ struct PathDocument {
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
-        let image = self.which.resolve(&self.subject)?;
-        let description = context.engine.describe_image(&image, self.format)?;
+        let image = self.image.resolve()?;
+        let description = context.engine.describe_image(&image, self.image.format)?;
         match context.output.form() {
             Form::Json => context.output.print_json(&document(&description))?,
             Form::Quiet => context.output.print_name(&description.name)?,

@@ -1,15 +1,14 @@
 //! `cvol map`: where the bytes of a disk are.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use engine::{ImageFormat, ImageMap, MapRun};
+use engine::{ImageMap, MapRun};
 use serde::Serialize;
 
-use super::{Context, Outcome, Result, values};
+use super::{Context, Outcome, Result};
 use crate::output::table::{Align, render};
 use crate::output::{Form, quantity, svg, terminal};
-use crate::reference::ImageOrVolume;
+use crate::reference::ImageToRead;
 
 /// Runs that are printed without --all.
 const MAX_PRINTED: usize = 40;
@@ -34,16 +33,8 @@ Examples:
   cvol map child.vhdx --used --svg map.svg
   cvol map data --json")]
 pub(crate) struct Arguments {
-    /// Image file, or name of a volume
-    #[arg(value_name = "FILE|NAME")]
-    subject: OsString,
-
     #[command(flatten)]
-    which: ImageOrVolume,
-
-    /// Format of the image [default: found out]
-    #[arg(short, long, value_parser = values::image_format())]
-    format: Option<ImageFormat>,
+    image: ImageToRead,
 
     /// Look into the file systems for what they use
     #[arg(long)]
@@ -95,9 +86,11 @@ struct RangeDocument {
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
-        let image = self.which.resolve(&self.subject)?;
+        let image = self.image.resolve()?;
         let name = image.to_string();
-        let map = context.engine.map_image(&image, self.format, self.used)?;
+        let map = context
+            .engine
+            .map_image(&image, self.image.format, self.used)?;
         if let Some(path) = &self.svg {
             let title = name.rsplit(['/', '\\']).next().unwrap_or(&name);
             engine::write_file(path, svg::picture(&map, title).as_bytes())?;

@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod clone;
 pub(crate) mod compact;
 pub(crate) mod completions;
+mod conversion;
 pub(crate) mod convert;
 pub(crate) mod cp;
 pub(crate) mod create;
@@ -44,7 +45,7 @@ pub(crate) mod serve;
 pub(crate) mod serve_machine;
 pub(crate) mod snapshot;
 pub(crate) mod tree;
-mod values;
+pub(crate) mod values;
 pub(crate) mod vm;
 
 use engine::Engine;

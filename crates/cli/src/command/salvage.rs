@@ -1,15 +1,11 @@
 //! `cvol salvage`: all that can be read of a damaged image.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-
-use engine::{ByteCount, ImageFormat, SalvageImage, SalvagedImage, known_sizes};
+use engine::{ByteCount, SalvageImage, SalvagedImage, known_sizes};
 use serde::Serialize;
 
-use super::convert::format_by_name;
+use super::conversion::Conversion;
 use super::{Context, Outcome, Result, values};
 use crate::output::{Form, quantity, terminal};
-use crate::reference::ImageOrVolume;
 
 /// Most lost ranges that are printed without --json.
 const MAX_PRINTED: usize = 100;
@@ -35,24 +31,8 @@ Examples:
   cvol salvage broken.vhdx disk.raw --json > lost.json
   cvol salvage -f vhdx --size 40G --block-size 32M broken.bin whole.vhdx")]
 pub(crate) struct Arguments {
-    /// Damaged image file, or name of a volume
-    #[arg(value_name = "SOURCE")]
-    source: OsString,
-
-    /// File to make
-    #[arg(value_name = "TARGET")]
-    target: PathBuf,
-
     #[command(flatten)]
-    which: ImageOrVolume,
-
-    /// Format of the source [default: found out]
-    #[arg(short, long, value_name = "FORMAT", value_parser = values::image_format())]
-    format: Option<ImageFormat>,
-
-    /// Format of the target [default: as its name ends, else vhdx]
-    #[arg(short = 'O', long, value_name = "FORMAT", value_parser = values::image_format())]
-    output_format: Option<ImageFormat>,
+    conversion: Conversion,
 
     /// Size of the disk, where the image does not say it any more
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
@@ -61,10 +41,6 @@ pub(crate) struct Arguments {
     /// Block size, where the image does not say it any more
     #[arg(long, value_name = "SIZE", value_parser = values::size, requires = "size")]
     block_size: Option<ByteCount>,
-
-    /// Replace an existing target
-    #[arg(long)]
-    force: bool,
 }
 
 #[derive(Serialize)]
@@ -97,19 +73,15 @@ struct RangeDocument {
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
-        let source = self.which.resolve(&self.source)?;
+        let source = self.conversion.source()?;
         let source_name = source.to_string();
-        let target_format = match self.output_format {
-            Some(format) => format,
-            None => format_by_name(&self.target)?,
-        };
         let request = SalvageImage {
             source,
-            source_format: self.format,
+            source_format: self.conversion.format,
             known: known_sizes(self.size, self.block_size, None),
-            target: self.target,
-            target_format,
-            replace: self.force,
+            target_format: self.conversion.target_format()?,
+            target: self.conversion.target,
+            replace: self.conversion.force,
         };
         let salvaged = {
             let reporter = context.reporter("salvaging");
