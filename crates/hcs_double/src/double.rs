@@ -1,412 +1,463 @@
-//! The calls of the double, with their rules: what a handle is good for, when an operation ends, and what
-//! shall go wrong.
+//! The double: its host, what is open, and how a call is begun, ends, and is told of.
+//!
+//! One lock guards all. The host is worked on under it, and under the lock of its file where it is shared;
+//! callers are called, and operations slept for, without it.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use attach::hcs::{ComputeCore, CoreResult, HResult, OperationHandle, SystemHandle, WaitTime};
-use serde::{Deserialize, Serialize};
+use attach::hcs::{CoreResult, HResult, OperationHandle, SystemHandle};
 use serde_json::json;
 
-use crate::change::{
-    ACCESS_DENIED, ALREADY_STOPPED, FILE_NOT_FOUND, NOT_FOUND, Refusal, SYSTEM_NOT_FOUND, modify,
-    refusal, result_document,
+use crate::codes::{
+    CALLBACK_ALREADY_SET, GIVEN_UP, OPERATION_ALREADY_STARTED, Refusal, SERVICE_DISCONNECT, refusal,
 };
+use crate::events::{Event, EventKind, Owed};
+use crate::handles::{Handles, OperationKind, Stage};
+use crate::hardware::{Hardware, NoHardware};
 use crate::host::{HostModel, MachineState};
-
-const INVALID_HANDLE: HResult = HResult(0x8007_0006);
-const OPERATION_NOT_STARTED: HResult = HResult(0x8037_0115);
-const OPERATION_ALREADY_STARTED: HResult = HResult(0x8037_0116);
-
-/// What goes wrong at a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Trouble {
-    /// It is refused with this code, and nothing was done.
-    Fail(u32),
-    /// It is told to have failed with this code, although it was done.
-    FailAfter(u32),
-    /// It is done, and does not end until the operations are let go.
-    Hang,
-    /// It does not end until the operations are let go, and is not done.
-    HangUndone,
-    /// The machine stops before.
-    Stop,
-}
+use crate::keep::Keep;
+use crate::trouble::Trouble;
 
 /// The library, its host and what is open.
-#[derive(Debug)]
 pub struct Double {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
     state: Mutex<State>,
-    /// Told when an operation may have ended.
-    ended: Condvar,
+    /// Told when an operation may have ended, or a system.
+    pub(crate) ended: Condvar,
+    pub(crate) hardware: Box<dyn Hardware>,
+    log: Option<PathBuf>,
 }
 
-#[derive(Debug)]
-struct State {
-    host: HostModel,
-    next: usize,
-    systems: BTreeMap<usize, String>,
-    operations: BTreeMap<usize, Operation>,
-    calls: u64,
-    troubles: BTreeMap<u64, Trouble>,
-    misuse: Vec<String>,
+pub(crate) struct State {
+    pub(crate) keep: Keep,
+    pub(crate) handles: Handles,
+    pub(crate) calls: u64,
+    begun: u64,
+    pub(crate) troubles: BTreeMap<u64, Trouble>,
+    pub(crate) delay: Duration,
+    pub(crate) journal: Vec<String>,
 }
 
-#[derive(Debug, Default)]
-struct Operation {
-    system: Option<usize>,
-    result: Option<CoreResult>,
-    hangs: bool,
+/// How a double is set up.
+#[derive(Default)]
+pub struct Setting {
+    /// The host, where it is in memory.
+    pub host: HostModel,
+    /// The file that the host is kept in instead.
+    pub shared_host: Option<PathBuf>,
+    /// Where machines are really changed.
+    pub hardware: Option<Box<dyn Hardware>>,
+    /// What goes wrong, by the number of the call, counted from 1.
+    pub troubles: BTreeMap<u64, Trouble>,
+    /// How long every operation takes.
+    pub delay: Duration,
+    /// A file for a line a call, and what was broken and left open at the end.
+    pub log: Option<PathBuf>,
+}
+
+/// What an operation does.
+pub(crate) type Work =
+    Box<dyn FnOnce(&mut HostModel, &dyn Hardware, &str) -> Result<Option<String>, Refusal> + Send>;
+
+/// A call that begins an operation.
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    pub(crate) kind: OperationKind,
+    pub(crate) system: Option<SystemHandle>,
+    pub(crate) operation: OperationHandle,
+    /// More about it, for the journal.
+    pub(crate) detail: String,
 }
 
 impl Double {
     /// A library on this host, with nothing open.
     pub fn new(host: HostModel) -> Self {
-        Self {
-            state: Mutex::new(State::new(host)),
-            ended: Condvar::new(),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn new(host: HostModel) -> Self {
-        Self {
+        Self::with(Setting {
             host,
-            // Whoever takes a count for a handle is found out.
-            next: 0x4853_0010,
-            systems: BTreeMap::new(),
-            operations: BTreeMap::new(),
-            calls: 0,
-            troubles: BTreeMap::new(),
-            misuse: Vec::new(),
+            ..Setting::default()
+        })
+    }
+
+    /// A library that is set up so.
+    pub fn with(setting: Setting) -> Self {
+        let keep = match setting.shared_host {
+            Some(file) => Keep::Shared(file),
+            None => Keep::Memory(setting.host),
+        };
+        let state = State {
+            troubles: setting.troubles,
+            delay: setting.delay,
+            ..State::new(keep)
+        };
+        let shared = Shared {
+            state: Mutex::new(state),
+            ended: Condvar::new(),
+            hardware: setting.hardware.unwrap_or_else(|| Box::new(NoHardware)),
+            log: setting.log,
+        };
+        Self {
+            shared: Arc::new(shared),
         }
     }
 
-    fn take_handle(&mut self) -> usize {
-        let handle = self.next;
-        self.next += 0x10;
-        handle
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
     }
 
-    fn next_trouble(&mut self) -> Option<Trouble> {
-        self.calls += 1;
-        self.troubles.remove(&self.calls)
-    }
-
-    fn misused(&mut self, what: impl Into<String>) -> HResult {
-        self.misuse.push(what.into());
-        INVALID_HANDLE
-    }
-
-    /// Does the work of an operation; what comes of it is told to whoever waits.
-    fn begin(
-        &mut self,
-        system: Option<SystemHandle>,
-        operation: OperationHandle,
-        work: impl FnOnce(&mut HostModel, &str) -> Result<Option<String>, Refusal>,
-    ) -> HResult {
-        let id = match system {
-            None => String::new(),
-            Some(system) => match self.systems.get(&system.0) {
-                Some(id) => id.clone(),
-                None => return self.misused(format!("{system:?} is not open")),
+    /// Begins an operation; what comes of it is told to whoever waits.
+    pub(crate) fn begin(&self, call: Call, work: Work) -> HResult {
+        let mut state = self.state();
+        let (id, tells) = match call.system {
+            None => (String::new(), false),
+            Some(system) => match state.handles.system(system, call.name) {
+                Err(code) => return code,
+                Ok(system) => {
+                    let listener = system.listener.as_ref();
+                    let tells = listener.is_some_and(|listener| listener.tells_operations);
+                    (system.id.clone(), tells)
+                }
             },
         };
-        let Some(found) = self.operations.get(&operation.0) else {
-            return self.misused(format!("{operation:?} is not open"));
+        let number = state.begun;
+        let operation = match state.handles.operation(call.operation, call.name) {
+            Err(code) => return code,
+            Ok(operation) => operation,
         };
-        if found.result.is_some() {
-            self.misused(format!("{operation:?} was used before"));
+        if operation.stage != Stage::Unused {
+            let handle = call.operation.0;
+            let what = format!("{}: operation {handle:#x} was used before", call.name);
+            state.handles.misused(what);
             return OPERATION_ALREADY_STARTED;
         }
-        let trouble = self.next_trouble();
-        let outcome = match trouble {
-            Some(Trouble::Fail(code)) => Err(refusal(HResult(code), "made to fail")),
-            Some(Trouble::FailAfter(code)) => {
-                let _ = work(&mut self.host, &id);
-                Err(refusal(HResult(code), "made to fail afterwards"))
-            }
-            Some(Trouble::HangUndone) => Err(refusal(HResult(0x8000_4004), "given up")),
-            Some(Trouble::Stop) => {
-                if let Some(machine) = self.host.machines.get_mut(&id) {
-                    machine.stop();
-                }
-                work(&mut self.host, &id)
-            }
-            Some(Trouble::Hang) | None => work(&mut self.host, &id),
-        };
-        let result = match outcome {
-            Ok(document) => (HResult::OK, document),
-            Err(refusal) => (refusal.code, Some(result_document(&refusal))),
-        };
-        if let Some(found) = self.operations.get_mut(&operation.0) {
-            found.system = system.map(|system| system.0);
-            found.result = Some(result);
-            found.hangs = matches!(trouble, Some(Trouble::Hang | Trouble::HangUndone));
+        if operation.callback.is_some() && tells {
+            return CALLBACK_ALREADY_SET;
         }
-        HResult::OK
+        operation.kind = call.kind;
+        operation.id = Some(number);
+        operation.system = call.system.map(|system| system.0);
+        operation.stage = Stage::Running;
+        state.begun += 1;
+        let trouble = state.next_trouble(&format!("{} {}", call.name, call.detail));
+        let delay = match trouble {
+            Some(Trouble::Late(milliseconds)) => Duration::from_millis(milliseconds),
+            _ => state.delay,
+        };
+        if delay.is_zero() {
+            let owed = self.shared.perform(&mut state, &call, &id, trouble, work);
+            drop(state);
+            self.shared.ended.notify_all();
+            deliver(&self.shared, owed);
+            return HResult::OK;
+        }
+        drop(state);
+        let shared = Arc::clone(&self.shared);
+        let later = move || {
+            thread::sleep(delay);
+            let mut state = shared.state();
+            let owed = shared.perform(&mut state, &call, &id, trouble, work);
+            drop(state);
+            shared.ended.notify_all();
+            pay(&shared, owed);
+        };
+        match thread::Builder::new().spawn(later) {
+            Ok(_) => HResult::OK,
+            Err(_) => crate::codes::OUT_OF_MEMORY,
+        }
     }
 
     /// A call that answers at once.
-    fn answer(&mut self, work: impl FnOnce(&mut HostModel) -> HResult) -> HResult {
-        match self.next_trouble() {
+    pub(crate) fn answer(
+        &self,
+        what: &str,
+        work: impl FnOnce(&mut HostModel) -> Result<(), Refusal>,
+    ) -> HResult {
+        let mut state = self.state();
+        let trouble = state.next_trouble(what);
+        let code = match trouble {
             Some(Trouble::Fail(code)) => HResult(code),
             Some(Trouble::FailAfter(code)) => {
-                let _ = work(&mut self.host);
+                let _ = state.keep.with(work);
                 HResult(code)
             }
-            _ => work(&mut self.host),
-        }
-    }
-}
-
-fn properties(host: &HostModel, id: &str, query: &str) -> Result<Option<String>, Refusal> {
-    let machine = host.machines.get(id);
-    let machine = machine.ok_or_else(|| refusal(SYSTEM_NOT_FOUND, "no such system"))?;
-    let mut told = json!({
-        "Id": id, "SystemType": "VirtualMachine", "Owner": machine.owner,
-        "State": format!("{:?}", machine.state),
-    });
-    if machine.state == MachineState::Stopped {
-        told["Stopped"] = json!(true);
-    }
-    if query.contains("\"Statistics\"") {
-        // A figure of zero is left out, as the service does.
-        let disks = machine.disks.len();
-        told["Statistics"] = json!({"Storage": {
-            "ReadCountNormalized": disks + 1, "ReadSizeBytes": (disks + 1) * 8192,
-        }});
-    }
-    Ok(Some(told.to_string()))
-}
-
-fn list(host: &HostModel) -> Option<String> {
-    let systems = host.machines.iter().map(|(id, machine)| {
-        json!({
-            "Id": id, "SystemType": "VirtualMachine", "Owner": machine.owner,
-            "State": format!("{:?}", machine.state), "RuntimeOsType": format!("{:?}", machine.guest),
-        })
-    });
-    Some(json!(systems.collect::<Vec<_>>()).to_string())
-}
-
-impl ComputeCore for Double {
-    fn create_operation(&self) -> Option<OperationHandle> {
-        let mut state = self.state();
-        let handle = state.take_handle();
-        state.operations.insert(handle, Operation::default());
-        Some(OperationHandle(handle))
-    }
-
-    fn close_operation(&self, operation: OperationHandle) {
-        let mut state = self.state();
-        match state.operations.remove(&operation.0) {
-            Some(closed) if closed.hangs => {
-                state.misused(format!("{operation:?} was closed before it ended"));
+            Some(Trouble::Disconnect) => {
+                let owed = state.disconnect();
+                self.shared.log_line(what, SERVICE_DISCONNECT);
+                drop(state);
+                self.shared.ended.notify_all();
+                deliver(&self.shared, owed);
+                return SERVICE_DISCONNECT;
             }
-            Some(_) => {}
-            None => {
-                state.misused(format!("{operation:?} was closed and is not open"));
-            }
-        }
-    }
-
-    fn wait_for_operation_result(&self, operation: OperationHandle, wait: WaitTime) -> CoreResult {
-        let hangs = |state: &mut State| {
-            state
-                .operations
-                .get(&operation.0)
-                .is_some_and(|found| found.hangs)
+            _ => match state.keep.with(work) {
+                Ok(()) => HResult::OK,
+                Err(refusal) => refusal.code,
+            },
         };
-        let state = self.state();
-        let mut state = match wait {
-            WaitTime::Forever => self
-                .ended
-                .wait_while(state, hangs)
-                .unwrap_or_else(PoisonError::into_inner),
-            WaitTime::For(time) => {
-                self.ended
-                    .wait_timeout_while(state, time, hangs)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0
-            }
-        };
-        match state.operations.get(&operation.0) {
-            None => (
-                state.misused(format!("{operation:?} is waited for and not open")),
-                None,
-            ),
-            Some(found) if found.hangs => (HResult::OPERATION_TIMEOUT, None),
-            Some(Operation { result: None, .. }) => {
-                state.misused(format!("{operation:?} is waited for and was not begun"));
-                (OPERATION_NOT_STARTED, None)
-            }
-            Some(Operation {
-                result: Some(result),
-                ..
-            }) => result.clone(),
-        }
+        self.shared.log_line(what, code);
+        code
     }
 
-    fn open_compute_system(&self, id: &str) -> Result<SystemHandle, HResult> {
-        let mut state = self.state();
-        let told = state.answer(|host| match host.machines.get(id) {
-            None => SYSTEM_NOT_FOUND,
-            Some(_) => HResult::OK,
+    /// Writes to the log what was broken and what is open, as when the library is unloaded. Where the
+    /// lock is held by a thread that is no more, nothing is written.
+    pub fn close_log(&self) {
+        if let Ok(state) = self.shared.state.try_lock() {
+            for rule in &state.handles.misuse {
+                self.shared.log_text(&format!("broken: {rule}"));
+            }
+            for open in state.handles.open_in_words() {
+                self.shared.log_text(&format!("open: {open}"));
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_line(&self, what: &str, code: HResult) {
+        self.log_text(&format!("call: {what} -> {:#010x}", code.0));
+    }
+
+    fn log_text(&self, line: &str) {
+        let Some(log) = &self.log else { return };
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log);
+        // A log that cannot be written is missed by whoever reads it.
+        let _ = file.and_then(|mut file| writeln!(file, "{line}"));
+    }
+
+    /// Does the work of an operation and ends it; who is owed a call for that.
+    fn perform(
+        &self,
+        state: &mut State,
+        call: &Call,
+        id: &str,
+        trouble: Option<Trouble>,
+        work: Work,
+    ) -> Vec<Owed> {
+        let mut owed = Vec::new();
+        if trouble == Some(Trouble::Disconnect) {
+            owed.extend(state.disconnect());
+        }
+        let hardware = &*self.hardware;
+        let (outcome, exited) = state.keep.with(|host| {
+            let before = states(host);
+            let outcome = attempt(host, hardware, id, trouble, work);
+            (outcome, exited(&before, host))
         });
-        if !told.is_success() {
-            return Err(told);
-        }
-        let handle = state.take_handle();
-        state.systems.insert(handle, id.to_owned());
-        Ok(SystemHandle(handle))
-    }
-
-    fn close_compute_system(&self, system: SystemHandle) {
-        let mut state = self.state();
-        if state.systems.remove(&system.0).is_none() {
-            state.misused(format!("{system:?} was closed and is not open"));
-        }
-        let mut operations = state.operations.values();
-        if operations.any(|operation| operation.hangs && operation.system == Some(system.0)) {
-            state.misused(format!("{system:?} was closed under an operation"));
-        }
-    }
-
-    fn modify_compute_system(
-        &self,
-        system: SystemHandle,
-        operation: OperationHandle,
-        request: &str,
-    ) -> HResult {
-        self.state().begin(Some(system), operation, |host, id| {
-            modify(host, id, request).map(|()| None)
-        })
-    }
-
-    fn get_compute_system_properties(
-        &self,
-        system: SystemHandle,
-        operation: OperationHandle,
-        query: &str,
-    ) -> HResult {
-        self.state().begin(Some(system), operation, |host, id| {
-            properties(host, id, query)
-        })
-    }
-
-    fn enumerate_compute_systems(&self, operation: OperationHandle, _query: &str) -> HResult {
-        self.state()
-            .begin(None, operation, |host, _| Ok(list(host)))
-    }
-
-    fn get_service_properties(&self, query: &str) -> CoreResult {
-        let mut state = self.state();
-        let told = state.answer(|_| HResult::OK);
-        if !told.is_success() {
-            return (told, None);
-        }
-        if !query.contains("\"Basic\"") {
-            return (NOT_FOUND, None);
-        }
-        let versions = [(1, 0), (2, 0), (2, state.host.newest_minor)];
-        let versions = versions.map(|(major, minor)| json!({"Major": major, "Minor": minor}));
-        let document = json!({"Properties": [{"SupportedSchemaVersions": versions}]});
-        (HResult::OK, Some(document.to_string()))
-    }
-
-    fn grant_vm_access(&self, id: &str, path: &str) -> HResult {
-        self.state().answer(|host| {
-            if !host.has_file(path) {
-                return FILE_NOT_FOUND;
-            }
-            match host.machines.get_mut(id) {
-                None => SYSTEM_NOT_FOUND,
-                Some(machine) if machine.state == MachineState::Stopped => ALREADY_STOPPED,
-                Some(machine) => {
-                    machine.access.insert(path.to_lowercase());
-                    HResult::OK
-                }
-            }
-        })
-    }
-
-    fn revoke_vm_access(&self, id: &str, path: &str) -> HResult {
-        self.state().answer(|host| {
-            let Some(machine) = host.machines.get_mut(id) else {
-                return ACCESS_DENIED;
+        let result: CoreResult = match outcome {
+            Ok(document) => (HResult::OK, document),
+            Err(refusal) => (refusal.code, Some(refusal.document())),
+        };
+        self.log_line(&format!("{} {}", call.name, call.detail), result.0);
+        let hangs = matches!(trouble, Some(Trouble::Hang | Trouble::HangUndone));
+        if let Some(operation) = state.handles.operations.get_mut(&call.operation.0)
+            && operation.stage == Stage::Running
+        {
+            operation.stage = if hangs {
+                Stage::Hangs(result)
+            } else {
+                Stage::Ended(result)
             };
-            machine.access.remove(&path.to_lowercase());
-            HResult::OK
-        })
+        }
+        owed.extend(state.owed_for_operation(call.operation));
+        owed.extend(state.owed_for_exits(&exited));
+        owed
     }
 }
 
-/// What tests ask of a double, in another program's library as well: a request of JSON.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Control {
-    /// Begin anew on this host: nothing is open, nothing goes wrong, nothing was called.
-    Reset(HostModel),
-    /// Put this host in the place of the other.
-    SetHost(HostModel),
-    /// Have a call from now on, counted from 1, go wrong.
-    Trouble(u64, Trouble),
-    /// Let the operations that hang come to their end.
-    LetGo,
-    /// Nothing but a report.
-    Report,
-}
-
-/// How a double stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// The host.
-    pub host: HostModel,
-    /// How many calls there were.
-    pub calls: u64,
-    /// Rules that were broken, in words.
-    pub misuse: Vec<String>,
-    /// How many systems and operations are open.
-    pub open: usize,
-}
-
-impl Double {
-    /// Does what a request of [`Control`] asks, and reports.
-    ///
-    /// # Errors
-    /// Where the request is none.
-    pub fn control(&self, request: &str) -> Result<String, serde_json::Error> {
-        match serde_json::from_str(request)? {
-            Control::Reset(host) => {
-                *self.state() = State::new(host);
-                self.ended.notify_all();
-            }
-            Control::SetHost(host) => self.state().host = host,
-            Control::Trouble(call, trouble) => {
-                let mut state = self.state();
-                let call = state.calls + call;
-                state.troubles.insert(call, trouble);
-            }
-            Control::LetGo => {
-                for operation in self.state().operations.values_mut() {
-                    operation.hangs = false;
-                }
-                self.ended.notify_all();
-            }
-            Control::Report => {}
+/// Does the work, or what goes wrong instead.
+fn attempt(
+    host: &mut HostModel,
+    hardware: &dyn Hardware,
+    id: &str,
+    trouble: Option<Trouble>,
+    work: Work,
+) -> Result<Option<String>, Refusal> {
+    match trouble {
+        Some(Trouble::Fail(code)) => Err(refusal(HResult(code), "made to fail")),
+        Some(Trouble::FailAfter(code)) => {
+            let _ = work(host, hardware, id);
+            Err(refusal(HResult(code), "made to fail afterwards"))
         }
-        let state = self.state();
-        serde_json::to_string(&Report {
-            host: state.host.clone(),
-            calls: state.calls,
-            misuse: state.misuse.clone(),
-            open: state.systems.len() + state.operations.len(),
-        })
+        Some(Trouble::HangUndone) => Err(refusal(GIVEN_UP, "given up")),
+        Some(Trouble::Disconnect) => Err(refusal(SERVICE_DISCONNECT, "the service went away")),
+        Some(Trouble::Stop) => {
+            if let Some(machine) = host.machines.get_mut(id) {
+                machine.stop();
+                let machine = id.to_owned();
+                hardware.ask(&crate::hardware::BrokerRequest::End { machine });
+            }
+            work(host, hardware, id)
+        }
+        Some(Trouble::Hang | Trouble::Late(_)) | None => work(host, hardware, id),
+    }
+}
+
+fn states(host: &HostModel) -> BTreeMap<String, MachineState> {
+    let machines = host.machines.iter();
+    machines
+        .map(|(id, machine)| (id.clone(), machine.state))
+        .collect()
+}
+
+/// The machines that have ended since.
+pub(crate) fn exited(before: &BTreeMap<String, MachineState>, host: &HostModel) -> Vec<String> {
+    let is_over = |id: &String| {
+        let machine = host.machines.get(id);
+        machine.is_none_or(|machine| machine.state == MachineState::Stopped)
+    };
+    let lived = before
+        .iter()
+        .filter(|(_, state)| **state != MachineState::Stopped);
+    lived.map(|(id, _)| id.clone()).filter(is_over).collect()
+}
+
+/// How a system ended, as a document.
+pub(crate) fn exit_document() -> String {
+    json!({"Status": 0, "ExitType": "GracefulExit"}).to_string()
+}
+
+impl State {
+    pub(crate) fn new(keep: Keep) -> Self {
+        Self {
+            keep,
+            handles: Handles::new(),
+            calls: 0,
+            begun: 0,
+            troubles: BTreeMap::new(),
+            delay: Duration::ZERO,
+            journal: Vec::new(),
+        }
+    }
+
+    fn next_trouble(&mut self, what: &str) -> Option<Trouble> {
+        self.calls += 1;
+        self.journal.push(what.trim_end().to_owned());
+        self.troubles.remove(&self.calls)
+    }
+
+    /// Changes the host by itself; who is told of it.
+    pub(crate) fn change_host(&mut self, host: HostModel) -> Vec<Owed> {
+        let exited = self.keep.with(|kept| {
+            let before = states(kept);
+            *kept = host;
+            exited(&before, kept)
+        });
+        self.owed_for_exits(&exited)
+    }
+
+    /// The service goes away: operations end so, and open systems are good for nothing but closing.
+    pub(crate) fn disconnect(&mut self) -> Vec<Owed> {
+        let mut owed = Vec::new();
+        for (handle, system) in &mut self.handles.systems {
+            system.is_cut_off = true;
+            if let Some(listener) = &system.listener {
+                let event = Event {
+                    kind: EventKind::ServiceDisconnect,
+                    data: None,
+                    operation: None,
+                };
+                let callback = Arc::clone(&listener.callback);
+                owed.push(Owed::System(SystemHandle(*handle), callback, event));
+            }
+        }
+        let mut ended = Vec::new();
+        for (handle, operation) in &mut self.handles.operations {
+            if operation.is_under_way() {
+                let refused = refusal(SERVICE_DISCONNECT, "the service went away");
+                operation.stage = Stage::Ended((refused.code, Some(refused.document())));
+                ended.push(OperationHandle(*handle));
+            }
+        }
+        // The one that is under way now is told of when its work was given up.
+        owed.extend(
+            ended
+                .into_iter()
+                .flat_map(|operation| self.owed_for_operation(operation)),
+        );
+        owed
+    }
+
+    /// Who is told that an operation ended, if it did; nobody twice.
+    pub(crate) fn owed_for_operation(&mut self, handle: OperationHandle) -> Option<Owed> {
+        let operation = self.handles.operations.get_mut(&handle.0)?;
+        if !matches!(operation.stage, Stage::Ended(_)) || operation.is_told {
+            return None;
+        }
+        operation.is_told = true;
+        if let Some(callback) = &operation.callback {
+            return Some(Owed::Operation(handle, Arc::clone(callback)));
+        }
+        let system = operation.system?;
+        let listener = self.handles.systems.get(&system)?.listener.as_ref()?;
+        let event = Event {
+            kind: EventKind::OperationCallback,
+            data: None,
+            operation: Some(handle),
+        };
+        let callback = Arc::clone(&listener.callback);
+        listener
+            .tells_operations
+            .then(|| Owed::System(SystemHandle(system), callback, event))
+    }
+
+    fn owed_for_exits(&self, exited: &[String]) -> Vec<Owed> {
+        let mut owed = Vec::new();
+        for (handle, system) in &self.handles.systems {
+            if let Some(listener) = &system.listener
+                && exited.contains(&system.id)
+            {
+                let event = Event {
+                    kind: EventKind::SystemExited,
+                    data: Some(exit_document()),
+                    operation: None,
+                };
+                let callback = Arc::clone(&listener.callback);
+                owed.push(Owed::System(SystemHandle(*handle), callback, event));
+            }
+        }
+        owed
+    }
+}
+
+/// Calls who is owed a call, in a thread of its own.
+pub(crate) fn deliver(shared: &Arc<Shared>, owed: Vec<Owed>) {
+    if owed.is_empty() {
+        return;
+    }
+    let shared = Arc::clone(shared);
+    // Where there is no thread to be had, nobody hears of anything, as in the real library.
+    drop(thread::Builder::new().spawn(move || pay(&shared, owed)));
+}
+
+/// Calls them in this thread, which no caller of the double is in. What was closed hears of nothing.
+fn pay(shared: &Shared, owed: Vec<Owed>) {
+    for owed in owed {
+        match owed {
+            Owed::Operation(handle, callback) => {
+                let is_open = shared.state().handles.operations.contains_key(&handle.0);
+                if is_open {
+                    callback(handle);
+                }
+            }
+            Owed::System(handle, callback, event) => {
+                let is_open = shared.state().handles.systems.contains_key(&handle.0);
+                if is_open {
+                    callback(&event);
+                }
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("guest_agent", &["guest_proto"]),
     ("volume", &["vdisk", "mkfs", "blockio"]),
     ("attach", &["guest_proto"]),
-    ("hcs_double", &["attach"]),
+    ("hcs_double", &["attach", "vdisk", "blockio"]),
     ("engine", &["volume", "attach", "nbd", "vdisk", "blockio"]),
     ("cli", &["engine"]),
     ("daemon", &["engine"]),

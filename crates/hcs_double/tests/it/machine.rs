@@ -138,6 +138,7 @@ impl Scene {
     fn check_bare(&self, context: &str) {
         let expected = MachineModel::running(self.stage.machine().guest);
         assert_eq!(self.stage.machine(), expected, "{context}");
+        assert_eq!(self.stage.report().host.access, [].into(), "{context}");
         assert!(self.world.ledger().is_empty(), "{context}");
         assert_eq!(self.world.damage(), [""; 0], "{context}");
         self.stage.check_clean();
@@ -157,12 +158,12 @@ fn disks_and_shares_come_to_a_machine_and_go_again() {
         let first = format!("{}/0", attach::hcs::schema::CONTROLLER_IDS[0]);
         assert_eq!(machine.disks.len(), 2);
         assert_eq!(machine.disks[&first].path, "C:\\v\\0.vhdx");
-        assert_eq!(machine.access.len(), 2);
-        let shares = match guest {
-            Guest::Linux => machine.plan9,
-            Guest::Windows => machine.smb,
+        assert_eq!(scene.stage.report().host.files_open_to(ID).len(), 2);
+        let shares: Vec<String> = match guest {
+            Guest::Linux => machine.plan9.into_values().collect(),
+            Guest::Windows => machine.smb.into_values().map(|share| share.path).collect(),
         };
-        assert_eq!(shares.into_values().collect::<Vec<_>>(), ["C:\\srv\\ro"]);
+        assert_eq!(shares, ["C:\\srv\\ro"]);
         let detached =
             scene.with_operator(|operator| operator.detach(&Selection::All, false).unwrap());
         assert!(detached.left.is_empty(), "{detached:?}");
@@ -217,7 +218,7 @@ fn a_machine_that_stops_takes_what_it_had_and_leaves_no_access_behind() {
     scene.world.kill_machine();
     let detached = scene.with_operator(|operator| operator.detach(&Selection::All, false).unwrap());
     assert!(detached.left.is_empty(), "{detached:?}");
-    assert!(scene.stage.machine().access.is_empty());
+    assert!(scene.stage.report().host.access.is_empty());
     assert!(scene.world.ledger().is_empty());
     scene.stage.check_clean();
 }
@@ -230,6 +231,7 @@ fn a_disk_that_another_machine_writes_is_refused_by_the_service_in_words() {
     let disk = DiskModel {
         path: "c:\\V\\0.vhdx".to_owned(),
         read_only: false,
+        parents: Vec::new(),
     };
     other.disks.insert("a/0".to_owned(), disk);
     host.machines.insert("other".to_owned(), other);
@@ -243,6 +245,6 @@ fn a_disk_that_another_machine_writes_is_refused_by_the_service_in_words() {
     assert!(undoing.is_empty(), "{undoing:?}");
     let told = step.fault.to_string();
     assert!(told.contains("ERROR_SHARING_VIOLATION"), "{told}");
-    assert!(told.contains("has the file open"), "{told}");
+    assert!(told.contains("is in use by a disk on"), "{told}");
     scene.check_bare("refused");
 }

@@ -11,4 +11,6 @@ mod client;
 #[cfg(windows)]
 mod loaded;
 mod machine;
+#[cfg(not(windows))]
+mod model;
 mod stage;

@@ -1,10 +1,10 @@
 //! Where the tests play: a double and the way to control it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use attach::hcs::ComputeCore;
-use computecore::{Control, Guest, HostModel, MachineModel, Report, Trouble};
+use computecore::{Control, FileModel, Guest, HostModel, MachineModel, Report, Trouble};
 
 pub(crate) const ID: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
 
@@ -45,17 +45,14 @@ impl Stage {
 
     pub(crate) fn new(guest: Guest) -> Self {
         let stage = Self::open();
-        let files = [
-            "C:\\v\\0.vhdx",
-            "C:\\v\\1.vhdx",
-            "C:\\v\\2.vhdx",
-            "C:\\srv\\ro",
-        ];
-        let files: BTreeSet<String> = files.iter().map(|file| (*file).to_owned()).collect();
+        let mut files: BTreeMap<String, FileModel> = (0..3)
+            .map(|number| (format!("C:\\v\\{number}.vhdx"), FileModel::default()))
+            .collect();
+        files.insert("C:\\srv\\ro".to_owned(), FileModel::directory());
         stage.control(&Control::Reset(HostModel {
-            newest_minor: 7,
             files: Some(files),
             machines: BTreeMap::from([(ID.to_owned(), MachineModel::running(guest))]),
+            ..HostModel::default()
         }));
         stage
     }
