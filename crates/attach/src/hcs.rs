@@ -2,7 +2,8 @@
 //!
 //! `compute_core.rs` is the part of computecore.dll that is used, `library.rs` loads it where there is one,
 //! `system.rs` has the sequences of calls, `result.rs` what their codes mean, `machine.rs` the machine that
-//! plans are carried out on. Of these only the loaded library is of Windows; the rest is tried anywhere.
+//! plans are carried out on, `hvsocket.rs` the way to agents in guests. Of these only the loaded library
+//! and the sockets are of Windows; the rest is tried anywhere.
 //!
 //! `schema.rs` is what we write, `fields.rs` which fields there are and since when, `validate.rs` holds
 //! a document against that, `render.rs` turns a plan into documents. The service refuses a whole
@@ -13,6 +14,7 @@
 
 mod compute_core;
 mod fields;
+mod hvsocket;
 mod library;
 mod machine;
 mod render;
@@ -23,6 +25,7 @@ mod system;
 mod validate;
 
 pub use compute_core::{ComputeCore, CoreResult, OperationHandle, SystemHandle, WaitTime};
+pub use hvsocket::connect_to_guest;
 pub use library::{load_compute_core, load_compute_core_from};
 pub use machine::HcsMachine;
 pub use render::{

@@ -29,6 +29,7 @@ pub mod qemu;
 mod script;
 mod sides;
 mod slots;
+mod unattended_guest;
 
 pub use guest::{GuestSystem, Hypervisor, Platform, SchemaVersion, UnknownWord};
 pub use guest_client::{
@@ -43,8 +44,9 @@ pub use plan::{
     Step, StepDocument,
 };
 pub use qemu::{QemuMachine, QemuVm, QemuVmOptions, qemu_arguments};
-pub use script::{GuestScript, ScriptCommand, guest_script};
+pub use script::{GuestScript, GuestStep, GuestWork, ScriptCommand, guest_script, guest_work};
 pub use sides::{
     Credentials, DiskAttachment, DiskMount, Fault, FaultKind, Guest, Host, Machine, Unmounting,
 };
 pub use slots::{Place, PlacedDisk, Slot, SlotError, SlotLayout, Slots};
+pub use unattended_guest::UnattendedGuest;

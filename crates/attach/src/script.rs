@@ -5,6 +5,7 @@
 //! command: one that needs credentials reads them from its standard input.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::guest::{GuestSystem, Hypervisor};
 use crate::hcs::RenderError;
@@ -32,6 +33,57 @@ pub struct ScriptCommand {
     pub reads_credentials: bool,
 }
 
+/// All that there is to do in a guest for whoever mounts in it himself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GuestWork {
+    /// What has to be mounted, in order: before the container starts, and unmounted in the other order
+    /// before it is detached.
+    pub steps: Vec<GuestStep>,
+    /// Commands that do those of the steps that the guest does by itself.
+    #[serde(flatten)]
+    pub script: GuestScript,
+}
+
+/// One mount in a guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GuestStep {
+    /// Which request it is for, from 1.
+    pub number: usize,
+    /// `mount-disk`, `mount-share`, `mount-smb`, `mount-memory`.
+    pub action: &'static str,
+    /// Where the disk or what the share is, and how it is mounted, as plans tell it.
+    pub details: Map<String, Value>,
+    /// The step in words.
+    pub text: String,
+}
+
+/// What actions leave to do in the guest, each with the number of its request.
+pub fn guest_work<'a>(
+    guest: GuestSystem,
+    actions: impl IntoIterator<Item = (usize, &'a Action)>,
+) -> GuestWork {
+    let actions: Vec<_> = actions.into_iter().collect();
+    let in_guest = actions.iter().filter(|(_, action)| {
+        matches!(
+            action,
+            Action::MountDisk { .. }
+                | Action::MountShare { .. }
+                | Action::MountSmb { .. }
+                | Action::MountMemory { .. }
+        )
+    });
+    let steps = in_guest.map(|(number, action)| GuestStep {
+        number: *number,
+        action: action.word(),
+        details: action.details(),
+        text: action.to_string(),
+    });
+    GuestWork {
+        steps: steps.collect(),
+        script: commands(guest, &actions),
+    }
+}
+
 /// The commands of a plan that its hypervisor does not carry out itself.
 ///
 /// # Errors
@@ -43,10 +95,15 @@ pub fn guest_script(plan: &Plan) -> Result<GuestScript, RenderError> {
             form: "commands for the guest",
         });
     }
-    let guest = plan.platform.guest;
+    let steps = plan.steps.iter();
+    let actions: Vec<_> = steps.map(|step| (step.request + 1, &step.action)).collect();
+    Ok(commands(plan.platform.guest, &actions))
+}
+
+fn commands(guest: GuestSystem, actions: &[(usize, &Action)]) -> GuestScript {
     let mut script = GuestScript::default();
-    for step in &plan.steps {
-        let number = step.request + 1;
+    for (number, action) in actions {
+        let number = *number;
         let mut add = |words: Vec<String>, reads_credentials| {
             script.mount.push(ScriptCommand {
                 number,
@@ -54,7 +111,7 @@ pub fn guest_script(plan: &Plan) -> Result<GuestScript, RenderError> {
                 reads_credentials,
             });
         };
-        let target = match &step.action {
+        let target = match action {
             Action::MountMemory { target, size } => {
                 add(linux(&["mkdir", "-p", &target.to_string()]), false);
                 let options = format!("nosuid,nodev,size={size}");
@@ -93,7 +150,7 @@ pub fn guest_script(plan: &Plan) -> Result<GuestScript, RenderError> {
         };
         script.unmount.insert(0, command);
     }
-    Ok(script)
+    script
 }
 
 fn linux(words: &[&str]) -> Vec<String> {

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use engine::{
     AttachMounts, Attachment, CreateVolume, DetachOutcome, DetachWhat, Engine, Error, ErrorKind,
-    Hypervisor, KnownMachine, MachineEndpoints, MachinePlatform, Progress, SchemaVersion, StepNews,
-    StepStage, Watch,
+    GuestChannel, Hypervisor, KnownMachine, MachineEndpoints, MachinePlatform, Progress,
+    SchemaVersion, StepNews, StepStage, Watch,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -168,7 +168,8 @@ unsafe fn told_machine(machine: &containerv_machine) -> Result<KnownMachine> {
                 Failure::argument(format!("{schema:?} is no version of HCS documents"))
             })?;
             let name = id.clone();
-            let endpoints = MachineEndpoints::Hcs { id };
+            let guest = GuestChannel::default();
+            let endpoints = MachineEndpoints::Hcs { id, guest };
             (Hypervisor::Hcs(schema), endpoints, Some(name))
         }
         (None, Some(qmp), Some(agent)) => {

@@ -1,19 +1,24 @@
-//! The systems of the Host Compute Service, looked at and not touched.
+//! The systems of the Host Compute Service, looked at, and as machines that mounts are attached to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use attach::hcs::{
-    HcsSystem, StorageStatistics, SystemState, SystemSummary, list_systems, load_compute_core,
-    newest_schema,
+    ComputeCore, HcsMachine, HcsSystem, StorageStatistics, SystemState, SystemSummary,
+    connect_to_guest, list_systems, newest_schema,
 };
-use attach::{Fault, FaultKind, SchemaVersion};
+use attach::{Channel, Fault, FaultKind, GuestClient, Hypervisor, SchemaVersion, UnattendedGuest};
 
-use crate::Engine;
-use crate::error::Result;
-use crate::machine::MachineFailure;
+use crate::agent_channel::{self, AgentChannel};
+use crate::error::{Error, Result};
+use crate::machine::{GuestChannel, KnownMachine, MachineFailure};
+use crate::wiring::{Engine, Sides};
 
 /// How long the service is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a guest may take to be connected to.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A system with what the service tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,17 +33,75 @@ pub struct HcsSystemDetails {
     pub storage: Option<StorageStatistics>,
 }
 
+/// The agent at the other end of a channel. Where that ends, the service is asked whether the machine
+/// lives.
+fn client(channel: impl Channel + 'static, core: &Arc<dyn ComputeCore>, id: &str) -> GuestClient {
+    let (core, id) = (Arc::clone(core), id.to_owned());
+    GuestClient::new(channel).with_liveness(move || {
+        let state = HcsSystem::open(&core, &id).and_then(|system| system.state(PATIENCE));
+        match state {
+            Ok(state) => state != SystemState::Stopped,
+            Err(fault) => fault.kind() != FaultKind::Gone,
+        }
+    })
+}
+
 fn said(source: Fault) -> MachineFailure {
     MachineFailure::Service { source }
 }
 
 impl Engine {
+    /// The newest version of documents that both the service and this program know.
+    ///
+    /// # Errors
+    /// `Unsupported` where there is no such service, or none of its versions is known here; `Io`.
+    pub fn hcs_schema(&self) -> Result<SchemaVersion> {
+        let core = self.compute_core()?;
+        Ok(newest_schema(&*core).map_err(said)?)
+    }
+
+    /// The two other sides of a machine of the service. Nothing is asked of either yet: the machine may
+    /// be no more.
+    pub(crate) fn hcs_sides(
+        &self,
+        known: &KnownMachine,
+        id: &str,
+        channel: GuestChannel,
+    ) -> Result<Sides> {
+        let Hypervisor::Hcs(schema) = known.platform.hypervisor else {
+            return Err(Error::Unsupported {
+                feature: "a machine of the Host Compute Service that is one of QEMU".to_owned(),
+            });
+        };
+        let core = self.compute_core()?;
+        let machine = Arc::new(HcsMachine::new(Arc::clone(&core), id, schema));
+        let agent = match channel {
+            GuestChannel::None => None,
+            GuestChannel::Tcp(address) => Some(client(agent_channel::tcp(address), &core, id)),
+            GuestChannel::HvSocket => {
+                let (asked, named) = (Arc::clone(&core), id.to_owned());
+                let connect = move || connect_to_guest(&asked, &named, CONNECT_LIMIT);
+                Some(client(AgentChannel::new(connect), &core, id))
+            }
+        };
+        let agent = agent.map(Arc::new);
+        let guest: Arc<dyn attach::Guest> = match &agent {
+            Some(agent) => Arc::<GuestClient>::clone(agent),
+            None => Arc::new(UnattendedGuest),
+        };
+        Ok(Sides {
+            machine,
+            guest,
+            greeted: agent,
+        })
+    }
+
     /// The systems of this host, by their identifiers.
     ///
     /// # Errors
     /// `Unsupported` where there is no such service, `Denied`, `Io`.
     pub fn hcs_systems(&self) -> Result<Vec<SystemSummary>> {
-        let core = load_compute_core().map_err(said)?;
+        let core = self.compute_core()?;
         let mut systems = list_systems(&core, PATIENCE).map_err(said)?;
         systems.sort_by(|one, other| one.id.cmp(&other.id));
         Ok(systems)
@@ -49,7 +112,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`; as for [`Engine::hcs_systems`].
     pub fn hcs_system(&self, id: &str) -> Result<HcsSystemDetails> {
-        let core = load_compute_core().map_err(said)?;
+        let core = self.compute_core()?;
         let system = HcsSystem::open(&core, id).map_err(said)?;
         let state = system.state(PATIENCE).map_err(said)?;
         let schema = newest_schema(&*core).map_err(said)?;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use attach::{Credentials, Fault, FaultKind, Host, HostPath, SmbSource};
 
@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::exports::{Exports, Wanted};
 use crate::machine::Machine;
 use crate::volumes::CreateVolume;
+use crate::windows_paths::of_host;
 
 /// The host, for one machine.
 pub(crate) struct HostSide<'h> {
@@ -37,7 +38,7 @@ impl<'h> HostSide<'h> {
 impl Host for HostSide<'_> {
     fn missing_directories(&self, path: &HostPath) -> Result<u32, Fault> {
         let mut missing = 0;
-        for directory in Path::new(path.as_str()).ancestors() {
+        for directory in of_host(path).ancestors() {
             match fs::metadata(directory) {
                 Ok(found) if found.is_dir() => return Ok(missing),
                 Ok(_) => {
@@ -52,7 +53,7 @@ impl Host for HostSide<'_> {
     }
 
     fn make_directory(&self, path: &HostPath) -> Result<(), Fault> {
-        let path = Path::new(path.as_str());
+        let path = of_host(path);
         let mut above: Vec<&Path> = path.ancestors().collect();
         above.reverse();
         for directory in above {
@@ -75,7 +76,7 @@ impl Host for HostSide<'_> {
 
     fn remove_made_directories(&self, path: &HostPath, count: u32) -> Result<(), Fault> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        for directory in Path::new(path.as_str()).ancestors().take(count) {
+        for directory in of_host(path).ancestors().take(count) {
             match fs::remove_dir(directory) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -88,7 +89,7 @@ impl Host for HostSide<'_> {
     }
 
     fn make_image(&self, path: &HostPath, size: u64) -> Result<(), Fault> {
-        let file = PathBuf::from(path.as_str());
+        let file = of_host(path);
         // Of an attempt that was not told of: nothing was put into it.
         remove_file(&file)?;
         let request = CreateVolume {
@@ -104,7 +105,7 @@ impl Host for HostSide<'_> {
     }
 
     fn remove_image(&self, path: &HostPath) -> Result<(), Fault> {
-        remove_file(Path::new(path.as_str()))
+        remove_file(&of_host(path))
     }
 
     fn serve_disk(&self, path: &HostPath, serial: &str, read_only: bool) -> Result<(), Fault> {

@@ -42,7 +42,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
-mod agent_socket;
+mod agent_channel;
 mod change;
 mod child;
 mod compact;
@@ -80,6 +80,7 @@ mod smb;
 mod target;
 mod vm;
 mod volumes;
+mod windows_paths;
 mod wiring;
 
 pub use access::Access;
@@ -87,6 +88,7 @@ pub use attach::hcs::{
     StorageStatistics as HcsStorageStatistics, SystemState as HcsSystemState,
     SystemSummary as HcsSystemSummary,
 };
+pub use attach::{GuestStep, GuestWork, ScriptCommand};
 pub use blockio::{ByteCount, ByteOffset, ByteRange, SectorSize};
 pub use change::{CopiedIn, CopyIn};
 pub use child::CreateChild;
@@ -102,7 +104,9 @@ pub use fsck::{CheckedVolume, CheckedVolumes};
 pub use hcs::HcsSystemDetails;
 pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
 pub use layers::CloneVolume;
-pub use machine::{KnownMachine, MachineEndpoints, MachineFailure};
+pub use machine::{
+    GuestChannel, GuestChannelError, KnownMachine, MachineEndpoints, MachineFailure,
+};
 pub use map::{ImageMap, MapLayer};
 pub use merge::{MergedImage, RebaseImage};
 pub use mount_words::WordError;

@@ -15,6 +15,7 @@
 mod boundary;
 mod description;
 mod failure;
+mod guest_channel;
 mod journal;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use crate::error::{Error, Result};
 pub use description::{KnownMachine, MachineEndpoints};
 pub use failure::MachineFailure;
 pub(crate) use failure::{of_fault, of_plan};
+pub use guest_channel::{GuestChannel, GuestChannelError};
 pub(crate) use journal::FileJournal;
 
 const DESCRIPTION: &str = "machine.json";
@@ -72,7 +74,8 @@ impl Engine {
         let name = machine_name(&machine.name)?;
         let folder = self.store()?.machines_folder()?.folder(&name)?;
         let length = folder.path().join(RUN).as_os_str().len();
-        if length + LONGEST_SOCKET_NAME > MAX_SOCKET_PATH {
+        let has_sockets = matches!(machine.endpoints, MachineEndpoints::Qemu { .. });
+        if has_sockets && length + LONGEST_SOCKET_NAME > MAX_SOCKET_PATH {
             let path = folder.path().to_owned();
             return Err(MachineFailure::LongPath { path }.into());
         }

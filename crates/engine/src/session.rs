@@ -16,11 +16,11 @@ mod attachments;
 mod claims;
 mod doctor;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use attach::carry_out::{Detached, Operator, Order, Progress, Selection, Stage};
 use attach::ledger::{AttachmentId, NewMount, Worker};
-use attach::{Fault, MountRequest, Target};
+use attach::{Fault, Hypervisor, MountRequest, Target};
 use volume::{ClaimMode, ClaimRequest};
 
 use crate::Engine;
@@ -28,10 +28,15 @@ use crate::error::{Error, Result};
 use crate::exports;
 use crate::host_side::HostSide;
 use crate::machine::{FileJournal, LOCK_PATIENCE, Machine, MachineFailure};
+use crate::mounts::MountFailure;
 use crate::volumes::volume_name;
+use crate::windows_paths::source_for_service;
 use crate::wiring::Sides;
 
 pub use attachments::{AttachedMount, Attachment, MountProgress};
+
+/// How long an agent may take to answer before anything is attached.
+const GREETING_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Mounts to be attached.
 #[derive(Clone, Debug)]
@@ -121,6 +126,11 @@ impl Engine {
         };
         self.settle(&machine, &operator, &journal, &host)?;
         let planned = self.planned(&machine, &request.mounts)?;
+        if let Some(agent) = &sides.greeted {
+            // Where there is no way to the guest, what was done could not be undone in it either.
+            let greeted = agent.hello(GREETING_PATIENCE);
+            greeted.map_err(|fault| side(&machine, fault))?;
+        }
         let id = journal.ledger()?.next_attachment();
         let claimant = claims::claimant(&machine, id);
         let wanted = claims::once_each(planned.iter().filter_map(|mount| mount.claim.clone()));
@@ -176,8 +186,7 @@ impl Engine {
             DetachWhat::All => Selection::All,
             DetachWhat::Attachment(number) => Selection::Attachment(AttachmentId::new(*number)),
             DetachWhat::Target(target) => Selection::Target(
-                Target::parse(target, machine.known.platform.guest)
-                    .map_err(crate::mounts::MountFailure::Path)?,
+                Target::parse(target, machine.known.platform.guest).map_err(MountFailure::Path)?,
             ),
         };
         let recovered = operator.recover().map_err(|fault| side(&machine, fault))?;
@@ -234,7 +243,10 @@ impl Engine {
         let mut planned: Vec<PlannedMount> = Vec::with_capacity(mounts.len());
         for mount in mounts {
             let guest = machine.known.platform.guest;
-            let (request, words) = self.request(guest, mount, &temporary)?;
+            let (mut request, words) = self.request(guest, mount, &temporary)?;
+            if matches!(machine.known.platform.hypervisor, Hypervisor::Hcs(_)) {
+                request.source = source_for_service(request.source).map_err(MountFailure::Path)?;
+            }
             let volume = match words.kind.as_str() {
                 "volume" => Some(volume_name(&words.source)?),
                 _ => None,

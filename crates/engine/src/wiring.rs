@@ -6,26 +6,31 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use attach::hcs::{ComputeCore, load_compute_core};
 use attach::qemu::qmp::QmpAddress;
 use attach::{FaultKind, GuestClient, QemuVm, QemuVmOptions};
 
 use volume::{Notice, Store};
 
-use crate::agent_socket::socket;
+use crate::agent_channel::socket;
 use crate::config::Config;
-use crate::error::{Error, Result};
-use crate::machine::{Machine, MachineEndpoints};
+use crate::error::Result;
+use crate::machine::{Machine, MachineEndpoints, MachineFailure};
 
 /// The hypervisor's and the guest's side of a machine.
 pub(crate) struct Sides {
     pub(crate) machine: Arc<dyn attach::Machine>,
-    pub(crate) guest: Box<dyn attach::Guest>,
+    pub(crate) guest: Arc<dyn attach::Guest>,
+    /// The agent that has to answer before anything is attached, where one has to.
+    pub(crate) greeted: Option<Arc<GuestClient>>,
 }
 
 /// cvol, ready for use by a front end.
 pub struct Engine {
     config: Config,
     store: OnceCell<Store>,
+    /// The Host Compute Service, where somebody gave another than that of the system.
+    compute_core: Option<Arc<dyn ComputeCore>>,
 }
 
 impl Engine {
@@ -34,6 +39,25 @@ impl Engine {
         Self {
             config,
             store: OnceCell::new(),
+            compute_core: None,
+        }
+    }
+
+    /// The same with another Host Compute Service than that of the system, such as a double of it.
+    #[must_use]
+    pub fn with_compute_core(mut self, core: Arc<dyn ComputeCore>) -> Self {
+        self.compute_core = Some(core);
+        self
+    }
+
+    /// The Host Compute Service.
+    ///
+    /// # Errors
+    /// `Unsupported` where there is none.
+    pub(crate) fn compute_core(&self) -> Result<Arc<dyn ComputeCore>> {
+        match &self.compute_core {
+            Some(core) => Ok(Arc::clone(core)),
+            None => load_compute_core().map_err(|source| MachineFailure::Service { source }.into()),
         }
     }
 
@@ -81,12 +105,11 @@ impl Engine {
                 let guest = GuestClient::new(socket(agent)).with_liveness(is_alive);
                 Ok(Sides {
                     machine: vm,
-                    guest: Box::new(guest),
+                    guest: Arc::new(guest),
+                    greeted: None,
                 })
             }
-            MachineEndpoints::Hcs { .. } => Err(Error::Unsupported {
-                feature: "attaching through HCS".to_owned(),
-            }),
+            MachineEndpoints::Hcs { id, guest } => self.hcs_sides(&machine.known, id, *guest),
         }
     }
 }

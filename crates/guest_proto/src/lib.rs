@@ -37,3 +37,7 @@ pub use message::{
 pub use replay::fuzz_channel;
 pub use secret::Secret;
 pub use session::{HIGHEST_VERSION, LOWEST_VERSION, Token, Versions};
+
+/// The port at which an agent in a machine of Hyper-V hears its host, over sockets of the hypervisor:
+/// `cvol` in letters.
+pub const HYPERVISOR_PORT: u32 = 0x6376_6F6C;

@@ -282,9 +282,12 @@ fn ended() -> TalkFault {
 }
 
 fn broken(error: io::Error) -> TalkFault {
-    let text = "the channel to the guest has ended";
+    let (kind, text) = match error.kind() {
+        io::ErrorKind::Unsupported => (FaultKind::Unsupported, "there is no way to the guest"),
+        _ => (FaultKind::Unanswered, "the channel to the guest has ended"),
+    };
     TalkFault {
-        fault: Fault::new(FaultKind::Unanswered, text).because(error),
+        fault: Fault::new(kind, text).because(error),
         channel_ended: true,
     }
 }

@@ -154,6 +154,16 @@ impl HcsSystem {
         Ok(state_of(&properties))
     }
 
+    /// What the hypervisor knows it by; `None` where the service tells none.
+    ///
+    /// # Errors
+    /// As the service says.
+    pub fn runtime_id(&self, patience: Duration) -> Result<Option<String>, Fault> {
+        let properties = self.properties(&[], patience)?;
+        let told = properties["RuntimeId"].as_str();
+        Ok(told.filter(|told| !told.is_empty()).map(str::to_owned))
+    }
+
     /// Its figures about storage.
     ///
     /// # Errors

@@ -39,21 +39,19 @@ pub struct StepDocument {
 impl Plan {
     /// The plan as it is printed.
     pub fn document(&self) -> PlanDocument {
-        let steps = self.steps.iter().enumerate().map(|(index, step)| {
-            let details = match details(&step.action) {
-                Value::Object(details) => details,
-                _ => Map::new(),
-            };
-            StepDocument {
+        let steps = self
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| StepDocument {
                 number: index + 1,
                 mount: step.request + 1,
                 action: step.action.word(),
-                details,
+                details: step.action.details(),
                 text: step.action.to_string(),
                 undo: step.undo.iter().map(ToString::to_string).collect(),
                 may_be_repeated: step.may_be_repeated,
-            }
-        });
+            });
         PlanDocument {
             hypervisor: self.platform.hypervisor.to_string(),
             guest: self.platform.guest.to_string(),
@@ -63,6 +61,14 @@ impl Plan {
 }
 
 impl Action {
+    /// What it works on; the names depend on the action.
+    pub(crate) fn details(&self) -> Map<String, Value> {
+        match details(self) {
+            Value::Object(details) => details,
+            _ => Map::new(),
+        }
+    }
+
     /// The kind of action, in a word for programs.
     pub fn word(&self) -> &'static str {
         match self {

@@ -1,12 +1,8 @@
 //! `cvol attach`: mounts into a machine that runs, or what that would take, step by step.
 
-use std::path::PathBuf;
+use engine::{AttachMounts, Attachment, GuestWork, PlanDocument};
 
-use engine::{
-    AttachMounts, Attachment, Hypervisor, KnownMachine, MachineEndpoints, MachinePlatform,
-    PlanDocument,
-};
-
+use super::described_machine::DescribedMachine;
 use super::machine::{HypervisorWord, Mounts};
 use super::ps::AttachmentDocument;
 use super::{Context, Outcome, Result};
@@ -26,7 +22,9 @@ not changed by anything else until it is detached; many machines may have it rea
 
 The machine is one that `cvol vm run` started, or one of QEMU that is made known with --qmp and --agent:
 it needs the controllers scsi0 to scsi3 (virtio-scsi), shared memory and a root port for each shared
-directory, and in the guest the agent of cvol. From then on its name is enough.
+directory, and in the guest the agent of cvol. Or it is one of Hyper-V that is made known with --hcs: it
+needs SCSI controllers for disks, and in the guest the agent of cvol, or --guest-channel none. From then on
+its name is enough.
 
 With --plan, prints the steps in their order, each with what undoes it, and touches nothing. What the
 hypervisor or the guest cannot do is refused by name.
@@ -35,6 +33,7 @@ Examples:
   cvol attach --vm web --mount source=data,target=/data
   cvol attach --vm web -m type=bind,src=/srv,dst=/srv,ro -m type=tmpfs,dst=/tmp,size=1G
   cvol attach --vm db --qmp /run/db.qmp --agent /run/db.agent --guest linux -m source=data,target=/data
+  cvol attach --vm app --hcs ID --guest windows -m source=data,target=C:\\data
   cvol attach --plan --guest linux --mount source=data,target=/data
   cvol attach --plan --hypervisor hcs --guest windows --mount type=vhd,source=C:\\v\\a.vhdx,target=D:")]
 pub(crate) struct Arguments {
@@ -45,13 +44,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", required_unless_present = "plan")]
     vm: Option<String>,
 
-    /// Make the machine known: the socket of QEMU's monitor (QMP)
-    #[arg(long, value_name = "SOCKET", requires_all = ["vm", "agent", "guest"])]
-    qmp: Option<PathBuf>,
-
-    /// Make the machine known: the socket that leads to the agent in the guest
-    #[arg(long, value_name = "SOCKET", requires = "qmp")]
-    agent: Option<PathBuf>,
+    #[command(flatten)]
+    described: DescribedMachine,
 
     /// Who asks, for `cvol ps` [default: the user]
     #[arg(long, value_name = "TEXT", requires = "vm")]
@@ -81,7 +75,7 @@ impl Arguments {
     }
 
     fn attach(&self, context: &Context, vm: &str) -> std::result::Result<(), Failure> {
-        self.make_known(context, vm)?;
+        self.described.make_known(context, vm, &self.mounts)?;
         // Passwords of shares are on their way to the guest.
         private_memory::keep();
         let request = AttachMounts {
@@ -95,33 +89,6 @@ impl Arguments {
             .attach(&request, &steps.watch(&|| interrupt::poll().is_break()));
         drop(steps);
         tell(context, &attached?)
-    }
-
-    /// Makes a machine known that is described; one that is known so already is none to complain of.
-    fn make_known(&self, context: &Context, vm: &str) -> std::result::Result<(), Failure> {
-        let (Some(qmp), Some(agent)) = (&self.qmp, &self.agent) else {
-            return Ok(());
-        };
-        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(Failure::Output);
-        let endpoints = MachineEndpoints::Qemu {
-            qmp: absolute(qmp)?,
-            agent: absolute(agent)?,
-        };
-        let platform = MachinePlatform {
-            hypervisor: Hypervisor::Qemu,
-            guest: self.mounts.guest()?,
-        };
-        match context.engine.known_machine(vm) {
-            Ok(known) if (&known.endpoints, known.platform) == (&endpoints, platform) => {
-                return Ok(());
-            }
-            Err(error) if error.kind() == engine::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-            // Told by making it known once more.
-            Ok(_) => {}
-        }
-        let known = KnownMachine::new(vm, platform, endpoints);
-        Ok(context.engine.register_machine(&known)?)
     }
 
     fn show_plan(&self, context: &Context) -> std::result::Result<(), Failure> {
@@ -155,12 +122,27 @@ fn tell(context: &Context, attached: &Attachment) -> std::result::Result<(), Fai
             });
             let mounts: String = mounts.collect();
             let machine = terminal::escape(&attached.machine);
+            let work = attached.guest_work.as_ref().map_or_else(String::new, work);
             context.output.print(&format!(
-                "{mounts}attached to {machine} as attachment {}\n",
+                "{mounts}attached to {machine} as attachment {}\n{work}",
                 attached.id
             ))
         }
     }
+}
+
+/// What there is left to do in the guest.
+fn work(work: &GuestWork) -> String {
+    let mut text = "to be done in the guest, which nobody here talks to:\n".to_owned();
+    for step in &work.steps {
+        text.push_str(&format!("  {}\n", terminal::escape(&step.text)));
+    }
+    for command in &work.script.mount {
+        let words = command.words.iter().map(|word| terminal::quoted(word));
+        let words = words.collect::<Vec<_>>().join(" ");
+        text.push_str(&format!("  run {words}\n"));
+    }
+    text
 }
 
 fn text(plan: &PlanDocument) -> String {

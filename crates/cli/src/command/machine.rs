@@ -38,9 +38,9 @@ pub(crate) struct Mounts {
     #[arg(long, value_name = "SYSTEM")]
     pub(crate) guest: Option<GuestWord>,
 
-    /// Version of the documents of HCS
-    #[arg(long, value_name = "VERSION", default_value = "2.1", value_parser = schema)]
-    pub(crate) schema: SchemaVersion,
+    /// Version of the documents of HCS [default: 2.1, or for a machine what its service takes]
+    #[arg(long, value_name = "VERSION", value_parser = schema)]
+    pub(crate) schema: Option<SchemaVersion>,
 }
 
 /// A version such as `2.1`.
@@ -57,7 +57,7 @@ impl Mounts {
     pub(crate) fn platform(&self, hypervisor: HypervisorWord) -> Result<MachinePlatform, Failure> {
         Ok(MachinePlatform {
             hypervisor: match hypervisor {
-                HypervisorWord::Hcs => Hypervisor::Hcs(self.schema),
+                HypervisorWord::Hcs => Hypervisor::Hcs(self.schema.unwrap_or(SchemaVersion::V2_1)),
                 HypervisorWord::Qemu => Hypervisor::Qemu,
             },
             guest: self.guest()?,

@@ -13,6 +13,7 @@ mod conversion;
 pub(crate) mod convert;
 pub(crate) mod cp;
 pub(crate) mod create;
+mod described_machine;
 pub(crate) mod detach;
 pub(crate) mod diff;
 pub(crate) mod diff_create;

@@ -1,6 +1,6 @@
 //! `cvol ps`: what is attached where, since when, by whom.
 
-use engine::{Attachment, Timestamp};
+use engine::{Attachment, GuestWork, Timestamp};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
@@ -26,12 +26,14 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Serialize)]
-pub(crate) struct AttachmentDocument {
+pub(crate) struct AttachmentDocument<'a> {
     machine: String,
     attachment: u64,
     owner: String,
     since: String,
     mounts: Vec<MountDocument>,
+    /// What there is to do in the guest where nobody here talks to it.
+    guest_work: Option<&'a GuestWork>,
 }
 
 #[derive(Serialize)]
@@ -46,13 +48,14 @@ struct MountDocument {
     fault: Option<String>,
 }
 
-impl AttachmentDocument {
-    pub(crate) fn of(attachment: &Attachment) -> Self {
+impl<'a> AttachmentDocument<'a> {
+    pub(crate) fn of(attachment: &'a Attachment) -> Self {
         Self {
             machine: attachment.machine.clone(),
             attachment: attachment.id,
             owner: attachment.owner.clone(),
             since: attachment.since.to_string(),
+            guest_work: attachment.guest_work.as_ref(),
             mounts: attachment
                 .mounts
                 .iter()

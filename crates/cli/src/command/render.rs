@@ -76,7 +76,9 @@ impl Arguments {
                 if matches!(form, RenderForm::Qemu(_)) =>
             {
                 let words = words.iter().filter_map(Value::as_str);
-                let lines: String = words.map(|word| format!("{}\n", quoted(word))).collect();
+                let lines: String = words
+                    .map(|word| format!("{}\n", terminal::quoted(word)))
+                    .collect();
                 context.output.print(&lines)?;
             }
             // The documents of other tools are JSON in any case.
@@ -84,13 +86,4 @@ impl Arguments {
         }
         Ok(Outcome::Done)
     }
-}
-
-/// A word as a shell of Unix takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=,.:/+".contains(c);
-    if word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", terminal::escape(word).replace('\'', "'\\''"))
 }

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use attach::{GuestSystem, Hypervisor, Platform, SchemaVersion};
 use serde::{Deserialize, Serialize};
 
+use super::GuestChannel;
 use super::failure::MachineFailure;
 use crate::error::Result;
 
@@ -42,6 +43,8 @@ pub enum MachineEndpoints {
     Hcs {
         /// What the service knows it by.
         id: String,
+        /// The way to the agent in its guest.
+        guest: GuestChannel,
     },
 }
 
@@ -58,8 +61,16 @@ struct Document {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum HypervisorDocument {
-    Qemu { qmp: PathBuf, agent: PathBuf },
-    Hcs { schema: String, id: String },
+    Qemu {
+        qmp: PathBuf,
+        agent: PathBuf,
+    },
+    Hcs {
+        schema: String,
+        id: String,
+        #[serde(default)]
+        channel: GuestChannel,
+    },
 }
 
 impl KnownMachine {
@@ -82,10 +93,13 @@ impl KnownMachine {
                 qmp: qmp.clone(),
                 agent: agent.clone(),
             },
-            (MachineEndpoints::Hcs { id }, Hypervisor::Hcs(schema)) => HypervisorDocument::Hcs {
-                schema: schema.to_string(),
-                id: id.clone(),
-            },
+            (MachineEndpoints::Hcs { id, guest }, Hypervisor::Hcs(schema)) => {
+                HypervisorDocument::Hcs {
+                    schema: schema.to_string(),
+                    id: id.clone(),
+                    channel: *guest,
+                }
+            }
             _ => {
                 return Err(self
                     .damaged("it is reached as one of another hypervisor")
@@ -126,11 +140,16 @@ impl KnownMachine {
             HypervisorDocument::Qemu { qmp, agent } => {
                 (Hypervisor::Qemu, MachineEndpoints::Qemu { qmp, agent })
             }
-            HypervisorDocument::Hcs { schema, id } => {
+            HypervisorDocument::Hcs {
+                schema,
+                id,
+                channel,
+            } => {
                 let schema: SchemaVersion = schema
                     .parse()
                     .map_err(|error: attach::UnknownWord| damaged(error.to_string()))?;
-                (Hypervisor::Hcs(schema), MachineEndpoints::Hcs { id })
+                let guest = channel;
+                (Hypervisor::Hcs(schema), MachineEndpoints::Hcs { id, guest })
             }
         };
         Ok(Self {

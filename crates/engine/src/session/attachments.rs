@@ -2,14 +2,14 @@
 
 use attach::carry_out::OwnedMount;
 use attach::ledger::{Ledger, MountState};
-use attach::{Action, Slot};
+use attach::{Action, GuestWork, Slot};
 use volume::Timestamp;
 
 use super::claims;
 use crate::Engine;
 use crate::error::Result;
 use crate::exports::{self, Exports};
-use crate::machine::Machine;
+use crate::machine::{GuestChannel, Machine, MachineEndpoints};
 
 /// An attachment of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Attachment {
     pub since: Timestamp,
     /// Its mounts.
     pub mounts: Vec<AttachedMount>,
+    /// What there is to do in the guest for whoever runs the machine; `None` where an agent does it.
+    pub guest_work: Option<GuestWork>,
 }
 
 /// A mount of an attachment.
@@ -77,6 +79,27 @@ impl From<MountState> for MountProgress {
             MountState::Leaving => Self::Leaving,
         }
     }
+}
+
+/// What an attachment leaves to do in a guest that nobody here talks to.
+fn guest_work(
+    machine: &Machine,
+    ledger: &Ledger,
+    attachment: &attach::ledger::Attachment,
+) -> Option<GuestWork> {
+    let MachineEndpoints::Hcs {
+        guest: GuestChannel::None,
+        ..
+    } = machine.known.endpoints
+    else {
+        return None;
+    };
+    let actions = ledger.entries().iter().filter_map(|entry| {
+        let mut mounts = attachment.mounts.iter();
+        let number = mounts.position(|mount| entry.holders().any(|holder| holder == mount.id))?;
+        Some((number + 1, entry.action()))
+    });
+    Some(attach::guest_work(machine.known.platform.guest, actions))
 }
 
 impl Engine {
@@ -141,6 +164,7 @@ impl Engine {
                     i64::try_from(attachment.since).unwrap_or(i64::MAX),
                 ),
                 mounts,
+                guest_work: guest_work(machine, ledger, attachment),
             });
         }
         Ok(attachments)

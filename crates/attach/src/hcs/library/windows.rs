@@ -1,4 +1,4 @@
-//! computecore.dll, loaded at run time and called. The only file of this crate with `unsafe`.
+//! computecore.dll, loaded at run time and called.
 //!
 //! The library is never unloaded: operations may still be under way in it.
 #![allow(unsafe_code)]
