@@ -186,15 +186,16 @@ impl System for Played {
         let machine = (self.look)();
         let found = match &mount.transport {
             ShareTransport::Plan9Vsock { port, tree } => {
-                machine.plan9.get(&format!("{port}/{tree}"))
+                machine.plan9.get(&format!("{port}/{tree}")).cloned()
             }
             ShareTransport::VirtualSmb { unc } => {
                 let name = unc.rsplit('\\').next().unwrap_or_default();
-                machine.smb.get(&name.to_lowercase())
+                let share = machine.smb.get(&name.to_lowercase());
+                share.map(|share| share.path.clone())
             }
             _ => None,
         };
-        let Some(path) = found.cloned() else {
+        let Some(path) = found else {
             return refused(ErrorKind::NotFound, "no such share");
         };
         self.mount(&mount.target, path, "9p", mount.read_only)

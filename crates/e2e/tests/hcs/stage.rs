@@ -1,13 +1,15 @@
 //! Where the tests play: a store with volumes, a double of the service with a machine, and its guest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use attach::hcs::{ComputeCore, CoreResult, HResult, OperationHandle, SystemHandle, WaitTime};
-use computecore::{Control, Double, Guest, HostModel, MachineModel, MachineState, Report, Trouble};
+use computecore::{
+    Control, Double, FileModel, Guest, HostModel, MachineModel, MachineState, Report, Trouble,
+};
 use engine::{
     AttachMounts, Attachment, Config, CreateVolume, DetachOutcome, DetachWhat, Engine,
     GuestChannel, Hypervisor, KnownMachine, MachineEndpoints, MachinePlatform, SchemaVersion,
@@ -50,8 +52,9 @@ impl Stage {
         let folder = TempDir::new().unwrap();
         let double = Arc::new(Double::new(HostModel {
             newest_minor: MINOR,
-            files: Some(BTreeSet::new()),
+            files: Some(BTreeMap::new()),
             machines: BTreeMap::from([(ID.to_owned(), MachineModel::running(system))]),
+            ..HostModel::default()
         }));
         let kind = match system {
             Guest::Linux => GuestKind::Linux,
@@ -128,11 +131,11 @@ impl Stage {
         for path in [
             volume.image().unwrap().path.clone(),
             image.clone(),
-            directory.clone(),
             temporary.join(format!("{memory}.vhdx")),
         ] {
-            self.add_file(&path);
+            self.add_file(&path, FileModel::default());
         }
+        self.add_file(&directory, FileModel::directory());
         let target = |path| self.target(path);
         let shown = |path: &Path| path.display().to_string();
         vec![
@@ -175,9 +178,9 @@ impl Stage {
     }
 
     /// Has the double find a file.
-    pub(crate) fn add_file(&self, path: &Path) {
+    pub(crate) fn add_file(&self, path: &Path, file: FileModel) {
         let mut host = self.report().host;
-        host.files.as_mut().unwrap().insert(spelled(path));
+        host.files.as_mut().unwrap().insert(spelled(path), file);
         self.control(&Control::SetHost(host));
     }
 
@@ -206,6 +209,13 @@ impl Stage {
         self.report().host.machines[ID].clone()
     }
 
+    /// The files that the machine may open, in lower case.
+    pub(crate) fn access(&self) -> Vec<String> {
+        let host = self.report().host;
+        let files = host.files_open_to(ID).into_iter();
+        files.map(str::to_owned).collect()
+    }
+
     pub(crate) fn trouble(&self, call: u64, trouble: Trouble) {
         self.control(&Control::Trouble(call, trouble));
     }
@@ -231,6 +241,7 @@ impl Stage {
     pub(crate) fn check_bare(&self, context: &str) {
         let expected = MachineModel::running(self.system);
         assert_eq!(self.machine(), expected, "{context}");
+        assert_eq!(self.access(), [""; 0], "{context}");
         assert_eq!(self.guest.mounts(), BTreeMap::new(), "{context}");
         assert_eq!(
             self.engine.attachments(Some(NAME)).unwrap(),
