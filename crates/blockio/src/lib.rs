@@ -30,7 +30,10 @@ mod wrap;
 pub use cursor::DiskCursor;
 pub use disk::{BlockKind, BlockStatus, Disk};
 pub use error::{IoError, IoErrorKind, Operation, Result};
-pub use file::{FileAccess, FileDisk, FileStorage, LockMode, replace_file, write_file_atomically};
+pub use file::{
+    FileAccess, FileDisk, FileHolder, FileStorage, LockMode, Patience, held_by, holders,
+    replace_file, write_file_atomically,
+};
 pub use memory::{MemoryDisk, MemoryStorage};
 pub use sim::{CrashPlan, CrashRecipe, CrashState, Fault, FaultTarget, SimStorage};
 pub use sparse::SparseMemoryStorage;

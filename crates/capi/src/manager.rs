@@ -175,6 +175,10 @@ fn tell(notice: &Notice) {
             left_alone = report.left.len(),
             "the database of the store was missing or damaged, and was built anew"
         ),
+        Notice::OpenToOthers(others) => tracing::warn!(
+            others = others.join(", "),
+            "the folder of the store is open to others than the system and administrators"
+        ),
         _ => tracing::warn!("opening the store mended it"),
     }
 }

@@ -18,10 +18,14 @@ struct NoticeDocument<'a> {
 struct NoticeBody<'a> {
     kind: &'a str,
     message: String,
-    restored: &'a [String],
-    left_alone: Vec<LeftAlone<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_alone: Option<Vec<LeftAlone<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     set_aside: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_to: Option<&'a [String]>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +40,7 @@ pub(crate) fn tell(notices: &[Notice], form: Form) {
         let text = match notice {
             Notice::Rebuilt(report) if form == Form::Json => document(report),
             Notice::Rebuilt(report) => sentences(report),
+            Notice::OpenToOthers(others) => open_to(others, form),
             _ => continue,
         };
         // A closed standard error has no better place to be told of.
@@ -65,6 +70,26 @@ fn sentences(report: &RebuildReport) -> String {
     text
 }
 
+fn open_to(others: &[String], form: Form) -> String {
+    let message = format!(
+        "the folder of the store is open to {}; `cvol doctor --fix` leaves it to the system and \
+         administrators",
+        others.join(", ")
+    );
+    if form != Form::Json {
+        return format!("cvol: {}\n", terminal::escape(&message));
+    }
+    let notice = NoticeBody {
+        kind: "open-to-others",
+        message,
+        restored: None,
+        left_alone: None,
+        set_aside: None,
+        open_to: Some(others),
+    };
+    json::to_document(&NoticeDocument { notice }).unwrap_or_default()
+}
+
 fn document(report: &RebuildReport) -> String {
     let left_alone = report
         .left
@@ -74,9 +99,10 @@ fn document(report: &RebuildReport) -> String {
     let notice = NoticeBody {
         kind: "rebuilt",
         message: message(report),
-        restored: &report.restored,
-        left_alone,
+        restored: Some(&report.restored),
+        left_alone: Some(left_alone),
         set_aside: report.set_aside.as_deref(),
+        open_to: None,
     };
     json::to_document(&NoticeDocument { notice }).unwrap_or_default()
 }

@@ -9,6 +9,8 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use volume::plain_path;
+
 use crate::Engine;
 use crate::error::{Error, Result};
 
@@ -92,7 +94,7 @@ fn resolve(path: &Path) -> Result<HostPlace> {
     loop {
         match above.canonicalize() {
             Ok(found) => {
-                let found = system::plain(found);
+                let found = plain_path(found);
                 if missing.is_empty() {
                     return judge(found);
                 }
@@ -138,35 +140,14 @@ fn judge(found: PathBuf) -> Result<HostPlace> {
 mod system {
     //! Unix: one root, and file systems that are the kernel's own.
 
-    use std::path::PathBuf;
-
     pub(super) const OF_THE_KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
-
-    pub(super) fn plain(path: PathBuf) -> PathBuf {
-        path
-    }
 }
 
 #[cfg(windows)]
 mod system {
-    //! Windows: roots of drives, and canonical paths with a prefix that mounts do not take.
-
-    use std::path::{Component, PathBuf, Prefix};
+    //! Windows: devices have names of their own.
 
     pub(super) const OF_THE_KERNEL: [&str; 1] = [r"\\.\"];
-
-    pub(super) fn plain(path: PathBuf) -> PathBuf {
-        let mut components = path.components();
-        let Some(Component::Prefix(prefix)) = components.next() else {
-            return path;
-        };
-        let Prefix::VerbatimDisk(letter) = prefix.kind() else {
-            return path;
-        };
-        let mut plain = PathBuf::from(format!("{}:\\", char::from(letter)));
-        plain.extend(components.filter(|it| !matches!(it, Component::RootDir)));
-        plain
-    }
 }
 
 #[cfg(test)]
@@ -189,7 +170,7 @@ mod tests {
     #[test]
     fn places_are_told_apart_and_what_is_missing_is_found_from_what_is_there() {
         let folder = tempfile::tempdir().unwrap();
-        let base = system::plain(folder.path().canonicalize().unwrap());
+        let base = plain_path(folder.path().canonicalize().unwrap());
         fs::create_dir_all(base.join("srv")).unwrap();
         fs::write(base.join("srv/file"), "").unwrap();
         let engine = engine(&base, None);
@@ -202,7 +183,7 @@ mod tests {
     #[test]
     fn the_store_and_what_holds_it_are_not_mounted() {
         let folder = tempfile::tempdir().unwrap();
-        let base = system::plain(folder.path().canonicalize().unwrap());
+        let base = plain_path(folder.path().canonicalize().unwrap());
         fs::create_dir_all(base.join("var/store/volumes")).unwrap();
         fs::create_dir_all(base.join("var/other")).unwrap();
         let engine = engine(&base, None);

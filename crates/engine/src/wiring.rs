@@ -79,7 +79,8 @@ impl Engine {
         }
         let opened =
             Store::open(self.config.root())?.with_key_source(self.config.key_source().clone());
-        let was_rebuilt = !opened.notices().is_empty();
+        let is_rebuild = |notice: &Notice| matches!(notice, Notice::Rebuilt(_));
+        let was_rebuilt = opened.notices().iter().any(is_rebuild);
         let store = self.store.get_or_init(|| opened);
         if was_rebuilt {
             // Claims stand in the database alone, and what they are made from in the ledgers.

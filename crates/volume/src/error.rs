@@ -11,9 +11,10 @@ use vdisk::{ImageError, ImageErrorKind, ImageFormat};
 use crate::claim::Claim;
 use crate::filter::FilterError;
 use crate::labels::LabelError;
+use crate::lifecycle::FormatFault;
 use crate::name::NameError;
 use crate::secret::SecretError;
-use crate::spec::kind::VolumeKind;
+use crate::spec::kind::{FileSystemKind, VolumeKind};
 use crate::spec::path::PathError;
 use crate::spec::{SpecError, SpecErrorKind};
 use crate::state::VolumeState;
@@ -205,6 +206,35 @@ pub enum VolumeError {
         /// One of the things in it.
         found: String,
     },
+    /// Only the system can make the file system, and not here.
+    #[error(
+        "fs={file_system} is made by Windows, and not here; use fs=ntfs, or fs=none and let the guest \
+         format the disk"
+    )]
+    NeedsSystem {
+        /// The file system.
+        file_system: FileSystemKind,
+    },
+    /// The system did not format an image.
+    #[error("formatting volume \"{name}\"")]
+    System {
+        /// The volume.
+        name: String,
+        /// What it said.
+        #[source]
+        source: FormatFault,
+    },
+    /// The folder is on a server.
+    #[error(
+        "\"{root}\" is on the server {server}, and a store has to be on a disk of this host: its \
+         database and its locks need that"
+    )]
+    RemoteStore {
+        /// The folder.
+        root: String,
+        /// The server.
+        server: String,
+    },
     /// The store was written by a newer version.
     #[error("state.db has schema {found}, this version knows {known}")]
     NewerStore {
@@ -312,7 +342,10 @@ impl VolumeError {
             | Self::DatabaseBusy { .. } => VolumeErrorKind::InUse,
             Self::Secret(error) => error.kind(),
             Self::NotAStore { .. } => VolumeErrorKind::InvalidArgument,
-            Self::NewerStore { .. } => VolumeErrorKind::Unsupported,
+            Self::NewerStore { .. } | Self::RemoteStore { .. } | Self::NeedsSystem { .. } => {
+                VolumeErrorKind::Unsupported
+            }
+            Self::System { source, .. } => source.kind(),
             Self::Damaged { .. } => VolumeErrorKind::Damaged,
             Self::Database { source, .. } => database_kind(source),
             Self::Host { source, .. } => host_kind(source),

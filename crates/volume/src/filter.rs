@@ -68,7 +68,8 @@ impl Filter {
             "name" => self.names.push(value.to_ascii_lowercase()),
             "fs" => {
                 let found = FileSystemKind::from_word(value);
-                let found = found.ok_or_else(|| fail("the file systems are ntfs, fat32, none"))?;
+                let found = found
+                    .ok_or_else(|| fail("the file systems are ntfs, fat32, refs, scratch, none"))?;
                 self.file_systems.push(found);
             }
             "kind" | "type" => {

@@ -23,6 +23,8 @@ mod error;
 pub mod export;
 mod faults;
 mod filter;
+#[cfg(any(windows, test))]
+mod folder_access;
 pub mod fsck;
 pub mod host_tree;
 mod labels;
@@ -54,9 +56,9 @@ pub use lifecycle::compact::{CompactOptions, CompactProgress, Compacted, compact
 pub use lifecycle::repair::{RepairedImage, image_repair_state, repair_image, undo_image_repair};
 pub use lifecycle::resize::{NewSize, ResizeProgress, ResizeRequest, Resized, resize_image};
 pub use lifecycle::{
-    BackingDetails, CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom, HostSource,
-    ImageDetails, ImageUse, Kinship, LayerDetails, MergeOutcome, PruneOutcome, TarInput,
-    VolumeDetails, fill_image,
+    BackingDetails, CloneOutcome, CloneRequest, CreateOutcome, CreateRequest, FillFrom,
+    FormatFault, HostSource, ImageDetails, ImageUse, Kinship, LayerDetails, MergeOutcome,
+    PruneOutcome, SystemFormatter, TarInput, VolumeDetails, fill_image,
 };
 pub use mkfs::change::{
     ChangeError, ChangeErrorKind, ChangeOptions, ChangeSet, ChangedDisk, FoundKind, PathNames,
@@ -71,6 +73,7 @@ pub use mkfs::{
     SecurityDescriptor, TreeError, VolumeFinding, VolumeReport,
 };
 pub use name::{MAX_NAME_LENGTH, NameError, NameProblem, VolumeName, fuzz_name};
+pub use platform::{file_rules, plain_path, set_file_rules};
 pub use progress::{OnProgress, Progress, Stage, ignore_progress};
 pub use record::{VolumeId, VolumeRecord, parse_id};
 pub use spec::kind::{FileSystemKind, PartitionLayout, VolumeKind};

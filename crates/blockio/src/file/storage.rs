@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{FileAccess, LockMode, platform};
+use super::{FileAccess, LockMode, Patience, platform};
 use crate::error::{IoError, IoErrorKind, Operation, Result};
 use crate::range::{buffer_len, check_status, checked, out_of_range, reachable, read_only};
 use crate::storage::{Extent, ExtentKind, Storage, ZeroMode};
@@ -66,7 +66,18 @@ impl FileStorage {
     /// # Errors
     /// As for [`FileStorage::open`].
     pub fn open_with_lock(path: &Path, access: FileAccess, lock: LockMode) -> Result<Self> {
-        let file = platform::open(path, access, lock).map_err(open_error)?;
+        let file = platform::open(path, access, lock, Patience::Moments).map_err(open_error)?;
+        Self::from_file_with_lock(file, access, lock)
+    }
+
+    /// As [`FileStorage::open`], for whoever only looks: where somebody holds the file that is said at
+    /// once.
+    ///
+    /// # Errors
+    /// As for [`FileStorage::open`].
+    pub fn open_at_once(path: &Path, access: FileAccess) -> Result<Self> {
+        let lock = access.lock_mode();
+        let file = platform::open(path, access, lock, Patience::None).map_err(open_error)?;
         Self::from_file_with_lock(file, access, lock)
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::*;
 use crate::disk::{BlockKind, Disk};
@@ -288,4 +289,47 @@ fn a_second_handle_to_the_open_file_does_not_keep_its_locks() {
     drop(storage);
     FileStorage::open(&path, FileAccess::ReadWrite).unwrap();
     drop(handle);
+}
+
+/// A path may be longer than the 260 characters that Windows takes without being asked for more.
+#[test]
+fn a_file_at_a_path_past_260_characters_is_made_opened_and_replaced() {
+    let folder = Folder::new();
+    let deep = (0..5).fold(folder.folder.path().to_owned(), |at, _| {
+        at.join("long".repeat(15))
+    });
+    fs::create_dir_all(&deep).unwrap();
+    assert!(deep.as_os_str().len() > 300);
+    let path = deep.join("a");
+    drop(FileStorage::create_new(&path).unwrap());
+    let storage = FileStorage::open(&path, FileAccess::ReadWrite).unwrap();
+    storage.write_at(b"deep", ByteOffset(0)).unwrap();
+    drop(storage);
+    write_file_atomically(&deep, OsStr::new("b"), b"new").unwrap();
+    replace_file(&deep.join("b"), &path).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+}
+
+/// On Windows scanners open files for moments, which must not be told as use.
+#[test]
+fn a_file_that_is_let_go_of_within_moments_is_opened_on_windows_and_one_that_is_not_is_in_use() {
+    let folder = Folder::new();
+    let path = folder.file("a", b"x");
+    let holder = FileStorage::open(&path, FileAccess::ReadWrite).unwrap();
+    // Whoever only looks is told at once, everywhere.
+    let looked = FileStorage::open_at_once(&path, FileAccess::ReadOnly);
+    assert_eq!(kind(looked), IoErrorKind::InUse);
+    let other = std::thread::scope(|scope| {
+        let other = scope.spawn(|| FileStorage::open(&path, FileAccess::ReadWrite).map(drop));
+        std::thread::sleep(Duration::from_millis(200));
+        drop(holder);
+        other.join().unwrap()
+    });
+    match cfg!(windows) {
+        true => other.unwrap(),
+        false => assert_eq!(kind(other), IoErrorKind::InUse),
+    }
+    assert_eq!(Patience::Moments.pauses().count() + 1, 10);
+    let all: Duration = Patience::Moments.pauses().sum();
+    assert_eq!(all.as_millis(), 1900);
 }

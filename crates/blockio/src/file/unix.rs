@@ -9,14 +9,19 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use nix::unistd::{Whence, lseek};
 
-use super::{FileAccess, LockMode};
+use super::{FileAccess, LockMode, Patience};
 use crate::storage::{ExtentKind, ZeroMode};
 use crate::units::ByteRange;
 
 mod byte_lock;
 
 /// Opens an existing file. `O_NONBLOCK` keeps a pipe from holding us up; it means nothing to a file.
-pub(super) fn open(path: &Path, access: FileAccess, _lock: LockMode) -> io::Result<File> {
+pub(super) fn open(
+    path: &Path,
+    access: FileAccess,
+    _lock: LockMode,
+    _patience: Patience,
+) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(access == FileAccess::ReadWrite)

@@ -1,6 +1,6 @@
 //! What Windows is asked for: positional I/O, share modes, zeroing, allocated ranges.
 //!
-//! The only file of this crate with `unsafe`. The sparse attribute is never set: Windows refuses
+//! With `windows_holders.rs` the only file of this crate with `unsafe`. The sparse attribute is never set: Windows refuses
 //! to attach a VHD or VHDX file that carries it.
 #![allow(unsafe_code)]
 
@@ -12,7 +12,9 @@ use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 use std::ptr::null_mut;
 
-use windows_sys::Win32::Foundation::{ERROR_MORE_DATA, ERROR_SHARING_VIOLATION};
+use windows_sys::Win32::Foundation::{
+    ERROR_LOCK_VIOLATION, ERROR_MORE_DATA, ERROR_SHARING_VIOLATION,
+};
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_ATTRIBUTE_SPARSE_FILE, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
     MOVEFILE_REPLACE_EXISTING, MOVEFILE_WRITE_THROUGH, MoveFileExW,
@@ -23,18 +25,46 @@ use windows_sys::Win32::System::Ioctl::{
     FSCTL_SET_ZERO_DATA,
 };
 
-use super::{FileAccess, LockMode};
+use super::holders::held_by;
+use super::{FileAccess, LockMode, Patience};
 use crate::storage::{ExtentKind, ZeroMode};
 use crate::units::ByteRange;
 
-/// Opens an existing file; the share mode is the lock.
-pub(super) fn open(path: &Path, access: FileAccess, lock: LockMode) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(access == FileAccess::ReadWrite)
-        .share_mode(share_mode(lock))
-        .open(path)
-        .map_err(classify)
+/// Opens an existing file; the share mode is the lock. Scanners and indexers hold a file for moments,
+/// so that whoever is refused tries again for a while before he says who holds it.
+pub(super) fn open(
+    path: &Path,
+    access: FileAccess,
+    lock: LockMode,
+    patience: Patience,
+) -> io::Result<File> {
+    let mut pauses = patience.pauses();
+    loop {
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(access == FileAccess::ReadWrite)
+            .share_mode(share_mode(lock))
+            .open(path);
+        match opened {
+            Err(error) if is_violation(&error) => match pauses.next() {
+                Some(pause) => std::thread::sleep(pause),
+                None => return Err(in_use(path, error, patience)),
+            },
+            opened => return opened,
+        }
+    }
+}
+
+/// That somebody holds the file, and who, where the system tells and it was waited for.
+fn in_use(path: &Path, error: io::Error, patience: Patience) -> io::Error {
+    let holders = match patience {
+        Patience::None => Vec::new(),
+        Patience::Moments => super::holders::holders(path),
+    };
+    match held_by(&holders) {
+        None => io::Error::new(io::ErrorKind::ResourceBusy, error),
+        Some(text) => io::Error::new(io::ErrorKind::ResourceBusy, text),
+    }
 }
 
 /// Makes a new file that nobody else can open until it is closed.
@@ -56,11 +86,14 @@ const fn share_mode(lock: LockMode) -> u32 {
     }
 }
 
+fn is_violation(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    let code = code.and_then(|code| u32::try_from(code).ok());
+    matches!(code, Some(ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION))
+}
+
 fn classify(error: io::Error) -> io::Error {
-    let code = error
-        .raw_os_error()
-        .and_then(|code| u32::try_from(code).ok());
-    if code == Some(ERROR_SHARING_VIOLATION) {
+    if is_violation(&error) {
         return io::Error::new(io::ErrorKind::ResourceBusy, error);
     }
     error

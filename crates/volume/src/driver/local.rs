@@ -29,6 +29,17 @@ impl Driver for Local {
                 "a volume without a file system cannot be filled",
             ));
         }
+        if disk.file_system().is_made_by_system() {
+            if request.from.is_some() {
+                return Err(VolumeError::Request(
+                    "a volume that the system formats cannot be filled when it is made",
+                ));
+            }
+            if request.formatter.is_none() {
+                let file_system = disk.file_system();
+                return Err(VolumeError::NeedsSystem { file_system });
+            }
+        }
         access::check(request, disk)
     }
 
@@ -39,6 +50,21 @@ impl Driver for Local {
         faults::step("filling the image")?;
         let disk = making.record.disk()?;
         let filled = fill::fill(making.request, disk, storage, making.progress)?;
+        if let Some(formatter) = &making.request.formatter
+            && disk.file_system().is_made_by_system()
+        {
+            faults::step("having the system format the image")?;
+            let path = making
+                .store
+                .folders()
+                .volume_file_path(making.record.id, &file);
+            formatter
+                .format(&path, disk.file_system(), disk.label())
+                .map_err(|source| VolumeError::System {
+                    name: making.request.name.as_str().to_owned(),
+                    source,
+                })?;
+        }
         let finishing = Progress {
             stage: Stage::Finishing,
             bytes: filled.report.bytes.get(),

@@ -89,7 +89,12 @@ fn fill_disk(
 ) -> Result<Filled> {
     let range = match spec.partition() {
         // A blank disk has no partition: its guest divides it.
-        _ if spec.file_system() == FileSystemKind::None => return Ok(Filled::default()),
+        // And so is one that the system formats.
+        _ if spec.file_system() == FileSystemKind::None
+            || spec.file_system().is_made_by_system() =>
+        {
+            return Ok(Filled::default());
+        }
         PartitionLayout::WholeDisk => ByteRange::new(ByteOffset(0), disk.size()),
         PartitionLayout::Gpt => {
             let partition = PartitionSpec {
@@ -160,7 +165,9 @@ fn make_file_system(
             };
             mkfs::fat32::format(window, &options, tree, &told)
         }
-        FileSystemKind::None => Ok(BuildReport::default()),
+        FileSystemKind::None | FileSystemKind::Refs | FileSystemKind::ScratchLayer => {
+            Ok(BuildReport::default())
+        }
     };
     report.map_err(|error| mkfs_error(request, error))
 }

@@ -20,6 +20,7 @@ pub(crate) mod repair;
 pub(crate) mod resize;
 mod snapshot;
 mod source;
+mod system_format;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ pub use clone::{CloneOutcome, CloneRequest};
 pub use create::fill_image;
 pub use merge::MergeOutcome;
 pub use source::{FillFrom, TarInput};
+pub use system_format::{FormatFault, SystemFormatter};
 
 /// A volume to be made.
 #[derive(Clone, Debug)]
@@ -74,6 +76,8 @@ pub struct CreateRequest {
     pub seed: Option<String>,
     /// The password of a volume of an SMB server.
     pub password: Option<SecretString>,
+    /// What formats images that only the system of the host can format, where it can.
+    pub formatter: Option<SystemFormatter>,
 }
 
 impl CreateRequest {
@@ -93,6 +97,7 @@ impl CreateRequest {
             reproducible: None,
             seed: None,
             password: None,
+            formatter: None,
         }
     }
 }

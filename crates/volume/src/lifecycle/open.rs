@@ -1,21 +1,18 @@
 //! Opening the image of a volume or snapshot, with the lock that keeps other writers out.
 
-use std::time::Duration;
+use std::io;
+use std::path::Path;
 
-use blockio::{FileAccess, FileStorage};
+use blockio::{ByteCount, ByteOffset, FileAccess, FileStorage, IoError, Operation};
 use uuid::Uuid;
 use vdisk::{Access, ImageDisk, ImageFormat, ParentGate};
 
 use crate::error::{Result, VolumeError};
 use crate::layer::VolumeRef;
+use crate::platform;
 use crate::record::VolumeRecord;
 use crate::store::Store;
 use crate::store::folder::{self, Folders, ImageOpenError};
-
-/// How often a lock that somebody holds is tried: looking at a volume holds it for moments.
-const ATTEMPTS: u32 = 5;
-/// How long is waited between two tries.
-const PAUSE: Duration = Duration::from_millis(20);
 
 impl Store {
     /// Opens the image of a ready volume or snapshot as a file, for reading only: for those who look at the
@@ -118,16 +115,27 @@ pub(super) fn lock_file(
     file: &str,
     access: FileAccess,
 ) -> std::result::Result<FileStorage, ImageOpenError> {
-    let mut attempt = 1;
+    let mut pauses = platform::lock_pauses();
     loop {
         match try_lock_image(folders, volume, file, access) {
-            Err(ImageOpenError::InUse(_)) if attempt < ATTEMPTS => {
-                attempt += 1;
-                std::thread::sleep(PAUSE);
-            }
+            Err(ImageOpenError::InUse(source)) => match pauses.next() {
+                Some(pause) => std::thread::sleep(pause),
+                None => {
+                    let path = folders.volume_file_path(volume, file);
+                    return Err(ImageOpenError::InUse(held(&path).or(source)));
+                }
+            },
             result => return result,
         }
     }
+}
+
+/// Who holds a file, where the system tells.
+fn held(path: &Path) -> Option<IoError> {
+    let who = blockio::held_by(&blockio::holders(path))?;
+    let source = io::Error::new(io::ErrorKind::ResourceBusy, who);
+    let (offset, length) = (ByteOffset(0), ByteCount(0));
+    Some(IoError::host(Operation::Open, offset, length, source))
 }
 
 /// Opens and locks an image in the folder of a volume if that is possible at once.

@@ -1,8 +1,10 @@
 //! Unix: modes that no umask widens, folders made durable, allocation read from the inode.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use blockio::LockMode;
 use cap_std::fs::{
@@ -34,7 +36,7 @@ pub(crate) fn create_root(path: &Path) -> io::Result<()> {
 }
 
 /// Takes a folder that becomes a store away from everybody but its owner.
-pub(crate) fn make_private(folder: &Dir) -> io::Result<()> {
+pub(crate) fn make_private(folder: &Dir, _path: &Path) -> io::Result<()> {
     folder.set_permissions(".", Permissions::from_mode(0o700))
 }
 
@@ -57,6 +59,28 @@ pub(crate) fn check_private(file: &File) -> io::Result<()> {
         return denied("it belongs to another user");
     }
     Ok(())
+}
+
+/// Whom the folder of a store is open to besides its owner: nobody is told of here, modes are set when
+/// it is made.
+pub(crate) fn open_to(_path: &Path) -> io::Result<Vec<String>> {
+    Ok(Vec::new())
+}
+
+/// Who may do what with a file is told in SDDL by Windows.
+///
+/// # Errors
+/// `Unsupported`.
+pub fn file_rules(_path: &Path) -> io::Result<String> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+/// As above.
+///
+/// # Errors
+/// `Unsupported`.
+pub fn set_file_rules(_path: &Path, _rules: &str) -> io::Result<()> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
 /// Nothing: keys are kept as they are, in a file for their owner alone.
@@ -124,7 +148,25 @@ pub(crate) fn is_sharing_violation(_error: &io::Error) -> bool {
     false
 }
 
-/// A canonical path as other programs take it.
-pub(crate) fn plain_path(path: PathBuf) -> PathBuf {
+/// How long an image that somebody holds is tried: looking at a volume holds it for moments.
+pub(crate) fn lock_pauses() -> impl Iterator<Item = Duration> {
+    std::iter::repeat_n(Duration::from_millis(20), 4)
+}
+
+/// A canonical path as other programs take it: it is that already.
+pub fn plain_path(path: PathBuf) -> PathBuf {
     path
 }
+
+/// No path says that it leads to a server.
+pub(crate) fn server_of(_path: &Path) -> Option<String> {
+    None
+}
+
+/// The file of a database as SQLite takes it.
+pub(crate) fn database_path(plain: PathBuf) -> PathBuf {
+    plain
+}
+
+/// What SQLite calls its way of opening files: whatever it does by itself.
+pub(crate) const DATABASE_SYSTEM: Option<&CStr> = None;

@@ -1,11 +1,13 @@
 //! Windows: share modes as locks, errors that pass by themselves, paths without their long prefix.
 //!
-//! Files inherit their access list from the root; NTFS makes folder entries durable by its journal.
+//! Files inherit their access list from the root (`windows_access.rs`); NTFS makes folder entries durable by its journal.
 
+use std::ffi::{CStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf, Prefix};
+use std::time::Duration;
 
-use blockio::LockMode;
+use blockio::{LockMode, Patience};
 use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, DirBuilder, Metadata, OpenOptions, OpenOptionsExt};
 
@@ -31,16 +33,6 @@ pub(crate) fn private_folder() -> DirBuilder {
     DirBuilder::new()
 }
 
-/// Makes the folder `path` with all above it.
-pub(crate) fn create_root(path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(path)
-}
-
-/// Nothing: the folder keeps the access list that its user's profile gave it.
-pub(crate) fn make_private(_folder: &Dir) -> io::Result<()> {
-    Ok(())
-}
-
 /// Nothing: the access list comes from the folder.
 pub(crate) fn private_file(_options: &mut OpenOptions) {}
 
@@ -58,10 +50,10 @@ pub(crate) fn share(options: &mut OpenOptions, mode: LockMode) {
     });
 }
 
-/// Nothing: the journal of NTFS makes entries durable.
-/// Named pipes have a name space of their own and cannot stand in the place of a file.
+/// Nothing: named pipes have a name space of their own and cannot stand in the place of a file.
 pub(crate) fn never_wait(_options: &mut OpenOptions) {}
 
+/// Nothing: the journal of NTFS makes entries durable.
 pub(crate) fn sync_folder(_folder: &Dir) -> io::Result<()> {
     Ok(())
 }
@@ -107,19 +99,87 @@ pub(crate) fn is_transient(error: &io::Error) -> bool {
 
 /// Whether opening failed since somebody holds the file.
 pub(crate) fn is_sharing_violation(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(ERROR_SHARING_VIOLATION)
+    matches!(
+        error.raw_os_error(),
+        Some(ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION)
+    )
 }
 
-/// A canonical path as other programs take it: `C:\x` instead of `\\?\C:\x`.
-pub(crate) fn plain_path(path: PathBuf) -> PathBuf {
+/// How long an image that somebody holds is tried: scanners and indexers let go of it in moments.
+pub(crate) fn lock_pauses() -> impl Iterator<Item = Duration> {
+    Patience::Moments.pauses()
+}
+
+/// A canonical path as other programs take it: `C:\x` instead of `\\?\C:\x`, `\\server\share` instead of
+/// `\\?\UNC\server\share`. Whatever else is kept as it is.
+pub fn plain_path(path: PathBuf) -> PathBuf {
     let mut components = path.components();
     let Some(Component::Prefix(prefix)) = components.next() else {
         return path;
     };
-    let Prefix::VerbatimDisk(letter) = prefix.kind() else {
-        return path;
+    let mut plain = match prefix.kind() {
+        Prefix::VerbatimDisk(letter) => PathBuf::from(format!("{}:\\", char::from(letter))),
+        Prefix::VerbatimUNC(server, share) => {
+            let mut plain = OsString::from(r"\\");
+            plain.push(server);
+            plain.push(r"\");
+            plain.push(share);
+            plain.push(r"\");
+            PathBuf::from(plain)
+        }
+        _ => return path,
     };
-    let mut plain = PathBuf::from(format!("{}:\\", char::from(letter)));
     plain.extend(components.filter(|component| !matches!(component, Component::RootDir)));
     plain
+}
+
+/// The server that a path leads to; `None` for one of this host.
+pub(crate) fn server_of(path: &Path) -> Option<String> {
+    let path = std::path::absolute(path).ok()?;
+    let Some(Component::Prefix(prefix)) = path.components().next() else {
+        return None;
+    };
+    match prefix.kind() {
+        Prefix::UNC(server, _) | Prefix::VerbatimUNC(server, _) => {
+            Some(server.to_string_lossy().into_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The file of a database as SQLite takes it at any length: with the prefix under which Windows has no
+/// limit.
+pub(crate) fn database_path(plain: PathBuf) -> PathBuf {
+    match plain.components().next() {
+        Some(Component::Prefix(prefix)) if matches!(prefix.kind(), Prefix::Disk(_)) => {
+            let mut long = OsString::from(r"\\?\");
+            long.push(plain);
+            PathBuf::from(long)
+        }
+        _ => plain,
+    }
+}
+
+/// What SQLite calls its way of opening files by paths of any length.
+pub(crate) const DATABASE_SYSTEM: Option<&CStr> = Some(c"win32-longpath");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_prefixes_go_and_come_and_servers_are_told() {
+        let plain = |path: &str| plain_path(PathBuf::from(path)).into_os_string();
+        assert_eq!(plain(r"\\?\C:\a\b"), r"C:\a\b");
+        assert_eq!(plain(r"\\?\UNC\nas\data\a"), r"\\nas\data\a");
+        assert_eq!(plain(r"C:\a"), r"C:\a");
+        let long = database_path(PathBuf::from(r"C:\a\state.db"));
+        assert_eq!(long.as_os_str(), r"\\?\C:\a\state.db");
+        let server = |path: &str| server_of(Path::new(path));
+        assert_eq!(server(r"\\nas\data\store").as_deref(), Some("nas"));
+        assert_eq!(server(r"\\?\UNC\nas\data\store").as_deref(), Some("nas"));
+        assert_eq!(server(r"//nas/data").as_deref(), Some("nas"));
+        assert_eq!(server(r"C:\store"), None);
+        assert_eq!(server("store"), None);
+    }
 }

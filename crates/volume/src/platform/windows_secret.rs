@@ -15,47 +15,61 @@ use windows_sys::Win32::Security::Cryptography::{
 
 /// What only this user on this machine can turn back.
 pub(crate) fn protect(bytes: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let given = blob(bytes)?;
-    let mut made = empty();
-    // SAFETY: both blobs are valid for the call, the given one names `bytes`, which is only read; the
-    // other pointers may be null.
-    let done = unsafe {
-        CryptProtectData(
-            &raw const given,
-            ptr::null(),
-            ptr::null(),
-            ptr::null(),
-            ptr::null(),
-            CRYPTPROTECT_UI_FORBIDDEN,
-            &raw mut made,
-        )
-    };
-    if done == 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(Some(take(made)?.to_vec()))
+    Ok(Some(transform(Direction::Protect, bytes)?.to_vec()))
 }
 
 /// Turns back what [`protect`] made.
 pub(crate) fn unprotect(bytes: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
-    let given = blob(bytes)?;
-    let mut made = empty();
-    // SAFETY: as above.
-    let done = unsafe {
-        CryptUnprotectData(
-            &raw const given,
-            ptr::null_mut(),
-            ptr::null(),
-            ptr::null(),
-            ptr::null(),
-            CRYPTPROTECT_UI_FORBIDDEN,
-            &raw mut made,
-        )
+    transform(Direction::Unprotect, bytes)
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Protect,
+    Unprotect,
+}
+
+/// Data protection one way or the other, for the user who runs this: no description, no further
+/// entropy, and nobody is asked anything.
+fn transform(direction: Direction, bytes: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
+    let length = u32::try_from(bytes.len());
+    let given = CRYPT_INTEGER_BLOB {
+        cbData: length.map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
+        pbData: bytes.as_ptr().cast_mut(),
     };
-    if done == 0 {
-        return Err(io::Error::last_os_error());
+    let mut made = CRYPT_INTEGER_BLOB {
+        cbData: 0,
+        pbData: ptr::null_mut(),
+    };
+    let (given, to, flags) = (&raw const given, &raw mut made, CRYPTPROTECT_UI_FORBIDDEN);
+    // SAFETY: both blobs are valid for the call, the given one names `bytes`, which is only read; the
+    // other pointers may be null.
+    let done = unsafe {
+        match direction {
+            Direction::Protect => CryptProtectData(
+                given,
+                ptr::null(),
+                ptr::null(),
+                ptr::null(),
+                ptr::null(),
+                flags,
+                to,
+            ),
+            Direction::Unprotect => CryptUnprotectData(
+                given,
+                ptr::null_mut(),
+                ptr::null(),
+                ptr::null(),
+                ptr::null(),
+                flags,
+                to,
+            ),
+        }
+    };
+    match done {
+        0 => Err(io::Error::last_os_error()),
+        _ => take(made),
     }
-    take(made)
 }
 
 /// The secret of the generic credential `name`. The Credential Manager keeps text as UTF-16.
@@ -91,21 +105,6 @@ pub(crate) fn read_keyring(name: &str) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(Zeroizing::new(text.as_bytes().to_vec()))
 }
 
-fn blob(bytes: &[u8]) -> io::Result<CRYPT_INTEGER_BLOB> {
-    let length = u32::try_from(bytes.len());
-    Ok(CRYPT_INTEGER_BLOB {
-        cbData: length.map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
-        pbData: bytes.as_ptr().cast_mut(),
-    })
-}
-
-fn empty() -> CRYPT_INTEGER_BLOB {
-    CRYPT_INTEGER_BLOB {
-        cbData: 0,
-        pbData: ptr::null_mut(),
-    }
-}
-
 /// Copies what the system made, and gives it back zeroed.
 fn take(made: CRYPT_INTEGER_BLOB) -> io::Result<Zeroizing<Vec<u8>>> {
     if made.pbData.is_null() {
@@ -121,4 +120,23 @@ fn take(made: CRYPT_INTEGER_BLOB) -> io::Result<Zeroizing<Vec<u8>>> {
         copy
     };
     Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_protected_is_hidden_and_comes_back_and_a_changed_byte_is_refused() {
+        let secret = [0xA5; 32];
+        let protected = protect(&secret).unwrap().unwrap();
+        assert!(protected.len() > secret.len());
+        assert!(!protected.windows(secret.len()).any(|part| part == secret));
+        assert_eq!(unprotect(&protected).unwrap().as_slice(), secret);
+        let mut changed = protected;
+        let last = changed.len() - 1;
+        changed[last] ^= 1;
+        assert!(unprotect(&changed).is_err());
+        assert!(unprotect(b"dpapi").is_err());
+    }
 }

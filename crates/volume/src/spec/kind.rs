@@ -22,6 +22,10 @@ pub enum FileSystemKind {
     Ntfs,
     /// FAT32.
     Fat32,
+    /// ReFS, which only Windows makes.
+    Refs,
+    /// NTFS, as Windows makes the writable layer of a container.
+    ScratchLayer,
     /// None: the disk is left blank.
     None,
 }
@@ -55,20 +59,33 @@ impl VolumeKind {
 }
 
 impl FileSystemKind {
+    const ALL: [Self; 5] = [
+        Self::Ntfs,
+        Self::Fat32,
+        Self::Refs,
+        Self::ScratchLayer,
+        Self::None,
+    ];
+
     /// The word of the option string.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ntfs => "ntfs",
             Self::Fat32 => "fat32",
+            Self::Refs => "refs",
+            Self::ScratchLayer => "scratch",
             Self::None => "none",
         }
     }
 
     /// The file system that a word of the option string names.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Ntfs, Self::Fat32, Self::None]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether the system of the host makes it, and nothing here does.
+    pub const fn is_made_by_system(self) -> bool {
+        matches!(self, Self::Refs | Self::ScratchLayer)
     }
 }
 

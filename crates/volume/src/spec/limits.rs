@@ -38,6 +38,7 @@ const FAT_LABEL_FORBIDDEN: &str = "\"*+,./:;<=>?[\\]|";
 pub(super) fn find_problem(spec: &DiskSpec) -> Option<SpecError> {
     check_size(spec)
         .and_then(|()| check_image(spec))
+        .and_then(|()| check_made_by_system(spec))
         .and_then(|()| check_cluster(spec))
         .and_then(|()| check_file_system_size(spec))
         .and_then(|()| check_label(spec))
@@ -88,9 +89,30 @@ fn check_image(spec: &DiskSpec) -> Result<(), SpecError> {
     power_of_two_between("block", block, ByteCount(min), ByteCount(max))
 }
 
+/// Whether the image is made without a partition table: its guest, or the system, divides it.
+fn is_blank(spec: &DiskSpec) -> bool {
+    spec.file_system == FileSystemKind::None || spec.file_system.is_made_by_system()
+}
+
+/// What the system formats is an image that Windows attaches, which it divides itself.
+fn check_made_by_system(spec: &DiskSpec) -> Result<(), SpecError> {
+    if !spec.file_system.is_made_by_system() {
+        return Ok(());
+    }
+    if spec.partition == PartitionLayout::WholeDisk {
+        let message = "the system makes a partition on what it formats; leave it out";
+        return Err(SpecError::of_option("layout", message));
+    }
+    if spec.format == ImageFormat::Raw {
+        let message = "Windows attaches images of format vhdx and vhd alone, to format them";
+        return Err(SpecError::of_option("format", message));
+    }
+    Ok(())
+}
+
 fn check_file_system_size(spec: &DiskSpec) -> Result<(), SpecError> {
     let overhead = match spec.partition {
-        PartitionLayout::Gpt if spec.file_system != FileSystemKind::None => GPT_OVERHEAD,
+        PartitionLayout::Gpt if !is_blank(spec) => GPT_OVERHEAD,
         _ => 0,
     };
     let sector = spec.sector.bytes();
@@ -104,7 +126,10 @@ fn check_file_system_size(spec: &DiskSpec) -> Result<(), SpecError> {
                 .saturating_add(8 * FAT32_MIN_CLUSTERS + MIB);
             ("FAT32", clusters, FAT32_MAX_SECTORS.saturating_mul(sector))
         }
-        FileSystemKind::None => ("a disk", DISK_MIN.get(), u64::MAX),
+        // What the system needs, the system says.
+        FileSystemKind::None | FileSystemKind::Refs | FileSystemKind::ScratchLayer => {
+            ("a disk", DISK_MIN.get(), u64::MAX)
+        }
     };
     let min = ByteCount(
         min.saturating_add(overhead)
@@ -135,6 +160,10 @@ fn check_cluster(spec: &DiskSpec) -> Result<(), SpecError> {
             let message = "there are no clusters without a file system; leave it out";
             return Err(SpecError::of_option("cluster", message));
         }
+        FileSystemKind::Refs | FileSystemKind::ScratchLayer => {
+            let message = "the system chooses the clusters of what it formats; leave it out";
+            return Err(SpecError::of_option("cluster", message));
+        }
     };
     let min = ByteCount(spec.sector.bytes());
     power_of_two_between("cluster", cluster, min, ByteCount(max))
@@ -146,8 +175,13 @@ fn check_label(spec: &DiskSpec) -> Result<(), SpecError> {
         return Ok(());
     }
     let message = match spec.file_system {
-        FileSystemKind::Ntfs if label.encode_utf16().count() > NTFS_LABEL_MAX => {
-            format!("longer than the {NTFS_LABEL_MAX} UTF-16 units that NTFS holds")
+        FileSystemKind::Ntfs | FileSystemKind::Refs
+            if label.encode_utf16().count() > NTFS_LABEL_MAX =>
+        {
+            format!("longer than the {NTFS_LABEL_MAX} UTF-16 units that NTFS and ReFS hold")
+        }
+        FileSystemKind::ScratchLayer => {
+            "the system gives a writable layer no label; leave it out".to_owned()
         }
         FileSystemKind::Fat32 if label.len() > FAT_LABEL_MAX => {
             format!("longer than the {FAT_LABEL_MAX} bytes that FAT32 holds")
@@ -160,7 +194,7 @@ fn check_label(spec: &DiskSpec) -> Result<(), SpecError> {
             }
         }
         FileSystemKind::None => "there is no label without a file system; leave it out".to_owned(),
-        FileSystemKind::Ntfs => return Ok(()),
+        FileSystemKind::Ntfs | FileSystemKind::Refs => return Ok(()),
     };
     Err(SpecError::of_option("label", message))
 }
@@ -171,6 +205,9 @@ fn check_acl(spec: &DiskSpec) -> Result<(), SpecError> {
         FileSystemKind::Ntfs => return Ok(()),
         FileSystemKind::Fat32 => "FAT32 keeps no access control; use fs=ntfs, or leave it out",
         FileSystemKind::None => "there is no access control without a file system; leave it out",
+        FileSystemKind::Refs | FileSystemKind::ScratchLayer => {
+            "the system sets the access control of what it formats; leave it out"
+        }
     };
     Err(SpecError::of_option("acl", message))
 }

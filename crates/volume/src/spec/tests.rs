@@ -55,7 +55,7 @@ fn an_error_names_the_column_and_the_right_spelling() {
         ),
         (
             "size=1G,fs=ntsf",
-            "column 12, option fs: \"ntsf\" is none of ntfs, fat32, none; did you mean ntfs?",
+            "column 12, option fs: \"ntsf\" is none of ntfs, fat32, refs, scratch, none; did you mean ntfs?",
         ),
         (
             "size=1G,,fs=ntfs",
@@ -147,8 +147,6 @@ fn an_error_names_the_column_and_the_right_spelling() {
 #[test]
 fn what_exists_but_is_not_supported_says_so() {
     for text in [
-        "fs=refs",
-        "fs=ReFS",
         "layout=mbr",
         "type=differencing",
         "acl=O:DA",
@@ -360,5 +358,31 @@ proptest! {
                  bind|smb|tmpfs|/x|//s/d|/a\"\"b\"|/a,b\"),?){0,6}"
     ) {
         fuzz_spec(text.as_bytes());
+    }
+}
+
+#[test]
+fn what_the_system_formats_is_a_disk_that_it_attaches_and_nothing_here_says_how() {
+    for (text, fault) in [
+        ("fs=refs,size=2G,label=data", None),
+        ("fs=ReFS,size=2G,format=vhd", None),
+        ("fs=scratch,size=20G", None),
+        ("fs=refs,size=2G,format=raw", Some("option format")),
+        ("fs=refs,size=2G,layout=disk", Some("option layout")),
+        ("fs=refs,size=2G,cluster=64K", Some("option cluster")),
+        ("fs=refs,size=2G,acl=administrators", Some("option acl")),
+        ("fs=scratch,size=2G,label=x", Some("option label")),
+    ] {
+        match (VolumeSpec::parse(text), fault) {
+            (Ok(spec), None) => {
+                let disk = spec.disk().unwrap();
+                assert!(disk.file_system().is_made_by_system(), "{text}");
+                assert_eq!(VolumeSpec::parse(&spec.to_string()), Ok(spec));
+            }
+            (Err(error), Some(fault)) => {
+                assert!(error.to_string().contains(fault), "{text}: {error}");
+            }
+            (found, _) => panic!("{text}: {found:?}"),
+        }
     }
 }

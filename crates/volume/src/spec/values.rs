@@ -27,12 +27,7 @@ pub(super) fn size_value(option: &'static str, value: &str) -> Result<ByteCount,
 }
 
 pub(super) fn file_system_value(value: &str) -> Result<FileSystemKind, SpecError> {
-    if value.eq_ignore_ascii_case("refs") {
-        let message = "ReFS cannot be made outside Windows, since its format is not published; \
-                       use fs=ntfs, or fs=none and let the guest format the disk";
-        return Err(unsupported_value("fs", message));
-    }
-    let words = ["ntfs", "fat32", "none"];
+    let words = ["ntfs", "fat32", "refs", "scratch", "none"];
     FileSystemKind::from_word(&value.to_ascii_lowercase())
         .ok_or_else(|| unknown_word("fs", value, &words))
 }

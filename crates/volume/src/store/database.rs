@@ -15,6 +15,7 @@ use super::rescue::Rescue;
 use super::schema::{self, SCHEMA_VERSION};
 use crate::error::{Result, VolumeError};
 use crate::name::VolumeName;
+use crate::platform;
 use crate::record::{VolumeRecord, parse_id};
 use crate::state::{self, Trigger, VolumeState};
 
@@ -49,8 +50,12 @@ impl Database {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let connection = Connection::open_with_flags(root.join(DATABASE), flags)
-            .map_err(failed("opening it"))?;
+        let file = platform::database_path(root.join(DATABASE));
+        let connection = match platform::DATABASE_SYSTEM {
+            None => Connection::open_with_flags(file, flags),
+            Some(system) => Connection::open_with_flags_and_vfs(file, flags, system),
+        };
+        let connection = connection.map_err(failed("opening it"))?;
         connection
             .busy_timeout(BUSY_TIMEOUT)
             .map_err(failed("setting it up"))?;

@@ -51,6 +51,8 @@ pub enum StoreClass {
     RepairBackup,
     /// The kept password of a volume that cannot be opened.
     Password,
+    /// The folder of the store lets in others than those it is for.
+    Access,
 }
 
 /// What became of a finding.
@@ -96,6 +98,7 @@ impl StoreClass {
             Self::PendingChange => "pending-change",
             Self::RepairBackup => "repair-backup",
             Self::Password => "password",
+            Self::Access => "access",
         }
     }
 }
@@ -128,6 +131,7 @@ impl Store {
             findings: Vec::new(),
         };
         look.recovered();
+        look.access();
         look.database()?;
         look.root()?;
         look.folders()?;
@@ -173,6 +177,18 @@ impl Look<'_> {
                 let message = format!("{message}; mending it failed: {error}");
                 self.add(class, subject, message, StoreCure::ByHand);
             }
+        }
+    }
+
+    /// Who may open the folder of the store.
+    fn access(&mut self) {
+        let others = self.store.folders().open_to();
+        if !others.is_empty() {
+            let message = format!("the folder of the store is open to {}", others.join(", "));
+            let root = self.store.root().to_string_lossy().into_owned();
+            self.mend(StoreClass::Access, &root, &message, |store| {
+                store.folders().make_private()
+            });
         }
     }
 

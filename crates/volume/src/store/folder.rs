@@ -69,16 +69,19 @@ impl Folders {
             let shown = shown.clone();
             move |error| VolumeError::host(doing, shown, error)
         };
+        refuse_server(root)?;
         let existed = root.is_dir();
         platform::create_root(root).map_err(fail("making the folder"))?;
         let path = root.canonicalize().map_err(fail("finding the folder"))?;
+        // A letter or a link may have led to one.
+        refuse_server(&path)?;
         let root = Dir::open_ambient_dir(&path, ambient_authority());
         let root = root.map_err(fail("opening the folder"))?;
         let path = platform::plain_path(path);
         if metadata(&root, VOLUMES)?.is_none() {
             check_may_become_store(&root, &shown)?;
             if existed {
-                platform::make_private(&root).map_err(fail("changing the mode of"))?;
+                platform::make_private(&root, &path).map_err(fail("changing the access to"))?;
             }
         }
         let volumes = open_or_make_folder(&root, VOLUMES)?;
@@ -88,6 +91,20 @@ impl Folders {
             root,
             volumes,
             locks,
+        })
+    }
+
+    /// Whom the root is open to besides those it is for. Where that cannot be read, it is said nowhere:
+    /// the store works all the same.
+    pub(crate) fn open_to(&self) -> Vec<String> {
+        platform::open_to(&self.path).unwrap_or_default()
+    }
+
+    /// Takes the root away from all others.
+    pub(crate) fn make_private(&self) -> Result<()> {
+        let path = &self.path;
+        platform::make_private(&self.root, path).map_err(|error| {
+            VolumeError::host("changing the access to", path.to_string_lossy(), error)
         })
     }
 
@@ -394,6 +411,18 @@ pub(super) fn open_or_make_folder(root: &Dir, name: &str) -> Result<Dir> {
     }
     open_folder(root, name)?
         .ok_or_else(|| VolumeError::damaged(name, "it vanished while the store was opened"))
+}
+
+/// Refuses a root on a server: the write-ahead mode of the database needs memory that all its users
+/// share, and what keeps images apart is not promised beyond one host.
+fn refuse_server(path: &Path) -> Result<()> {
+    match platform::server_of(path) {
+        None => Ok(()),
+        Some(server) => Err(VolumeError::RemoteStore {
+            root: path.to_string_lossy().into_owned(),
+            server,
+        }),
+    }
 }
 
 /// Refuses a folder that holds other things: a store made there would hide among them.

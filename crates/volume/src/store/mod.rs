@@ -71,6 +71,8 @@ struct Recovered {
 pub enum Notice {
     /// The database was missing or damaged and was rebuilt from the rescue records.
     Rebuilt(RebuildReport),
+    /// The folder lets others in than those it is for, who are named (Windows).
+    OpenToOthers(Vec<String>),
 }
 
 impl Store {
@@ -97,6 +99,10 @@ impl Store {
                 database
             }
         };
+        let others = folders.open_to();
+        if !others.is_empty() {
+            notices.push(Notice::OpenToOthers(others));
+        }
         let mut store = Self {
             folders,
             database: Mutex::new(database),

@@ -25,6 +25,7 @@ mod layers;
 #[cfg(unix)]
 mod links;
 mod merges;
+mod places;
 
 /// A small volume that every host makes in moments.
 const SMALL: &str = "size=3M,fs=none,format=vhd";
