@@ -387,6 +387,171 @@ Invoke-Item 'a store at a path longer than 260 characters works' {
     [void] (Invoke-Cvol ($words + @('rm', 'far')))
 }
 
+Invoke-Item 'a new store is for the system and administrators, and one that others may open is told and mended' {
+    if (-not $isElevated) { Skip-Item 'not run as an administrator' }
+    $root = Join-Path $script:Work 'access-store'
+    [void] (Invoke-Cvol @('--root', $root, 'ls'))
+    $list = Get-Acl -LiteralPath $root
+    Confirm-That $list.AreAccessRulesProtected 'the folder inherits its access list'
+    $system = 'S-1-5-18'
+    $administrators = 'S-1-5-32-544'
+    $sids = @($list.GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier]) | ForEach-Object { $_.IdentityReference.Value } | Sort-Object -Unique)
+    $others = @($sids | Where-Object { @($system, $administrators) -notcontains $_ })
+    Confirm-That ($others.Count -eq 0 -and $sids.Count -eq 2) "the list has $($sids -join ' ')"
+    & icacls.exe $root /grant '*S-1-5-32-545:(OI)(CI)RX' | Out-Null
+    [void] (Invoke-Cvol @('--root', $root, 'ls'))
+    $told = Get-Content -Raw (Join-Path $script:Work 'cvol-errors.txt')
+    Confirm-That ($told -match 'open to') "it says: $told"
+    [void] (Invoke-Cvol @('--root', $root, 'doctor', '--fix') @(0, 1))
+    $sids = @((Get-Acl -LiteralPath $root).GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier]) | ForEach-Object { $_.IdentityReference.Value })
+    Confirm-That ($sids -notcontains 'S-1-5-32-545') 'users may still open it'
+}
+
+Invoke-Item 'a store on a server is refused' {
+    $drive = (Split-Path -Qualifier $script:Work).Substring(0, 1)
+    $rest = (Split-Path -NoQualifier $script:Work)
+    $root = "\\localhost\$drive`$$rest\server-store"
+    [void] (Invoke-Cvol @('--root', $root, 'ls') @(7))
+    Confirm-That (-not (Test-Path -LiteralPath (Join-Path $script:Work 'server-store'))) 'it was made all the same'
+}
+
+Invoke-Item 'an image that a program holds is in use, and the program is named' {
+    [void] (Invoke-Cvol @('create', 'held', '--size', '64M'))
+    $stream = [IO.File]::Open((Get-Image 'held'), 'Open', 'Read', 'None')
+    try {
+        [void] (Invoke-Cvol @('resize', 'held', '128M') @(5))
+        $told = Get-Content -Raw (Join-Path $script:Work 'cvol-errors.txt')
+        Confirm-That ($told -match "process $PID") "it says: $told"
+    }
+    finally { $stream.Dispose() }
+    [void] (Invoke-Cvol @('rm', 'held'))
+}
+
+# ---------------------------------------------------------------------------------------------------
+# 3a. Volumes that cvol has Windows mount.
+
+function Assert-Mount {
+    if (-not $isElevated) { Skip-Item 'not run as an administrator' }
+    $help = Invoke-Cvol @('--help')
+    if ($help -notmatch '(?m)^\s+mount\b') { Skip-Item 'this cvol.exe has no cvol mount' }
+}
+
+function Get-FreeLetter {
+    $taken = [IO.DriveInfo]::GetDrives() | ForEach-Object { $_.Name.Substring(0, 1).ToUpperInvariant() }
+    foreach ($letter in 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z') {
+        if ($taken -notcontains $letter) { return "${letter}:" }
+    }
+    Skip-Item 'no drive letter is free'
+}
+
+foreach ($form in @('vhdx', 'vhd')) {
+    Invoke-Item "cvol mounts a volume ($form) at a letter and at a folder, and ends that" {
+        Assert-Mount
+        $volume = "mounted-$form"
+        [void] (Invoke-Cvol @('create', $volume, '--size', '256M', '--format', $form))
+        $folder = Join-Path $script:Work "mount-$form"
+        [void] (New-Item -ItemType Directory -Force $folder)
+        $letter = Get-FreeLetter
+        try {
+            foreach ($target in @($letter, $folder)) {
+                [void] (Invoke-Cvol @('mount', $volume, $target))
+                [IO.File]::WriteAllText((Join-Path "$target\" 'from-windows.txt'), "at $target")
+                $listed = Invoke-Cvol @('mounts', '--json') | ConvertFrom-Json
+                Confirm-That (@($listed)[0].attached -eq $true) 'cvol mounts does not say that it is attached'
+                # Claimed: nothing else changes it, and it has one place.
+                [void] (Invoke-Cvol @('rm', $volume) @(5))
+                [void] (Invoke-Cvol @('mount', $volume, $letter, '--readonly') @(4))
+                [void] (Invoke-Cvol @('umount', $target))
+                Confirm-That (-not (Test-Path -LiteralPath (Join-Path "$target\" 'from-windows.txt'))) 'it is still there'
+                $said = Invoke-Cvol @('cat', "${volume}:/from-windows.txt")
+                Confirm-That ($said -eq "at $target") "cvol reads '$said'"
+                [void] (Invoke-Cvol @('fsck', $volume))
+            }
+        }
+        finally { [void] (Invoke-Cvol @('umount', $volume, '--force') @(0, 3)) }
+        [void] (Invoke-Cvol @('rm', $volume))
+    }
+}
+
+Invoke-Item 'a mount of cvol for reading refuses writing, and is compacted by Windows' {
+    Assert-Mount
+    [void] (Invoke-Cvol @('create', 'mounted-ro', '--size', '256M'))
+    $letter = Get-FreeLetter
+    try {
+        [void] (Invoke-Cvol @('mount', 'mounted-ro', $letter, '--readonly'))
+        $wrote = $true
+        try { [IO.File]::WriteAllText("$letter\no.txt", 'no') } catch { $wrote = $false }
+        Confirm-That (-not $wrote) 'it was written'
+        $won = Invoke-Cvol @('compact', 'mounted-ro', '--json') | ConvertFrom-Json
+        Confirm-That ($won.by_system -eq $true) 'Windows did not do it'
+    }
+    finally { [void] (Invoke-Cvol @('umount', 'mounted-ro', '--force') @(0, 3)) }
+    [void] (Invoke-Cvol @('rm', 'mounted-ro'))
+}
+
+Invoke-Item 'files that are open keep a mount of cvol, and force passes over them' {
+    Assert-Mount
+    [void] (Invoke-Cvol @('create', 'mounted-busy', '--size', '256M'))
+    $letter = Get-FreeLetter
+    $stream = $null
+    try {
+        [void] (Invoke-Cvol @('mount', 'mounted-busy', $letter))
+        $stream = [IO.File]::Create("$letter\open.txt")
+        [void] (Invoke-Cvol @('umount', $letter) @(5))
+        Confirm-That (Test-Path -LiteralPath "$letter\open.txt") 'it is gone all the same'
+        [void] (Invoke-Cvol @('umount', $letter, '--force'))
+    }
+    finally {
+        if ($null -ne $stream) { try { $stream.Dispose() } catch { Write-Verbose $_.Exception.Message } }
+        [void] (Invoke-Cvol @('umount', 'mounted-busy', '--force') @(0, 3))
+    }
+    [void] (Invoke-Cvol @('rm', 'mounted-busy'))
+}
+
+Invoke-Item 'a volume that is mounted by cvol is made larger by Windows' {
+    Assert-Mount
+    [void] (Invoke-Cvol @('create', 'mounted-grow', '--size', '256M'))
+    $letter = Get-FreeLetter
+    try {
+        [void] (Invoke-Cvol @('mount', 'mounted-grow', $letter))
+        [void] (Invoke-Cvol @('resize', 'mounted-grow', '512M') @(5))
+        $grown = Invoke-Cvol @('resize', 'mounted-grow', '512M', '--image-only', '--json') | ConvertFrom-Json
+        Confirm-That ($grown.by_system -eq $true) 'Windows did not do it'
+        if ($null -ne (Get-Command Resize-Partition -ErrorAction SilentlyContinue)) {
+            $name = $letter.Substring(0, 1)
+            Update-HostStorageCache
+            $most = (Get-PartitionSupportedSize -DriveLetter $name).SizeMax
+            Resize-Partition -DriveLetter $name -Size $most
+            Confirm-That ((Get-Volume -DriveLetter $name).Size -gt 400 * $MB) 'what is on it did not grow'
+        }
+    }
+    finally { [void] (Invoke-Cvol @('umount', 'mounted-grow', '--force') @(0, 3)) }
+    [void] (Invoke-Cvol @('fsck', 'mounted-grow'))
+    [void] (Invoke-Cvol @('rm', 'mounted-grow'))
+}
+
+Invoke-Item 'Windows makes ReFS on a volume of cvol' {
+    Assert-Mount
+    [void] (Invoke-Cvol @('create', 'refs', '--size', '8G', '--fs', 'refs', '--volume-label', 'checklist'))
+    $letter = Get-FreeLetter
+    try {
+        [void] (Invoke-Cvol @('mount', 'refs', $letter))
+        $found = (New-Object IO.DriveInfo $letter.Substring(0, 1)).DriveFormat
+        Confirm-That ($found -eq 'ReFS') "it is $found"
+        [IO.File]::WriteAllText("$letter\hello.txt", 'hello')
+    }
+    finally { [void] (Invoke-Cvol @('umount', 'refs', '--force') @(0, 3)) }
+    [void] (Invoke-Cvol @('rm', 'refs'))
+}
+
+Invoke-Item 'Windows formats a volume of cvol as the writable layer of a container' {
+    Assert-Mount
+    if (-not (Test-Path -LiteralPath "$env:SystemRoot\System32\computestorage.dll")) { Skip-Item 'computestorage.dll is missing' }
+    [void] (Invoke-Cvol @('create', 'layer', '--size', '20G', '--fs', 'scratch'))
+    [void] (Invoke-Cvol @('tree', 'layer'))
+    [void] (Invoke-Cvol @('rm', 'layer'))
+}
+
 # ---------------------------------------------------------------------------------------------------
 # 4. Machines.
 
@@ -581,6 +746,24 @@ foreach ($schema in @('2.1', '2.3', '2.6')) {
         finally { [ChecklistHcs]::End($system) }
         [void] (Invoke-Cvol @('rm', $volume))
     }
+}
+
+Invoke-Item 'cvol hcs grant makes the rule that HcsGrantVmAccess makes' {
+    Assert-Hcs
+    $help = Invoke-Cvol @('hcs', '--help')
+    if ($help -notmatch '(?m)^\s+grant\b') { Skip-Item 'this cvol.exe has no cvol hcs grant' }
+    $id = [guid]::NewGuid().ToString()
+    $files = @('by-service.bin', 'by-cvol.bin') | ForEach-Object { Join-Path $script:Work $_ }
+    foreach ($file in $files) { [IO.File]::WriteAllText($file, 'x') }
+    [ChecklistHcs]::Grant($id, $files[0])
+    [void] (Invoke-Cvol @('hcs', 'grant', $id, $files[1]))
+    $sids = foreach ($file in $files) {
+        $rules = (Get-Acl -LiteralPath $file).GetAccessRules($true, $false, [Security.Principal.SecurityIdentifier])
+        @($rules | ForEach-Object { $_.IdentityReference.Value } | Where-Object { $_ -like 'S-1-5-83-1-*' })
+    }
+    Confirm-That (@($sids).Count -eq 2 -and $sids[0] -eq $sids[1]) "the service made $($sids -join ', cvol ')"
+    [void] (Invoke-Cvol @('hcs', 'revoke', $id, $files[1]))
+    [ChecklistHcs]::Revoke($id, $files[0])
 }
 
 Invoke-Item 'cvol lists a machine of the Host Compute Service and shows it' {

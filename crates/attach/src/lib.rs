@@ -30,6 +30,8 @@ mod script;
 mod sides;
 mod slots;
 mod unattended_guest;
+pub mod virtdisk;
+pub mod vm_access;
 
 pub use guest::{GuestSystem, Hypervisor, Platform, SchemaVersion, UnknownWord};
 pub use guest_client::{

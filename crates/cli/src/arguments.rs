@@ -7,8 +7,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::command::{
     acl, attach, attrib, cat, check, clone, compact, completions, convert, cp, create, detach,
     diff, diff_create, discover, doctor, export, flatten, fsck, hcs, info, inspect, label, ls, man,
-    map, merge, mkdir, mv, prune, ps, rebase, render, resize, rm, salvage, secret, serve,
-    serve_machine, snapshot, tree, vm,
+    map, merge, mkdir, mount, mounts, mv, prune, ps, rebase, render, resize, rm, salvage, secret,
+    serve, serve_machine, snapshot, tree, umount, vm,
 };
 use crate::exit;
 
@@ -144,6 +144,9 @@ pub(crate) enum Verb {
     Attach(attach::Arguments),
     Detach(detach::Arguments),
     Ps(ps::Arguments),
+    Mount(mount::Arguments),
+    Umount(umount::Arguments),
+    Mounts(mounts::Arguments),
     Render(render::Arguments),
     Hcs(hcs::Arguments),
     Discover(discover::Arguments),

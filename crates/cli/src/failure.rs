@@ -163,7 +163,18 @@ fn hint_for(error: &engine::Error) -> Option<String> {
             "remove what stands on it first, or let a clone stand alone with `cvol flatten CLONE`"
         }
         (_, Subject::Claim) => {
-            "`cvol ps` shows what machines have; `cvol detach --vm MACHINE` takes it away from them"
+            "`cvol ps` shows what machines have, and `cvol detach --vm MACHINE` takes it away from them; \
+             `cvol mounts` shows what this host has, and `cvol umount` ends that"
+        }
+        (ErrorKind::Unsupported, Subject::HostMount) => return None,
+        (ErrorKind::InvalidArgument, Subject::HostMount) => {
+            "give a free drive letter, such as `X:`, or an empty folder"
+        }
+        (ErrorKind::NotFound, Subject::HostMount) => {
+            "`cvol mounts` lists what is mounted on this host"
+        }
+        (_, Subject::HostMount) => {
+            "`cvol mounts` shows what this host has; `cvol umount` ends it, with `--force` under open files"
         }
         (ErrorKind::NotFound, Subject::HcsSystem) => "`cvol hcs ls` lists the systems",
         (ErrorKind::NotFound, Subject::Machine) => {

@@ -40,6 +40,8 @@ pub struct CompactedImage {
     pub moved: u64,
     /// Bytes of file systems that were moved out of blocks that were nearly empty, at most.
     pub packed: ByteCount,
+    /// Whether Windows did it, which has the image open.
+    pub by_system: bool,
 }
 
 /// What is to be compacted, and how.
@@ -102,6 +104,9 @@ impl Engine {
                 volume::compact_image(path, None, &*gate, how, &report)
             }
             ImageReference::Volume(name) => {
+                if let Some((record, claim)) = self.host_claim(name)? {
+                    return self.compact_mounted(compact.dry_run, (&record, &claim), progress);
+                }
                 self.store()?.compact(&volume_name(name)?, how, &report)
             }
         };
@@ -132,6 +137,7 @@ fn describe(name: String, dry_run: bool, compacted: &Compacted) -> CompactedImag
         blocks: (report.blocks_before, report.blocks_after),
         moved: report.blocks_moved,
         packed: compacted.packed,
+        by_system: false,
     }
 }
 
@@ -185,6 +191,7 @@ fn child_beside(image: &Path) -> Result<Option<PathBuf>> {
 }
 
 fn info_of(path: &Path) -> std::result::Result<ImageInfo, vdisk::ImageError> {
-    let storage = FileStorage::open(path, FileAccess::ReadOnly)?;
+    // One that is in use is not waited for: there may be many.
+    let storage = FileStorage::open_at_once(path, FileAccess::ReadOnly)?;
     vdisk::info(&storage, None)
 }

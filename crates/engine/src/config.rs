@@ -3,8 +3,11 @@
 //! Front ends read `--root` and `CVOL_ROOT` themselves and hand the result over; the defaults stand
 //! here so that the command line and a service agree on one store.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use attach::virtdisk::HostDisks;
 use volume::secret::KeySource;
 
 use crate::error::{Error, Result};
@@ -17,7 +20,26 @@ pub struct Config {
     program: Option<PathBuf>,
     key_source: KeySource,
     mount_roots: Option<Vec<PathBuf>>,
+    host_disks: Option<GivenDisks>,
 }
+
+/// What attaches images to this host, where it is not the system.
+#[derive(Clone)]
+struct GivenDisks(Arc<dyn HostDisks>);
+
+impl fmt::Debug for GivenDisks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GivenDisks(..)")
+    }
+}
+
+impl PartialEq for GivenDisks {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for GivenDisks {}
 
 impl Config {
     /// A configuration whose store lives in the folder `root`.
@@ -28,6 +50,7 @@ impl Config {
             program: None,
             key_source: KeySource::default(),
             mount_roots: None,
+            host_disks: None,
         }
     }
 
@@ -93,6 +116,18 @@ impl Config {
     /// The folders of the host below which alone anything may be mounted; `None` where nobody said any.
     pub fn mount_roots(&self) -> Option<&[PathBuf]> {
         self.mount_roots.as_deref()
+    }
+
+    /// The same, with something else than the system that attaches images to this host: a double.
+    #[must_use]
+    pub fn with_host_disks(mut self, disks: Arc<dyn HostDisks>) -> Self {
+        self.host_disks = Some(GivenDisks(disks));
+        self
+    }
+
+    /// What attaches images to this host, where it is not the system.
+    pub(crate) fn host_disks(&self) -> Option<&Arc<dyn HostDisks>> {
+        self.host_disks.as_ref().map(|given| &given.0)
     }
 
     /// The folder of the store.

@@ -99,6 +99,7 @@ impl Engine {
             ..Diagnosis::default()
         };
         self.examine_machines(request.mend, &mut diagnosis)?;
+        self.examine_host_mounts(request.mend, &mut diagnosis)?;
         for record in self.list_volumes(&[])? {
             let name = record.name.as_str();
             if record.state != VolumeState::Ready || missing.iter().any(|found| found == name) {

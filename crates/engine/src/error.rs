@@ -14,6 +14,7 @@ use volume::browse::BrowseError;
 use volume::secret::SecretError;
 use volume::{ChangeError, ChangeErrorKind, VolumeError, VolumeErrorKind};
 
+use crate::host_mounts::HostMountFailure;
 use crate::machine::{MachineFailure, of_plan};
 use crate::mounts::MountFailure;
 use crate::serve::ServeFailure;
@@ -85,6 +86,8 @@ pub enum Subject {
     Machine,
     /// A volume that a machine has.
     Claim,
+    /// A volume that is mounted on this host.
+    HostMount,
     /// The program that runs machines.
     Qemu,
     /// What a machine boots.
@@ -167,6 +170,9 @@ pub enum Error {
     /// Something about a machine failed.
     #[error(transparent)]
     Machine(#[from] MachineFailure),
+    /// Something about a volume that is mounted on this host failed.
+    #[error(transparent)]
+    HostMount(#[from] HostMountFailure),
     /// Something about a machine that cvol starts failed.
     #[error(transparent)]
     Vm(#[from] VmFailure),
@@ -208,6 +214,7 @@ impl Error {
             Self::Serve { source, .. } => of_serving(source),
             Self::Mount(failure) => of_mount(failure),
             Self::Machine(failure) => failure.kind(),
+            Self::HostMount(failure) => failure.kind(),
             Self::Vm(failure) => failure.kind(),
             Self::Smb(failure) => failure.kind(),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
@@ -249,6 +256,7 @@ impl Error {
             Self::Mount(_) => Subject::Mount,
             Self::Machine(MachineFailure::Service { .. }) => Subject::HcsSystem,
             Self::Machine(_) => Subject::Machine,
+            Self::HostMount(_) => Subject::HostMount,
             Self::Vm(failure) => failure.subject(),
             Self::Smb(_) => Subject::Server,
         }

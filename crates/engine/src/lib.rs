@@ -26,6 +26,9 @@
 //!     |-- exports.rs              disks of a machine, served by processes that outlive a command
 //!     |-- vm.rs                   vm run, exec, stop: machines of QEMU that cvol starts
 //!     |-- hcs.rs                  hcs ls, hcs show: the systems of the Host Compute Service
+//!     |-- host_mounts.rs          mount, umount, mounts: volumes on this host itself, by Windows
+//!     |-- host_work.rs            such volumes resized and compacted by Windows
+//!     |-- vm_access.rs            hcs grant, hcs revoke: lists of files that machines open
 //!     |-- layers.rs               snapshot, clone: volumes that share what they hold
 //!     |-- compact.rs                compact: what nobody uses gives its space back
 //!     |-- resize.rs                 resize: an image with the partition and file system in it
@@ -56,8 +59,10 @@ mod export;
 mod exports;
 mod fsck;
 mod hcs;
+mod host_mounts;
 mod host_paths;
 mod host_side;
+mod host_work;
 mod image;
 mod layers;
 mod machine;
@@ -79,6 +84,7 @@ mod session;
 mod smb;
 mod target;
 mod vm;
+mod vm_access;
 mod volumes;
 mod windows_paths;
 mod wiring;
@@ -102,6 +108,7 @@ pub use error::{Error, ErrorKind, Result, Subject};
 pub use export::{ExportTarget, ExportVolume, ExportedVolume};
 pub use fsck::{CheckedVolume, CheckedVolumes};
 pub use hcs::HcsSystemDetails;
+pub use host_mounts::{HostMount, HostMountFailure, MountVolume};
 pub use image::{ChainLink, CheckedImage, ImageDescription, ImageReference};
 pub use layers::CloneVolume;
 pub use machine::{
@@ -134,6 +141,7 @@ pub use vdisk::{
     remedy,
 };
 pub use vm::{Accelerator, CommandEnd, OutputStream, Poll, StartVm, StartedVm, VmFailure, VmState};
+pub use vm_access::MachineAccess;
 pub use volume::export::ExportReport;
 pub use volume::secret::{
     KeySource, RotateOutcome, SecretError, SecretState, password_of_file, password_of_keyring,

@@ -276,7 +276,8 @@ fn to_value(value: &impl serde::Serialize) -> Value {
 
 fn guest_file_system(kind: FileSystemKind) -> Option<GuestFileSystem> {
     match kind {
-        FileSystemKind::Ntfs => Some(GuestFileSystem::Ntfs),
+        FileSystemKind::Ntfs | FileSystemKind::ScratchLayer => Some(GuestFileSystem::Ntfs),
+        FileSystemKind::Refs => Some(GuestFileSystem::Refs),
         FileSystemKind::Fat32 => Some(GuestFileSystem::Fat32),
         _ => None,
     }

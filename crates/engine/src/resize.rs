@@ -40,6 +40,8 @@ pub struct ResizedImage {
     pub partition: Option<ResizedPartition>,
     /// Bytes of the smallest disk that what is on it fits in, where that can be told.
     pub minimum: Option<ByteCount>,
+    /// Whether Windows did it, which has the image open.
+    pub by_system: bool,
 }
 
 /// A partition that changes.
@@ -84,6 +86,9 @@ impl Engine {
                 volume::resize_image(path, None, &*gate, request, &report)
             }
             ImageReference::Volume(name) => {
+                if let Some((record, claim)) = self.host_claim(name)? {
+                    return self.resize_mounted(resize, (&record, &claim), progress);
+                }
                 self.store()?.resize(&volume_name(name)?, request, &report)
             }
         };
@@ -110,5 +115,6 @@ fn describe(resize: &ResizeImage, resized: &Resized) -> ResizedImage {
         size: resized.size,
         partition,
         minimum: resized.disk.as_ref().and_then(|disk| disk.minimum),
+        by_system: false,
     }
 }

@@ -98,8 +98,12 @@ impl Engine {
         progress: ProgressFn<'_>,
     ) -> Result<CreateOutcome> {
         let unchecked = request.unchecked;
-        let request = checked(request)?;
+        let mut request = checked(request)?;
         self.prepare(&request, unchecked)?;
+        let disk = request.spec.disk();
+        if disk.is_some_and(|disk| disk.file_system().is_made_by_system()) {
+            request.formatter = self.system_formatter();
+        }
         let report = |done: volume::Progress| {
             progress(Progress {
                 done: ByteCount(done.bytes),

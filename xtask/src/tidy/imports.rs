@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("volume", &["vdisk", "mkfs", "blockio"]),
     ("attach", &["guest_proto"]),
     ("hcs_double", &["attach", "vdisk", "blockio"]),
+    ("virtdisk_double", &["attach"]),
     ("engine", &["volume", "attach", "nbd", "vdisk", "blockio"]),
     ("cli", &["engine"]),
     ("daemon", &["engine"]),

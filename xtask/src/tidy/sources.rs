@@ -14,6 +14,8 @@ const TOO_LONG: usize = 600;
 const MAY_BE_UNSAFE: &[&str] = &[
     "crates/attach/src/hcs/hvsocket/windows.rs",
     "crates/attach/src/hcs/library/windows.rs",
+    "crates/attach/src/virtdisk/library/functions.rs",
+    "crates/attach/src/virtdisk/library/windows.rs",
     "crates/blockio/src/file/",
     "crates/blockio/src/platform/",
     "crates/capi/src/",
@@ -21,6 +23,9 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "crates/guest_agent/src/windows/calls.rs",
     "crates/hcs_double/src/exports",
     "crates/hcs_double/tests/it/loaded.rs",
+    "crates/virtdisk_double/src/exports.rs",
+    "crates/virtdisk_double/tests/it/loaded.rs",
+    "crates/volume/src/platform/windows_access.rs",
     "crates/volume/src/platform/windows_secret.rs",
 ];
 

@@ -20,6 +20,8 @@ unused parts of blocks that stay become holes of the host's file.
 Before that, what NTFS holds in blocks that are nearly empty moves into free clusters of fuller ones,
 so that the file gets about as short as what is in use. `--keep-clusters` leaves that out.
 
+A volume that Windows has mounted with --readonly (`cvol mount`) is compacted by Windows.
+
 What is not known, encrypted or was not unmounted cleanly is left alone, and so are volumes with
 shadow copies. A fixed image keeps its space. A parent of differencing images is refused.
 
@@ -58,6 +60,7 @@ struct Document<'a> {
     blocks_moved: u64,
     packed: u64,
     partitions: Vec<PartDocument<'a>>,
+    by_system: bool,
 }
 
 #[derive(Serialize)]
@@ -111,6 +114,7 @@ fn document(compacted: &CompactedImage) -> Document<'_> {
         blocks_moved: compacted.moved,
         packed: compacted.packed.get(),
         partitions: parts.collect(),
+        by_system: compacted.by_system,
     }
 }
 
@@ -158,5 +162,8 @@ fn text(compacted: &CompactedImage) -> String {
         change(compacted.length),
         change(compacted.stored),
     ));
+    if compacted.by_system {
+        text.push_str("Windows did that: the volume is mounted.\n");
+    }
     text
 }

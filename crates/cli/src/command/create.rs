@@ -63,6 +63,7 @@ Examples:
   cvol create share --type smb --source //nas/data --username ann
   cvol create share --type smb --source //nas:1445/data/web --username CORP\\\\ann --password-file pw
   cvol create scratch --type tmpfs --size 256M
+  cvol create big --size 100G --fs refs
   cvol create disk --fs none --format vhd --type fixed --size 64M")]
 pub(crate) struct Arguments {
     /// Name of the volume: letters, digits, `.`, `_` and `-`
@@ -72,7 +73,8 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_parser = values::size)]
     size: Option<ByteCount>,
 
-    /// File system to make in it: ntfs, fat32 or none [default: ntfs]
+    /// File system to make in it: ntfs, fat32 or none; on Windows also refs, or scratch for the writable
+    /// layer of a container, both made by Windows [default: ntfs]
     #[arg(long, value_name = "FS")]
     fs: Option<String>,
 

@@ -1,5 +1,6 @@
 //! `cvol hcs`: documents of the Host Compute Service, on any system, and on Windows its systems.
 
+mod access;
 mod systems;
 
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ enum Verb {
     Validate(Validate),
     Ls(systems::List),
     Show(systems::Show),
+    Grant(access::Grant),
+    Revoke(access::Revoke),
 }
 
 /// What a document is for.
@@ -84,6 +87,8 @@ impl Arguments {
             Verb::Validate(validate) => validate.run(context),
             Verb::Ls(list) => list.run(context),
             Verb::Show(show) => show.run(context),
+            Verb::Grant(grant) => grant.run(context),
+            Verb::Revoke(revoke) => revoke.run(context),
         }
     }
 }

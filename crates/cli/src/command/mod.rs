@@ -32,6 +32,8 @@ pub(crate) mod man;
 pub(crate) mod map;
 pub(crate) mod merge;
 pub(crate) mod mkdir;
+pub(crate) mod mount;
+pub(crate) mod mounts;
 pub(crate) mod mv;
 pub(crate) mod prune;
 pub(crate) mod ps;
@@ -46,6 +48,7 @@ pub(crate) mod serve;
 pub(crate) mod serve_machine;
 pub(crate) mod snapshot;
 pub(crate) mod tree;
+pub(crate) mod umount;
 pub(crate) mod values;
 pub(crate) mod vm;
 
@@ -115,6 +118,9 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result {
         Verb::Attach(arguments) => arguments.run(context),
         Verb::Detach(arguments) => arguments.run(context),
         Verb::Ps(arguments) => arguments.run(context),
+        Verb::Mount(arguments) => arguments.run(context),
+        Verb::Umount(arguments) => arguments.run(context),
+        Verb::Mounts(arguments) => arguments.run(context),
         Verb::ServeMachine(arguments) => arguments.run(context),
         Verb::Render(arguments) => arguments.run(context),
         Verb::Hcs(arguments) => arguments.run(context),

@@ -18,6 +18,9 @@ the disk, in place; the second copy of a GPT goes to the new end. What lies behi
 before it. A size that is too small is refused, and the smallest one named. All of it happens, or
 nothing: after a crash the next command completes or undoes it.
 
+A volume that Windows has mounted (`cvol mount`) is made larger by Windows, with --image-only; what is on
+it then grows by `Resize-Partition`.
+
 The file system must have been unmounted cleanly. A parent of differencing images is refused.
 Shrinking gives the host no space back that was not beyond the new end; `cvol compact` does.
 
@@ -56,6 +59,7 @@ struct Document<'a> {
     size_after: u64,
     minimum: Option<u64>,
     partition: Option<PartDocument<'a>>,
+    by_system: bool,
 }
 
 #[derive(Serialize)]
@@ -111,6 +115,7 @@ fn document(resized: &ResizedImage) -> Document<'_> {
         size_before: resized.size.0.get(),
         size_after: resized.size.1.get(),
         minimum: resized.minimum.map(engine::ByteCount::get),
+        by_system: resized.by_system,
         partition: resized.partition.as_ref().map(|partition| PartDocument {
             offset: partition.start.get(),
             size_before: partition.size.0.map(engine::ByteCount::get),
@@ -141,6 +146,14 @@ fn text(resized: &ResizedImage) -> String {
         text.push_str(&format!(", {} at {start}: {size}", partition.file_system));
     }
     text.push('\n');
+    if resized.by_system {
+        let would = if resized.dry_run {
+            "Windows would do"
+        } else {
+            "Windows did"
+        };
+        text.push_str(&format!("{would} that: the volume is mounted.\n"));
+    }
     if let (true, Some(minimum)) = (resized.dry_run, resized.minimum) {
         let minimum = quantity::bytes(minimum.get());
         text.push_str(&format!(

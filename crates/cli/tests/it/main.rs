@@ -8,6 +8,7 @@ mod chains;
 mod changes;
 mod doctor;
 mod help;
+mod host_mounts;
 mod images;
 mod kinds;
 mod layers;

@@ -5,6 +5,7 @@ use volume::{Claim, ClaimMode, ClaimRequest, Claimant, VolumeId, parse_id};
 
 use crate::Engine;
 use crate::error::Result;
+use crate::host_mounts::is_of_host;
 use crate::machine::Machine;
 
 /// What the reference of a mount begins with that is one of a volume.
@@ -112,6 +113,8 @@ impl Engine {
     /// The claims that no ledger needs.
     pub(super) fn stray_claims(&self) -> Result<Vec<Claim>> {
         let mut stray = self.store()?.claims()?;
+        // Those of this host are looked at by themselves.
+        stray.retain(|claim| !is_of_host(claim));
         for name in self.machine_names()? {
             let Ok(machine) = self.machine(&name) else {
                 continue;

@@ -1,0 +1,189 @@
+//! What the codes of virtdisk.dll and of the system's volumes mean, beyond those that the Host Compute
+//! Service has too.
+
+use crate::hcs::{HResult, fault_of};
+use crate::sides::{Fault, FaultKind};
+
+/// Codes with what they say to people, and what kind of fault they are. Sources: winerror.h, and the pages
+/// of the functions.
+const KNOWN: &[(u32, FaultKind, &str)] = &[
+    (
+        0x8007_0015,
+        FaultKind::NotFound,
+        "it is not ready: it is not attached",
+    ),
+    (
+        0x8007_0020,
+        FaultKind::Busy,
+        "another program or machine has the image open, or it is attached already",
+    ),
+    (
+        0x8007_0021,
+        FaultKind::Busy,
+        "another program has a part of it locked",
+    ),
+    (
+        0x8007_0005,
+        FaultKind::Denied,
+        "this takes an administrator, or a file of it is open",
+    ),
+    (
+        0x8007_0522,
+        FaultKind::Denied,
+        "this takes an administrator: the right to manage volumes is missing",
+    ),
+    (0x8007_0570, FaultKind::Nonsense, "the image is damaged"),
+    (0x8007_0091, FaultKind::Busy, "the folder is not empty"),
+    (0x8007_1126, FaultKind::NotFound, "nothing is mounted there"),
+    (
+        0x8007_007E,
+        FaultKind::Unsupported,
+        "a library of the system is missing",
+    ),
+    (
+        0x8007_007F,
+        FaultKind::Unsupported,
+        "this Windows has no such function",
+    ),
+    (
+        0x8007_0299,
+        FaultKind::Unsupported,
+        "a virtual disk on a network share cannot be attached here",
+    ),
+    (
+        0x8007_026A,
+        FaultKind::Unsupported,
+        "the image is compressed",
+    ),
+    (
+        0x8007_1772,
+        FaultKind::Unsupported,
+        "the image is encrypted",
+    ),
+    (0xC03A_0001, FaultKind::Nonsense, "the image has no footer"),
+    (
+        0xC03A_0002,
+        FaultKind::Nonsense,
+        "the footer of the image is damaged",
+    ),
+    (
+        0xC03A_0003,
+        FaultKind::Nonsense,
+        "the footer of the image is damaged",
+    ),
+    (
+        0xC03A_0004,
+        FaultKind::Unsupported,
+        "the format of the image is not known",
+    ),
+    (
+        0xC03A_0005,
+        FaultKind::Unsupported,
+        "the version of the format is not known",
+    ),
+    (
+        0xC03A_0006,
+        FaultKind::Nonsense,
+        "the sparse header of the image is damaged",
+    ),
+    (
+        0xC03A_0008,
+        FaultKind::Nonsense,
+        "the block table of the image is damaged",
+    ),
+    (0xC03A_000B, FaultKind::NotFound, "its parent is missing"),
+    (
+        0xC03A_000D,
+        FaultKind::Busy,
+        "it is not what it was opened for",
+    ),
+    (
+        0xC03A_000E,
+        FaultKind::Nonsense,
+        "its parent is another one than the image says",
+    ),
+    (0xC03A_0014, FaultKind::Nonsense, "the image is damaged"),
+    (
+        0xC03A_0015,
+        FaultKind::Unsupported,
+        "the image is of a type that cannot be attached",
+    ),
+    (
+        0xC03A_001A,
+        FaultKind::Unsupported,
+        "the image must not be sparse, compressed or encrypted",
+    ),
+    (
+        0xC03A_001C,
+        FaultKind::Failed,
+        "the metadata of the image is damaged",
+    ),
+    (
+        0xC03A_001D,
+        FaultKind::Unsupported,
+        "no such change is possible while it is attached",
+    ),
+];
+
+/// What a volume says when files of it are open, and everything else that is not allowed.
+pub(super) const ACCESS_DENIED: HResult = HResult(0x8007_0005);
+
+/// The fault that a code is.
+pub(super) fn fault(what: &str, code: HResult) -> Fault {
+    let normalised = code.normalised().0;
+    match KNOWN.iter().find(|known| known.0 == normalised) {
+        Some((_, kind, words)) => Fault::new(*kind, format!("cannot {what}: {words} ({code})")),
+        None => fault_of(what, code, None),
+    }
+}
+
+/// The same as an outcome.
+pub(super) fn done(what: &str, code: HResult) -> Result<(), Fault> {
+    match code.is_success() {
+        true => Ok(()),
+        false => Err(fault(what, code)),
+    }
+}
+
+/// Whether a code says that there is nothing: no file, no volume, no mount point.
+pub(super) fn is_absent(code: HResult) -> bool {
+    matches!(
+        code.normalised().0,
+        // File, path, element not found; not ready; no mount point; no such device; no such drive.
+        0x8007_0002
+            | 0x8007_0003
+            | 0x8007_0490
+            | 0x8007_0015
+            | 0x8007_1126
+            | 0x8007_0037
+            | 0x8007_000F
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_apart_whichever_way_they_are_spelled() {
+        for (code, kind) in [
+            (2, FaultKind::NotFound),
+            (0x8007_0002, FaultKind::NotFound),
+            (5, FaultKind::Denied),
+            (32, FaultKind::Busy),
+            (33, FaultKind::Busy),
+            (1314, FaultKind::Denied),
+            (1392, FaultKind::Nonsense),
+            (127, FaultKind::Unsupported),
+            (112, FaultKind::NoSpace),
+            (0xC03A_0005, FaultKind::Unsupported),
+            (0xC03A_0014, FaultKind::Nonsense),
+            (12345, FaultKind::Failed),
+        ] {
+            let fault = fault("attach it", HResult(code));
+            assert_eq!(fault.kind(), kind, "{code}: {fault}");
+            assert!(fault.to_string().contains("attach it"), "{fault}");
+        }
+        assert!(is_absent(HResult(2)) && is_absent(HResult(21)) && !is_absent(ACCESS_DENIED));
+    }
+}
