@@ -23,7 +23,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "crates/guest_agent/src/windows/calls.rs",
     "crates/hcs_double/src/exports",
     "crates/hcs_double/tests/it/loaded.rs",
-    "crates/virtdisk_double/src/exports.rs",
+    "crates/virtdisk_double/src/",
     "crates/virtdisk_double/tests/it/loaded.rs",
     "crates/volume/src/platform/windows_access.rs",
     "crates/volume/src/platform/windows_secret.rs",
