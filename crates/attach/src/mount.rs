@@ -60,6 +60,8 @@ pub enum Source {
 pub struct DiskSource {
     /// Its file.
     pub path: HostPath,
+    /// The files that it stands on, the nearest first, for a hypervisor that opens them itself.
+    pub parents: Vec<HostPath>,
     /// What is on it; `None` where that is not known.
     pub file_system: Option<GuestFileSystem>,
     /// Whether the guest formats it when it holds nothing yet.

@@ -97,6 +97,14 @@ pub trait Machine {
     /// A [`Fault`].
     fn remove_disk(&self, slot: Slot, serial: &str) -> Result<(), Fault>;
 
+    /// Whether a disk is where it was added; `None` where the hypervisor does not tell.
+    ///
+    /// # Errors
+    /// A [`Fault`]; `Gone` where the machine is no more.
+    fn has_disk(&self, _slot: Slot, _serial: &str) -> Result<Option<bool>, Fault> {
+        Ok(None)
+    }
+
     /// Offers a directory to the guest. The same share there already is no fault.
     ///
     /// # Errors

@@ -402,7 +402,7 @@ struct containerv_machine {
      */
     char *hcs_system_id;
     /**
-     * The version of its documents, "2.0" to "2.9"; NULL for "2.1".
+     * The version of its documents, "2.0" to "2.9"; NULL for the newest that the service takes.
      */
     char *hcs_schema;
     /**
@@ -410,7 +410,9 @@ struct containerv_machine {
      */
     char *qmp_socket;
     /**
-     * The socket at whose other end the agent in the guest is; else NULL.
+     * The socket at whose other end the agent in the guest is. For hcs_system_id the way to it: "hvsocket" or
+     * NULL (a socket of the hypervisor), "tcp:127.0.0.1:PORT" (a tunnel), or "none", where the program mounts
+     * in the guest itself, as `containerv_volume_attachments` tells it under `guest_work`.
      */
     char *agent_socket;
     /**
@@ -907,7 +909,7 @@ int containerv_volume_guest_input(struct containerv_options *options,
  * callback is asked between steps, and ends it by another answer than 0.
  *
  * Fails with EINVAL, ENOENT (the machine, a volume, a directory), EBUSY (a volume or target that somebody
- * has), ENOTSUP (what the machine cannot do; machines of HCS where this version has no client for it),
+ * has), ENOTSUP (what the machine cannot do; machines of HCS where there is no such service),
  * ECANCELED, ENOSPC, EIO, EBADF. What was done is undone; what could not be is told by `cvol ps`.
  */
 CONTAINERV_VOLUME_API

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use engine::{
     AttachMounts, Attachment, CreateVolume, DetachOutcome, DetachWhat, Engine, Error, ErrorKind,
-    GuestChannel, Hypervisor, KnownMachine, MachineEndpoints, MachinePlatform, Progress,
-    SchemaVersion, StepNews, StepStage, Watch,
+    GuestChannel, GuestChannelError, Hypervisor, KnownMachine, MachineEndpoints, MachinePlatform,
+    Progress, SchemaVersion, StepNews, StepStage, Watch,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ const OWNER: &str = "containerv_volume";
 /// callback is asked between steps, and ends it by another answer than 0.
 ///
 /// Fails with EINVAL, ENOENT (the machine, a volume, a directory), EBUSY (a volume or target that somebody
-/// has), ENOTSUP (what the machine cannot do; machines of HCS where this version has no client for it),
+/// has), ENOTSUP (what the machine cannot do; machines of HCS where there is no such service),
 /// ECANCELED, ENOSPC, EIO, EBADF. What was done is undone; what could not be is told by `cvol ps`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn containerv_volume_setup(
@@ -114,7 +114,11 @@ enum Reached {
     /// By its name: the store knows the rest.
     ByName(String),
     /// By how it is reached.
-    Told(KnownMachine),
+    Told {
+        machine: KnownMachine,
+        /// Whether the version of its documents is that which the service takes.
+        negotiates: bool,
+    },
 }
 
 impl Reached {
@@ -131,13 +135,13 @@ impl Reached {
             return Ok(Self::ByName(name));
         }
         // SAFETY: promised by the caller.
-        unsafe { told_machine(machine) }.map(Self::Told)
+        unsafe { told_machine(machine) }
     }
 
     fn name(&self) -> &str {
         match self {
             Self::ByName(name) => name,
-            Self::Told(machine) => &machine.name,
+            Self::Told { machine, .. } => &machine.name,
         }
     }
 }
@@ -149,7 +153,7 @@ const NO_MACHINE: &str = "a machine has an hcs_system_id, or a qmp_socket and an
 ///
 /// # Safety
 /// As for [`Reached::read`].
-unsafe fn told_machine(machine: &containerv_machine) -> Result<KnownMachine> {
+unsafe fn told_machine(machine: &containerv_machine) -> Result<Reached> {
     // SAFETY: promised by the caller.
     let (name, id, schema, qmp, agent) = unsafe {
         (
@@ -162,13 +166,20 @@ unsafe fn told_machine(machine: &containerv_machine) -> Result<KnownMachine> {
     };
     let guest = guest_of(machine.guest)?;
     let (hypervisor, endpoints, own_name) = match (id, qmp, agent) {
-        (Some(id), None, None) => {
-            let schema = schema.as_deref().unwrap_or("2.1");
-            let schema: SchemaVersion = schema.parse().map_err(|_| {
-                Failure::argument(format!("{schema:?} is no version of HCS documents"))
-            })?;
+        (Some(id), None, way) => {
+            let schema = match &schema {
+                Some(schema) => schema.parse().map_err(|_| {
+                    Failure::argument(format!("{schema:?} is no version of HCS documents"))
+                })?,
+                None => SchemaVersion::V2_1,
+            };
+            let guest = match way {
+                Some(way) => way
+                    .parse()
+                    .map_err(|error: GuestChannelError| Failure::argument(error.to_string()))?,
+                None => GuestChannel::default(),
+            };
             let name = id.clone();
-            let guest = GuestChannel::default();
             let endpoints = MachineEndpoints::Hcs { id, guest };
             (Hypervisor::Hcs(schema), endpoints, Some(name))
         }
@@ -187,7 +198,8 @@ unsafe fn told_machine(machine: &containerv_machine) -> Result<KnownMachine> {
         .or(own_name)
         .ok_or_else(|| Failure::argument("a machine of QEMU needs a name"))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    Ok(KnownMachine {
+    let negotiates = matches!(hypervisor, Hypervisor::Hcs(_)) && schema.is_none();
+    let machine = KnownMachine {
         name,
         platform: MachinePlatform { hypervisor, guest },
         endpoints,
@@ -195,6 +207,10 @@ unsafe fn told_machine(machine: &containerv_machine) -> Result<KnownMachine> {
         since_unix_ms: since.map_or(0, |since| {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         }),
+    };
+    Ok(Reached::Told {
+        machine,
+        negotiates,
     })
 }
 
@@ -242,7 +258,11 @@ fn attach(
 ) -> std::result::Result<Attachment, Error> {
     let is_new = match machine {
         Reached::ByName(_) => false,
-        Reached::Told(machine) => make_known(engine, machine)?,
+        Reached::Told {
+            machine,
+            negotiates: false,
+        } => make_known(engine, machine)?,
+        Reached::Told { machine, .. } => make_known(engine, &negotiated(engine, machine)?)?,
     };
     let attached = engine.attach(order, &watch());
     if is_new && attached.is_err() {
@@ -292,6 +312,17 @@ fn keep_share(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The machine with the version of documents that was agreed on when it was made known, or is now.
+fn negotiated(engine: &Engine, machine: &KnownMachine) -> std::result::Result<KnownMachine, Error> {
+    let mut machine = machine.clone();
+    machine.platform.hypervisor = match engine.known_machine(&machine.name) {
+        Ok(known) if known.endpoints == machine.endpoints => known.platform.hypervisor,
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => Hypervisor::Hcs(engine.hcs_schema()?),
+    };
+    Ok(machine)
 }
 
 /// Makes a machine known, or finds it known as it is; whether it is new.
@@ -373,5 +404,6 @@ fn told(attachment: &Attachment) -> Value {
     json!({
         "machine": attachment.machine, "attachment": attachment.id, "owner": attachment.owner,
         "since": attachment.since.to_string(), "mounts": mounts.collect::<Vec<_>>(),
+        "guest_work": attachment.guest_work,
     })
 }

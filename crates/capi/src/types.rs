@@ -159,11 +159,13 @@ pub struct containerv_machine {
     pub name: *mut c_char,
     /// The name of the compute system; NULL for a machine of QEMU.
     pub hcs_system_id: *mut c_char,
-    /// The version of its documents, "2.0" to "2.9"; NULL for "2.1".
+    /// The version of its documents, "2.0" to "2.9"; NULL for the newest that the service takes.
     pub hcs_schema: *mut c_char,
     /// The socket of the monitor (QMP) of a machine of QEMU; else NULL.
     pub qmp_socket: *mut c_char,
-    /// The socket at whose other end the agent in the guest is; else NULL.
+    /// The socket at whose other end the agent in the guest is. For hcs_system_id the way to it: "hvsocket" or
+    /// NULL (a socket of the hypervisor), "tcp:127.0.0.1:PORT" (a tunnel), or "none", where the program mounts
+    /// in the guest itself, as `containerv_volume_attachments` tells it under `guest_work`.
     pub agent_socket: *mut c_char,
     /// What runs in it.
     pub guest: containerv_guest_value,

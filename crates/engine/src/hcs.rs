@@ -67,6 +67,7 @@ impl Engine {
         known: &KnownMachine,
         id: &str,
         channel: GuestChannel,
+        patience: Duration,
     ) -> Result<Sides> {
         let Hypervisor::Hcs(schema) = known.platform.hypervisor else {
             return Err(Error::Unsupported {
@@ -74,7 +75,8 @@ impl Engine {
             });
         };
         let core = self.compute_core()?;
-        let machine = Arc::new(HcsMachine::new(Arc::clone(&core), id, schema));
+        let machine = HcsMachine::new(Arc::clone(&core), id, schema).with_patience(patience);
+        let machine = Arc::new(machine);
         let agent = match channel {
             GuestChannel::None => None,
             GuestChannel::Tcp(address) => Some(client(agent_channel::tcp(address), &core, id)),

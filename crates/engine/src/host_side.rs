@@ -1,12 +1,15 @@
 //! The host's side of an attachment: directories, images of temporary volumes, disks served in the
 //! background.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use attach::{Credentials, Fault, FaultKind, Host, HostPath, SmbSource};
+use secrecy::SecretString;
+use volume::SmbUser;
 
 use crate::Engine;
 use crate::error::Error;
@@ -19,6 +22,8 @@ use crate::windows_paths::of_host;
 pub(crate) struct HostSide<'h> {
     engine: &'h Engine,
     exports: Exports,
+    /// Who logs in at a share with a password that was given for this command.
+    given: RefCell<Vec<(SmbSource, SecretString)>>,
 }
 
 impl<'h> HostSide<'h> {
@@ -26,7 +31,13 @@ impl<'h> HostSide<'h> {
         Self {
             engine,
             exports: Exports::new(engine, machine, program),
+            given: RefCell::default(),
         }
+    }
+
+    /// Has a password at hand for a share, as long as this is.
+    pub(crate) fn give_password(&self, source: &SmbSource, password: SecretString) {
+        self.given.borrow_mut().push((source.clone(), password));
     }
 
     /// What serves disks.
@@ -128,8 +139,27 @@ impl Host for HostSide<'_> {
                     error,
                 )
             }),
-            None => Ok(None),
+            None => self.given_credentials(source),
         }
+    }
+}
+
+impl HostSide<'_> {
+    fn given_credentials(&self, source: &SmbSource) -> Result<Option<Credentials>, Fault> {
+        let given = self.given.borrow();
+        let found = given.iter().find(|(known, _)| known == source);
+        let (Some((_, password)), Some(user)) = (found, &source.user) else {
+            return Ok(None);
+        };
+        let user = SmbUser::new(user, None).map_err(|reason| {
+            let what = format!("who logs in at {}: {reason}", source.server);
+            Fault::new(FaultKind::Invalid, what)
+        })?;
+        Ok(Some(Credentials {
+            user: user.name().to_owned(),
+            domain: user.domain().map(str::to_owned),
+            password: password.clone(),
+        }))
     }
 }
 
@@ -235,6 +265,7 @@ mod tests {
             HostSide {
                 engine: self.0,
                 exports: Exports::nowhere(),
+                given: RefCell::default(),
             }
         }
     }

@@ -53,6 +53,7 @@ mod config;
 mod convert;
 mod copy_out;
 mod diff;
+mod disk_parents;
 mod doctor;
 mod error;
 mod export;

@@ -23,6 +23,10 @@ pub(crate) struct MountWords {
     pub(crate) file_system: Option<String>,
     pub(crate) share_name: Option<String>,
     pub(crate) user: Option<String>,
+    /// The file with the password of the user, or `-` for standard input.
+    pub(crate) password_file: Option<String>,
+    /// The volume whose user and password log in.
+    pub(crate) secret: Option<String>,
 }
 
 /// What is wrong with a mount.
@@ -136,8 +140,17 @@ impl MountWords {
                 self.user = Some(text("username")?);
                 "username"
             }
+            "password-file" => {
+                self.password_file = Some(text("password-file")?);
+                "password-file"
+            }
+            "secret" => {
+                self.secret = Some(text("secret")?);
+                "secret"
+            }
             "password" => {
-                let reason = "a password never stands in a mount: the guest is given it apart";
+                let reason = "a password never stands in a mount: say `password-file=FILE` or \
+                              `secret=VOLUME`";
                 return Err(wrong(column, reason));
             }
             _ => return Err(wrong(column, format!("{key:?} is not known"))),
@@ -169,6 +182,8 @@ impl MountWords {
             ("size", &["tmpfs"]),
             ("fs", &["vhd"]),
             ("username", &["smb"]),
+            ("password-file", &["smb"]),
+            ("secret", &["smb"]),
         ] {
             if seen.contains(&word) && !kinds.contains(&self.kind.as_str()) {
                 return Err(wrong(
@@ -177,7 +192,11 @@ impl MountWords {
                 ));
             }
         }
-        Ok(())
+        match (&self.user, &self.password_file, &self.secret) {
+            (None, Some(_), _) => Err(wrong(end, "password-file needs a username")),
+            (_, Some(_), Some(_)) => Err(wrong(end, "password-file and secret are two passwords")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -275,6 +294,17 @@ mod tests {
                 33,
                 "never stands",
             ),
+            (
+                "type=smb,source=//s/d,target=/x,password-file=-",
+                48,
+                "needs a username",
+            ),
+            (
+                "type=smb,source=//s/d,target=/x,username=u,password-file=-,secret=v",
+                67,
+                "two passwords",
+            ),
+            ("source=a,target=/x,secret=v", 28, "means nothing"),
             ("\"source=a,target=/x", 1, "never closed"),
             ("\"source=a\"x,target=/x", 11, "comma"),
         ] {

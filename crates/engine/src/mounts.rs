@@ -13,12 +13,13 @@ use attach::{
 };
 use blockio::ByteCount;
 use serde_json::Value;
-use volume::{Backing, DEFAULT_TEMPORARY_SIZE, FileSystemKind, TmpfsSpec, parse_size};
+use volume::{Backing, DEFAULT_TEMPORARY_SIZE, FileSystemKind, SmbUser, TmpfsSpec, parse_size};
 
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::host_paths::HostPlace;
 use crate::mount_words::{MountWords, WordError};
+use crate::passwords::smb_of;
 use crate::volumes::volume_name;
 
 pub use attach::hcs::{DocumentKind, Problem};
@@ -143,7 +144,11 @@ impl Engine {
         let mut requests = Vec::with_capacity(mounts.len());
         for mount in mounts {
             let temporary = self.config().root().join("machines/MACHINE/temporary");
-            requests.push(self.request(platform.guest, mount, &temporary)?.0);
+            let (mut request, words) = self.request(platform.guest, mount, &temporary)?;
+            if matches!(platform.hypervisor, Hypervisor::Hcs(_)) {
+                self.find_parents(&mut request.source, &words)?;
+            }
+            requests.push(request);
         }
         Ok(Plan::new(platform, &requests).map_err(MountFailure::Plan)?)
     }
@@ -168,7 +173,7 @@ impl Engine {
                 let source = self.host_source(&words.source, words.create, share_name)?;
                 (source, false)
             }
-            "smb" => (smb_source(&words)?, false),
+            "smb" => (self.smb_source(&words)?, false),
             _ => (self.temporary_source(&words, temporary)?, false),
         };
         let request = MountRequest {
@@ -192,6 +197,7 @@ impl Engine {
                 Source::Disk(DiskSource {
                     path: HostPath::parse(&image.unwrap_or_default())
                         .map_err(MountFailure::Path)?,
+                    parents: Vec::new(),
                     file_system: guest_file_system(disk.file_system()),
                     format_on_first_use: false,
                     serial: record.id.to_string(),
@@ -209,6 +215,32 @@ impl Engine {
             Backing::Tmpfs(memory) => temporary_in(temporary, &words.target, memory.size())?,
         };
         Ok((source, read_only))
+    }
+
+    /// A share, and who logs in there: a user whose password is read when it is attached, or the user of a
+    /// volume with the password that is kept for it.
+    fn smb_source(&self, words: &MountWords) -> Result<Source> {
+        let share = share_of(&words.source)?;
+        let Some(secret) = &words.secret else {
+            let user = words.user.clone();
+            return Ok(Source::Smb(SmbSource { user, ..share }));
+        };
+        let record = self.store()?.get(&volume_name(secret)?)?;
+        let user = smb_of(&record)?.user();
+        let is_his = |named: &String| {
+            SmbUser::new(named, None)
+                .is_ok_and(|named| named.name() == user.name() && named.domain() == user.domain())
+        };
+        if words.user.as_ref().is_some_and(|named| !is_his(named)) {
+            return Err(Error::InvalidRequest {
+                message: format!("the password of {secret} is not that of the user in the mount"),
+            });
+        }
+        Ok(Source::Smb(SmbSource {
+            user: Some(user.name().to_owned()),
+            login: Some(record.id.to_string()),
+            ..share
+        }))
     }
 
     fn temporary_source(&self, words: &MountWords, temporary: &Path) -> Result<Source> {
@@ -300,15 +332,9 @@ fn disk_source(words: &MountWords) -> Result<Source> {
     Ok(Source::Disk(DiskSource {
         format_on_first_use: file_system.is_some(),
         path,
+        parents: Vec::new(),
         file_system,
         serial: digest.as_str()[..32].to_owned(),
-    }))
-}
-
-fn smb_source(words: &MountWords) -> Result<Source> {
-    Ok(Source::Smb(SmbSource {
-        user: words.user.clone(),
-        ..share_of(&words.source)?
     }))
 }
 

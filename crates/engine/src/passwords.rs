@@ -1,9 +1,12 @@
 //! Passwords of volumes of SMB servers: kept, tried, changed, and handed to whoever mounts for a guest.
 
+use std::fs::File;
+use std::path::Path;
+
 use attach::Credentials;
 use secrecy::SecretString;
 use uuid::Uuid;
-use volume::secret::{RotateOutcome, SecretError};
+use volume::secret::{RotateOutcome, SecretError, password_of_file, password_of_reader};
 use volume::{SmbSpec, VolumeRecord};
 
 use crate::Engine;
@@ -84,7 +87,19 @@ impl Engine {
     }
 }
 
-fn smb_of(record: &VolumeRecord) -> Result<&SmbSpec> {
+/// The password in a file, or with `-` on standard input.
+pub(crate) fn read_password(file: &str) -> Result<SecretString> {
+    if file != "-" {
+        return Ok(password_of_file(Path::new(file))?);
+    }
+    // Opened by its name where it has one: nobody zeroes the buffer of the library.
+    match File::open("/dev/stdin") {
+        Ok(input) if cfg!(unix) => Ok(password_of_reader(input)?),
+        _ => Ok(password_of_reader(std::io::stdin().lock())?),
+    }
+}
+
+pub(crate) fn smb_of(record: &VolumeRecord) -> Result<&SmbSpec> {
     let none = || SecretError::NoneHere(record.name.as_str().to_owned());
     Ok(record.spec.smb().ok_or_else(none)?)
 }

@@ -15,12 +15,13 @@
 mod attachments;
 mod claims;
 mod doctor;
+mod presence;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use attach::carry_out::{Detached, Operator, Order, Progress, Selection, Stage};
 use attach::ledger::{AttachmentId, NewMount, Worker};
-use attach::{Fault, Hypervisor, MountRequest, Target};
+use attach::{Fault, Hypervisor, MountRequest, Source, Target};
 use volume::{ClaimMode, ClaimRequest};
 
 use crate::Engine;
@@ -29,9 +30,12 @@ use crate::exports;
 use crate::host_side::HostSide;
 use crate::machine::{FileJournal, LOCK_PATIENCE, Machine, MachineFailure};
 use crate::mounts::MountFailure;
+use crate::passwords::read_password;
 use crate::volumes::volume_name;
 use crate::windows_paths::source_for_service;
 use crate::wiring::Sides;
+
+use presence::Presence;
 
 pub use attachments::{AttachedMount, Attachment, MountProgress};
 
@@ -125,7 +129,7 @@ impl Engine {
             ..operator
         };
         self.settle(&machine, &operator, &journal, &host)?;
-        let planned = self.planned(&machine, &request.mounts)?;
+        let planned = self.planned(&machine, &request.mounts, &host)?;
         if let Some(agent) = &sides.greeted {
             // Where there is no way to the guest, what was done could not be undone in it either.
             let greeted = agent.hello(GREETING_PATIENCE);
@@ -154,7 +158,8 @@ impl Engine {
                 return Err(MachineFailure::Attach { name, source }.into());
             }
         };
-        let attachments = self.attachments_of(&machine, &journal.ledger()?)?;
+        let attachments =
+            self.attachments_of(&machine, &journal.ledger()?, &Presence::default())?;
         let found = attachments.into_iter().find(|it| it.id == id.number());
         found.ok_or_else(|| vanished(&machine, id))
     }
@@ -238,14 +243,23 @@ impl Engine {
     }
 
     /// The mounts as requests, each with the claim that it needs.
-    fn planned(&self, machine: &Machine, mounts: &[String]) -> Result<Vec<PlannedMount>> {
+    fn planned(
+        &self,
+        machine: &Machine,
+        mounts: &[String],
+        host: &HostSide<'_>,
+    ) -> Result<Vec<PlannedMount>> {
         let temporary = machine.temporary_folder();
         let mut planned: Vec<PlannedMount> = Vec::with_capacity(mounts.len());
         for mount in mounts {
             let guest = machine.known.platform.guest;
             let (mut request, words) = self.request(guest, mount, &temporary)?;
             if matches!(machine.known.platform.hypervisor, Hypervisor::Hcs(_)) {
+                self.find_parents(&mut request.source, &words)?;
                 request.source = source_for_service(request.source).map_err(MountFailure::Path)?;
+            }
+            if let (Source::Smb(share), Some(file)) = (&request.source, &words.password_file) {
+                host.give_password(share, read_password(file)?);
             }
             let volume = match words.kind.as_str() {
                 "volume" => Some(volume_name(&words.source)?),

@@ -32,7 +32,12 @@ pub(crate) fn of_host(path: &HostPath) -> PathBuf {
 /// Paths that Windows has none for.
 pub(crate) fn source_for_service(mut source: Source) -> Result<Source, PathError> {
     match &mut source {
-        Source::Disk(disk) => disk.path = for_service(&disk.path)?,
+        Source::Disk(disk) => {
+            disk.path = for_service(&disk.path)?;
+            for parent in &mut disk.parents {
+                *parent = for_service(parent)?;
+            }
+        }
         Source::Directory { path, .. } | Source::File { path } => *path = for_service(path)?,
         Source::Temporary { image, .. } => *image = for_service(image)?,
         Source::Smb(_) => {}

@@ -5,6 +5,7 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use attach::hcs::{ComputeCore, load_compute_core};
 use attach::qemu::qmp::QmpAddress;
@@ -16,6 +17,9 @@ use crate::agent_channel::socket;
 use crate::config::Config;
 use crate::error::Result;
 use crate::machine::{Machine, MachineEndpoints, MachineFailure};
+
+/// How long a hypervisor may take for what it is asked to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The hypervisor's and the guest's side of a machine.
 pub(crate) struct Sides {
@@ -91,13 +95,17 @@ impl Engine {
 
     /// The two other sides of a machine.
     pub(crate) fn sides(&self, machine: &Machine) -> Result<Sides> {
+        self.sides_within(machine, PATIENCE)
+    }
+
+    /// The two other sides of a machine, of which the hypervisor may take so long to answer.
+    pub(crate) fn sides_within(&self, machine: &Machine, patience: Duration) -> Result<Sides> {
         match &machine.known.endpoints {
             MachineEndpoints::Qemu { qmp, agent } => {
                 let address = QmpAddress::Unix(qmp.clone());
-                let vm = Arc::new(QemuVm::new(QemuVmOptions::new(
-                    address,
-                    machine.run_folder(),
-                )));
+                let mut options = QemuVmOptions::new(address, machine.run_folder());
+                options.limits.timeout = options.limits.timeout.min(patience);
+                let vm = Arc::new(QemuVm::new(options));
                 let asked = Arc::clone(&vm);
                 let is_alive = move || {
                     let status = asked.status();
@@ -110,7 +118,9 @@ impl Engine {
                     greeted: None,
                 })
             }
-            MachineEndpoints::Hcs { id, guest } => self.hcs_sides(&machine.known, id, *guest),
+            MachineEndpoints::Hcs { id, guest } => {
+                self.hcs_sides(&machine.known, id, *guest, patience)
+            }
         }
     }
 }

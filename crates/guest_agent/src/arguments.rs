@@ -15,7 +15,8 @@ Does in a virtual machine what cvol on its host asks for.
                    ports          every port of virtio that is called org.cvol.agent.N (the default)
                    stdio          the standard input and output
                    unix:PATH      a socket that is made there (Linux)
-                   vsock:PORT     a socket of the hypervisor (Linux)
+                   vsock          a socket of the hypervisor, as cvol calls a machine of Hyper-V
+                   vsock:PORT     the same at another port
                    tcp:ADDRESS    a socket of TCP: for tests only, since anybody may connect to it
   --root FOLDER  targets lie below this folder, instead of the root of the system (Linux)
   --book FILE    where the agent keeps book of what it mounted, instead of /run (Linux)
@@ -89,6 +90,8 @@ mod tests {
         let both = parse(&["--at", "stdio", "--at", "vsock:9", "--root", "/r"]).unwrap();
         assert_eq!(both.places, [Place::Stdio, Place::Vsock(9)]);
         assert_eq!(both.root, Some(PathBuf::from("/r")));
+        let places = parse(&["--at", "vsock"]).unwrap().places;
+        assert_eq!(places, [Place::Vsock(guest_proto::HYPERVISOR_PORT)]);
         assert!(parse(&["--init"]).unwrap().init);
         for words in [
             &["--at"][..],

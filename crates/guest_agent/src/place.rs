@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use guest_proto::HYPERVISOR_PORT;
+
 use crate::agent::Agent;
 use crate::conversation::{Ending, hold};
 
@@ -29,6 +31,7 @@ impl Place {
         match text.split_once(':') {
             None if text == "ports" => Some(Self::Ports),
             None if text == "stdio" => Some(Self::Stdio),
+            None if text == "vsock" => Some(Self::Vsock(HYPERVISOR_PORT)),
             Some(("unix", path)) => Some(Self::Unix(path.into())),
             Some(("vsock", port)) => port.parse().ok().map(Self::Vsock),
             Some(("tcp", address)) => Some(Self::Tcp(address.to_owned())),
@@ -60,6 +63,8 @@ pub fn serve(place: &Place, agent: &Arc<Agent>) -> io::Result<()> {
         Place::Vsock(port) => crate::linux::ports::serve_vsock(*port, agent),
         #[cfg(windows)]
         Place::Ports => crate::windows::ports::serve(agent),
+        #[cfg(windows)]
+        Place::Vsock(port) => crate::windows::hvsocket::serve(*port, agent),
         #[cfg(not(target_os = "linux"))]
         _ => Err(io::ErrorKind::Unsupported.into()),
     }

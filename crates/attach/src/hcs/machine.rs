@@ -13,7 +13,7 @@ use super::compute_core::ComputeCore;
 use super::requests::{disk_change, disk_removal, share_change};
 use super::result::fault_of;
 use super::schema::ModifySettingRequest;
-use super::system::HcsSystem;
+use super::system::{HcsSystem, SystemState};
 
 /// How long the service is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,6 +78,11 @@ impl Machine for HcsMachine {
         if code.is_success() || code.kind() == FaultKind::NotFound {
             return Ok(());
         }
+        // Nobody can use what is left for a machine that the service does not know any more.
+        let opened = HcsSystem::open(&self.core, &self.id);
+        if opened.is_err_and(|fault| fault.kind() == FaultKind::Gone) {
+            return Ok(());
+        }
         let what = format!("take the machine's access to {path} back");
         Err(fault_of(&what, code, None))
     }
@@ -91,6 +96,16 @@ impl Machine for HcsMachine {
     fn remove_disk(&self, slot: Slot, _serial: &str) -> Result<(), Fault> {
         let what = format!("detach the disk at {slot}");
         gone_already(self.modify(&what, &disk_removal(slot)))
+    }
+
+    /// The service does not list what a machine has, only whether it is there.
+    fn has_disk(&self, _slot: Slot, _serial: &str) -> Result<Option<bool>, Fault> {
+        let system = HcsSystem::open(&self.core, &self.id)?;
+        if system.state(self.patience)? == SystemState::Stopped {
+            let what = format!("the machine {} has stopped", self.id);
+            return Err(Fault::new(FaultKind::Gone, what));
+        }
+        Ok(None)
     }
 
     fn add_share(&self, share: &Share) -> Result<(), Fault> {

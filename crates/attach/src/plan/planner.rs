@@ -2,7 +2,7 @@
 
 use crate::GuestSystem;
 use crate::guest::{Hypervisor, Platform};
-use crate::ledger::{EntryState, Ledger, MountState};
+use crate::ledger::{Entry, EntryState, Ledger, MountState};
 use crate::mount::{DiskSource, GuestFileSystem, MountRequest, Source};
 use crate::path::{HostPath, Target};
 use crate::slots::{Place, Slots};
@@ -187,10 +187,9 @@ impl Planner<'_> {
         let place = self.slots.place(&key, &disk.serial, read_only)?;
         if place.is_new {
             self.check_left_over(&disk.path, &disk.serial)?;
-            self.add_disk(index, &disk.path, &place, read_only);
+            self.add_disk(index, disk, &place, read_only)?;
         } else {
-            let is_same = |action: &Action| action.image().is_some_and(|image| image.key() == key);
-            self.use_what_is_there(index, is_same);
+            self.use_disk(index, &key);
         }
         self.step(
             index,
@@ -206,19 +205,58 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Refuses a disk that was detached, but whose export or access somebody has yet to take back.
-    fn check_left_over(&self, path: &HostPath, serial: &str) -> Planned {
-        let key = path.key();
-        let is_of_it = |action: &Action| {
-            action.image().is_some_and(|image| image.key() == key)
-                || matches!(action, Action::ServeDisk { serial: other, .. } if other == serial)
+    /// Has a request use a disk that is there or will be, with all that it takes.
+    fn use_disk(&mut self, index: usize, key: &str) {
+        let parents = self.parents_of(key);
+        self.use_what_is_there(index, |action| match action {
+            Action::GrantAccess { path, .. } => path.key() == key || parents.contains(&path.key()),
+            action => action.image().is_some_and(|image| image.key() == key),
+        });
+    }
+
+    /// The files that a disk was given access to beside its own: each disk of a mount is its only one, so
+    /// all that its holders were given access to is of it.
+    fn parents_of(&self, key: &str) -> Vec<String> {
+        let is_disk =
+            |action: &Action| matches!(action, Action::AddDisk { path, .. } if path.key() == key);
+        let granted = |action: &Action| match action {
+            Action::GrantAccess { path, .. } => Some(path.key()),
+            _ => None,
         };
-        match self
+        let mut parents = Vec::new();
+        for disk in self
             .ledger
             .entries()
             .iter()
-            .find(|entry| is_of_it(entry.action()))
+            .filter(|it| is_disk(it.action()))
         {
+            let of_it = self.ledger.entries().iter().filter(|entry| {
+                let mut holders = entry.holders();
+                holders.any(|holder| disk.holders().any(|other| other == holder))
+            });
+            parents.extend(of_it.filter_map(|entry| granted(entry.action())));
+        }
+        for disk in self.steps.iter().filter(|step| is_disk(&step.action)) {
+            let of_it = self.steps.iter().filter(|step| {
+                step.request == disk.request || step.also_for.contains(&disk.request)
+            });
+            parents.extend(of_it.filter_map(|step| granted(&step.action)));
+        }
+        parents
+    }
+
+    /// Refuses a disk that was detached, but whose export or access somebody has yet to take back.
+    fn check_left_over(&self, path: &HostPath, serial: &str) -> Planned {
+        let key = path.key();
+        let is_left = |entry: &Entry| match entry.action() {
+            // One that is there is of a disk that stands on this one.
+            Action::GrantAccess { path, .. } => {
+                path.key() == key && entry.state() != EntryState::Done
+            }
+            Action::ServeDisk { serial: other, .. } if other == serial => true,
+            action => action.image().is_some_and(|image| image.key() == key),
+        };
+        match self.ledger.entries().iter().find(|entry| is_left(entry)) {
             Some(entry) => Err(PlanRefusal::Moving {
                 what: path.to_string(),
                 by: self.ledger.first_holder(entry),
@@ -227,20 +265,31 @@ impl Planner<'_> {
         }
     }
 
-    fn add_disk(&mut self, index: usize, path: &HostPath, place: &Place, read_only: bool) {
-        let (path, serial) = (path.clone(), place.serial.clone());
-        let opening = match self.platform.hypervisor {
-            Hypervisor::Hcs(_) => Action::GrantAccess {
-                path: path.clone(),
-                write: !read_only,
-            },
-            Hypervisor::Qemu => Action::ServeDisk {
-                path: path.clone(),
-                serial: serial.clone(),
-                read_only,
-            },
-        };
-        self.step(index, opening);
+    fn add_disk(
+        &mut self,
+        index: usize,
+        disk: &DiskSource,
+        place: &Place,
+        read_only: bool,
+    ) -> Planned {
+        let (path, serial) = (disk.path.clone(), place.serial.clone());
+        match self.platform.hypervisor {
+            Hypervisor::Hcs(_) => {
+                for parent in &disk.parents {
+                    self.check_left_over_access(parent)?;
+                    self.grant_access(index, parent, false);
+                }
+                self.grant_access(index, &path, !read_only);
+            }
+            Hypervisor::Qemu => self.step(
+                index,
+                Action::ServeDisk {
+                    path: path.clone(),
+                    serial: serial.clone(),
+                    read_only,
+                },
+            ),
+        }
         self.step(
             index,
             Action::AddDisk {
@@ -250,6 +299,35 @@ impl Planner<'_> {
                 read_only,
             },
         );
+        Ok(())
+    }
+
+    /// Refuses a file whose access somebody takes back or gives just now.
+    fn check_left_over_access(&self, path: &HostPath) -> Planned {
+        let key = path.key();
+        let mut entries = self.ledger.entries().iter();
+        let moving = entries.find(|entry| {
+            let is_it =
+                matches!(entry.action(), Action::GrantAccess { path, .. } if path.key() == key);
+            is_it && entry.state() != EntryState::Done
+        });
+        match moving {
+            Some(entry) => Err(PlanRefusal::Moving {
+                what: path.to_string(),
+                by: self.ledger.first_holder(entry),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Access that the machine has for another disk is enough: there is one kind of it.
+    fn grant_access(&mut self, index: usize, path: &HostPath, write: bool) {
+        let key = path.key();
+        let is_same = |action: &Action| matches!(action, Action::GrantAccess { path, .. } if path.key() == key);
+        if !self.use_what_is_there(index, is_same) {
+            let path = path.clone();
+            self.step(index, Action::GrantAccess { path, write });
+        }
     }
 
     fn share(
@@ -300,7 +378,7 @@ impl Planner<'_> {
     fn usable_shares(&self) -> impl Iterator<Item = &Share> {
         let settled = self.ledger.entries().iter();
         let settled = settled.filter(|entry| entry.state() == EntryState::Done);
-        let actions = settled.map(crate::ledger::Entry::action);
+        let actions = settled.map(Entry::action);
         actions
             .chain(self.steps.iter().map(|step| &step.action))
             .filter_map(|action| match action {
@@ -311,11 +389,7 @@ impl Planner<'_> {
 
     /// Whether a share of this name is there, comes or goes.
     fn is_share_name_taken(&self, name: &str) -> bool {
-        let entries = self
-            .ledger
-            .entries()
-            .iter()
-            .map(crate::ledger::Entry::action);
+        let entries = self.ledger.entries().iter().map(Entry::action);
         let mut actions = entries.chain(self.steps.iter().map(|step| &step.action));
         actions.any(
             |action| matches!(action, Action::AddShare(share) if share.name.eq_ignore_ascii_case(name)),
@@ -364,6 +438,7 @@ impl Planner<'_> {
         self.step(index, action);
         let disk = DiskSource {
             path: image.clone(),
+            parents: Vec::new(),
             file_system: Some(GuestFileSystem::Ntfs),
             format_on_first_use: false,
             serial: format!("cvol-temporary-{}", self.ledger.number_of(index)),

@@ -89,6 +89,13 @@ pub(super) fn remove(
     remove_node(monitor, options, &name)
 }
 
+/// Whether a disk is where it was added.
+pub(super) fn is_there(monitor: &mut Monitor, slot: Slot, serial: &str) -> Result<bool, Trouble> {
+    let device = names::device_path(&names::disk(slot));
+    let there = property(monitor, &device, "serial")?;
+    Ok(there.is_some_and(|there| there.as_str() == Some(serial)))
+}
+
 /// What is at a place.
 struct Found {
     serial: String,

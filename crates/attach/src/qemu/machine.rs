@@ -165,6 +165,10 @@ impl Machine for QemuVm {
         self.talk(|monitor| disks::remove(monitor, &self.options, slot, serial))
     }
 
+    fn has_disk(&self, slot: Slot, serial: &str) -> Result<Option<bool>, Fault> {
+        self.talk(|monitor| disks::is_there(monitor, slot, serial).map(Some))
+    }
+
     fn add_share(&self, share: &Share) -> Result<(), Fault> {
         shares::check(share)?;
         self.talk(|monitor| shares::add(monitor, &self.options, share))

@@ -19,6 +19,7 @@ pub(crate) fn path(text: &str) -> HostPath {
 pub(crate) fn disk(path_text: &str, file_system: GuestFileSystem) -> Source {
     Source::Disk(DiskSource {
         path: path(path_text),
+        parents: Vec::new(),
         file_system: Some(file_system),
         format_on_first_use: false,
         // As engines make them: another disk has another.

@@ -1,4 +1,5 @@
-//! The option string of a mount: `size=1G,fs=ntfs,persistent=true,ro`.
+//! The option string of a mount: `size=1G,fs=ntfs,persistent=true,ro`. As in a mount of docker, a field
+//! that holds a comma stands in double quotes as a whole, in which two double quotes mean one.
 //!
 //! What concerns the mount is taken here; the rest is how a volume is made where it is missing, and is
 //! read by the store. Every error names the column, from 1.
@@ -12,20 +13,23 @@ const OF_MAKING: [&str; 10] = [
 ];
 
 /// One option.
-struct Field<'a> {
+struct Field {
     column: usize,
-    key: &'a str,
-    value: Option<&'a str>,
+    key: String,
+    value: Option<String>,
 }
 
-impl Field<'_> {
+fn wrong_at(column: usize, what: &str) -> Failure {
+    Failure::argument(format!("options_str, column {column}: {what}"))
+}
+
+impl Field {
     fn wrong(&self, what: &str) -> Failure {
-        let (column, key) = (self.column, self.key);
-        Failure::argument(format!("options_str, column {column}: {key:?} {what}"))
+        wrong_at(self.column, &format!("{:?} {what}", self.key))
     }
 
     fn flag(&self) -> Result<bool> {
-        match self.value {
+        match self.value.as_deref() {
             None | Some("true" | "1") => Ok(true),
             Some("false" | "0") => Ok(false),
             Some(_) => Err(self.wrong("is true or false")),
@@ -33,17 +37,24 @@ impl Field<'_> {
     }
 
     fn text(&self) -> Result<String> {
-        let value = self.value.filter(|value| !value.is_empty());
-        value
-            .map(str::to_owned)
-            .ok_or_else(|| self.wrong("needs a value"))
+        let value = self.value.clone().filter(|value| !value.is_empty());
+        value.ok_or_else(|| self.wrong("needs a value"))
+    }
+
+    /// A value that the store reads in an option string of its own, which knows no quotes.
+    fn plain(&self) -> Result<String> {
+        let text = self.text()?;
+        match text.contains(',') {
+            true => Err(self.wrong("holds a comma")),
+            false => Ok(text),
+        }
     }
 }
 
 impl Request {
     /// Reads it into the request.
     pub(super) fn take_options(&mut self, options: &str) -> Result<()> {
-        let fields = fields(options);
+        let fields = fields(options)?;
         let makes = fields.iter().any(|field| field.key == "size");
         let mut making = Vec::new();
         for (index, field) in fields.iter().enumerate() {
@@ -68,8 +79,8 @@ impl Request {
     }
 
     /// Takes one option; what is left for the store.
-    fn take_field(&mut self, field: &Field<'_>, makes: bool) -> Result<Option<String>> {
-        match field.key {
+    fn take_field(&mut self, field: &Field, makes: bool) -> Result<Option<String>> {
+        match field.key.as_str() {
             "ro" | "readonly" => self.read_only = field.flag()?,
             "rw" => self.read_only = !field.flag()?,
             "create" => self.create = field.flag()?,
@@ -88,9 +99,9 @@ impl Request {
                 self.guest_file_system = Some(field.text()?.to_ascii_lowercase());
             }
             // Programs for Windows write it in capitals.
-            "fs" => return Ok(Some(format!("fs={}", field.text()?.to_ascii_lowercase()))),
+            "fs" => return Ok(Some(format!("fs={}", field.plain()?.to_ascii_lowercase()))),
             key if OF_MAKING.contains(&key) => {
-                return Ok(Some(format!("{key}={}", field.text()?)));
+                return Ok(Some(format!("{key}={}", field.plain()?)));
             }
             _ => return Err(field.wrong("is not known")),
         }
@@ -98,23 +109,50 @@ impl Request {
     }
 }
 
-fn fields(options: &str) -> Vec<Field<'_>> {
-    if options.is_empty() {
-        return Vec::new();
+fn fields(options: &str) -> Result<Vec<Field>> {
+    let mut fields = Vec::new();
+    let mut characters = options.chars().enumerate().peekable();
+    while characters.peek().is_some() {
+        let column = characters.peek().map_or(0, |(at, _)| at + 1);
+        let mut field = String::new();
+        if characters.next_if(|(_, first)| *first == '"').is_some() {
+            loop {
+                match characters.next() {
+                    Some((_, '"')) if characters.next_if(|(_, next)| *next == '"').is_some() => {
+                        field.push('"');
+                    }
+                    Some((_, '"')) => break,
+                    Some((_, other)) => field.push(other),
+                    None => return Err(wrong_at(column, "the quote is never closed")),
+                }
+            }
+            if let Some((at, _)) = characters.next_if(|(_, next)| *next != ',') {
+                return Err(wrong_at(at + 1, "a comma has to follow the closing quote"));
+            }
+        }
+        while let Some((_, other)) = characters.next_if(|(_, next)| *next != ',') {
+            field.push(other);
+        }
+        // A comma leads to another field, which may be empty.
+        let goes_on = characters.next().is_some();
+        fields.push(Field::new(column, &field));
+        if goes_on && characters.peek().is_none() {
+            fields.push(Field::new(options.chars().count() + 1, ""));
+        }
     }
-    let mut column = 1;
-    let fields = options.split(',').map(|field| {
-        let at = column;
-        column += field.chars().count() + 1;
+    Ok(fields)
+}
+
+impl Field {
+    fn new(column: usize, field: &str) -> Self {
         let (key, value) = match field.split_once('=') {
-            Some((key, value)) => (key, Some(value)),
+            Some((key, value)) => (key, Some(value.to_owned())),
             None => (field, None),
         };
-        Field {
-            column: at,
-            key,
+        Self {
+            column,
+            key: key.to_owned(),
             value,
         }
-    });
-    fields.collect()
+    }
 }

@@ -129,6 +129,15 @@ fn option_strings_part_what_is_mounted_from_what_is_made() {
 }
 
 #[test]
+fn a_field_with_a_comma_stands_in_quotes() {
+    let options = r#"ro,"username=a,""b""","share_name=x""#;
+    let request = of_words(Kind::Smb, "//s/d", options).unwrap();
+    assert_eq!(request.user.as_deref(), Some(r#"a,"b""#));
+    assert_eq!(request.share_name.as_deref(), Some("x"));
+    assert!(request.read_only);
+}
+
+#[test]
 fn option_strings_that_make_no_sense_name_the_column() {
     for (options, text) in [
         (
@@ -141,6 +150,19 @@ fn option_strings_that_make_no_sense_name_the_column() {
             r#"options_str, column 1: "ro" is true or false"#,
         ),
         ("ro,", r#"options_str, column 4: "" is not known"#),
+        (",ro", r#"options_str, column 1: "" is not known"#),
+        (
+            r#"ro,"username=a"#,
+            "options_str, column 4: the quote is never closed",
+        ),
+        (
+            r#""username=a"b,ro"#,
+            "options_str, column 13: a comma has to follow the closing quote",
+        ),
+        (
+            r#"ro,"label=a,b""#,
+            r#"options_str, column 4: "label" holds a comma"#,
+        ),
         (
             "size=1G",
             r#"options_str: "size=1G" means nothing for this type of volume"#,

@@ -29,7 +29,8 @@ pub(crate) struct Mounts {
     /// A mount; may be repeated
     ///
     /// Fields as `docker run --mount` has them: type=volume|vhd|bind|smb|tmpfs, source=, target=,
-    /// readonly; for bind also create and share_name=, for vhd fs=, for smb username=, for tmpfs size=. A
+    /// readonly; for bind also create and share_name=, for vhd fs=, for smb username=
+    /// with password-file= (- is standard input), or secret= (a volume), for tmpfs size=. A
     /// target is a drive letter or a folder of C: for Windows, a path for both.
     #[arg(short, long = "mount", value_name = "FIELDS", required = true)]
     pub(crate) mounts: Vec<String>,

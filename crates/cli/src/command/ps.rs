@@ -11,7 +11,8 @@ use crate::output::table::{self, Align, Column};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 STATE is `attached`; `attaching` while somebody does that, or died over it (the next command on the
-machine undoes it then); `detaching` where that has to be tried again (`cvol detach`). SERVED tells
+machine undoes it then); `detaching` where that has to be tried again (`cvol detach`); `lost` where the
+machine has it no more, since it was started again or is gone (`cvol detach` cleans up). SERVED tells
 whether the export that the machine has its disk from is alive; one that died is started again by this
 command too.
 

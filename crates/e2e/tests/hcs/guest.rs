@@ -202,7 +202,13 @@ impl System for Played {
     }
 
     fn mount_smb(&self, mount: &MountSmb) -> Result<Mounted, Refusal> {
-        let source = format!("{}@{}/{}", mount.user, mount.server, mount.share);
+        // What no guest would tell.
+        let (user, password) = (&mount.user, mount.password.reveal());
+        let domain = mount.domain.as_deref().unwrap_or_default();
+        let source = format!(
+            "{domain}/{user}:{password}@{}/{}",
+            mount.server, mount.share
+        );
         self.mount(&mount.target, source, "cifs", mount.read_only)
     }
 

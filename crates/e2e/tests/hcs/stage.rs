@@ -61,7 +61,15 @@ impl Stage {
             Guest::Windows => GuestKind::Windows,
         };
         let looked_at = Arc::clone(&double);
-        let look = move || report(&looked_at).host.machines[ID].clone();
+        let look = move || {
+            let gone = || {
+                let mut machine = MachineModel::running(system);
+                machine.stop();
+                machine
+            };
+            let mut machines = report(&looked_at).host.machines;
+            machines.remove(ID).unwrap_or_else(gone)
+        };
         let config = Config::with_root(folder.path().join("store"));
         let engine = Engine::new(config).with_compute_core(Arc::new(Hurried(Arc::clone(&double))));
         Self {

@@ -6,6 +6,7 @@ use attach::{Action, GuestWork, Slot};
 use volume::Timestamp;
 
 use super::claims;
+use super::presence::Presence;
 use crate::Engine;
 use crate::error::Result;
 use crate::exports::{self, Exports};
@@ -50,7 +51,7 @@ pub struct AttachedMount {
 }
 
 /// Whether a mount is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MountProgress {
     /// It is being attached, or whoever did that has died.
     Coming,
@@ -58,6 +59,8 @@ pub enum MountProgress {
     There,
     /// It is being detached, or that has to be tried again.
     Leaving,
+    /// It was attached, and the machine has it no more: it was started again, or is gone.
+    Lost,
 }
 
 impl MountProgress {
@@ -67,6 +70,7 @@ impl MountProgress {
             Self::Coming => "attaching",
             Self::There => "attached",
             Self::Leaving => "detaching",
+            Self::Lost => "lost",
         }
     }
 }
@@ -104,7 +108,7 @@ fn guest_work(
 
 impl Engine {
     /// What is attached to one machine or to all, by machine and number. What should be served and is
-    /// not is served again, unless somebody is at work on the machine.
+    /// not is served again, and the machine is asked what it still has, unless somebody is at work on it.
     ///
     /// # Errors
     /// `NotFound` (the machine), `Damaged` (what is kept of it), `Io`.
@@ -117,7 +121,13 @@ impl Engine {
         for name in names {
             let machine = self.machine(&name)?;
             self.revive_exports(&machine)?;
-            all.extend(self.attachments_of(&machine, &machine.ledger()?)?);
+            let ledger = machine.ledger()?;
+            // Whoever is at work on it has its sides for himself.
+            let presence = match machine.try_lock("looking at what it has")? {
+                Some(_lock) => self.presence(&machine, &ledger),
+                None => Presence::default(),
+            };
+            all.extend(self.attachments_of(&machine, &ledger, &presence)?);
         }
         Ok(all)
     }
@@ -147,6 +157,7 @@ impl Engine {
         &self,
         machine: &Machine,
         ledger: &Ledger,
+        presence: &Presence,
     ) -> Result<Vec<Attachment>> {
         let exports = Exports::new(self, machine, &self.config().program()?);
         let mut attachments = Vec::new();
@@ -154,7 +165,7 @@ impl Engine {
             let mut mounts = Vec::with_capacity(attachment.mounts.len());
             for mount in &attachment.mounts {
                 let owned: OwnedMount = (attachment.id, mount.clone());
-                mounts.push(self.attached_mount(ledger, &owned, &exports)?);
+                mounts.push(self.attached_mount(ledger, &owned, &exports, presence)?);
             }
             attachments.push(Attachment {
                 machine: machine.known.name.clone(),
@@ -175,6 +186,7 @@ impl Engine {
         ledger: &Ledger,
         (_, mount): &OwnedMount,
         exports: &Exports,
+        presence: &Presence,
     ) -> Result<AttachedMount> {
         let held = || {
             let entries = ledger.entries().iter();
@@ -197,7 +209,10 @@ impl Engine {
             volume: volume.map(|volume| volume.name.to_string()),
             target: mount.target.to_string(),
             read_only: mount.read_only,
-            state: mount.state.into(),
+            state: match presence.has_lost(mount, slot.copied()) {
+                true => MountProgress::Lost,
+                false => mount.state.into(),
+            },
             slot: slot.map(|slot: &Slot| slot.to_string()),
             is_served: serial.map(|serial| exports.is_alive(serial).unwrap_or(false)),
             fault: held().find_map(|entry| entry.fault()).map(str::to_owned),

@@ -6,6 +6,7 @@
 
 mod calls;
 mod disk;
+pub(crate) mod hvsocket;
 mod mounting;
 mod place;
 pub(crate) mod ports;

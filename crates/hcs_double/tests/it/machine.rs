@@ -85,6 +85,7 @@ impl Scene {
         let disk = |number: usize| {
             Source::Disk(DiskSource {
                 path: path(&format!("C:\\v\\{number}.vhdx")),
+                parents: Vec::new(),
                 file_system: Some(GuestFileSystem::Ntfs),
                 format_on_first_use: false,
                 serial: format!("disk-{number}"),
