@@ -661,6 +661,22 @@ public static class ChecklistHcs
         Run("HcsModifyComputeSystem " + document, delegate(IntPtr operation) { return HcsModifyComputeSystem(system, operation, document, IntPtr.Zero); });
     }
 
+    // What the service answers, for those who expect it to refuse.
+    public static int ModifyCode(IntPtr system, string document)
+    {
+        IntPtr operation = HcsCreateOperation(IntPtr.Zero, IntPtr.Zero);
+        try
+        {
+            int result = HcsModifyComputeSystem(system, operation, document, IntPtr.Zero);
+            if (result < 0) return result;
+            IntPtr text;
+            result = HcsWaitForOperationResult(operation, 60000, out text);
+            Take(text);
+            return result;
+        }
+        finally { HcsCloseOperation(operation); }
+    }
+
     public static void End(IntPtr system)
     {
         try { Run("HcsTerminateComputeSystem", delegate(IntPtr operation) { return HcsTerminateComputeSystem(system, operation, null); }); }
@@ -766,6 +782,101 @@ Invoke-Item 'cvol hcs grant makes the rule that HcsGrantVmAccess makes' {
     [ChecklistHcs]::Revoke($id, $files[0])
 }
 
+$hcsController = 'df6d0690-79e5-55b6-a5ec-c1e2f77f580a'
+
+# A request about a disk at a place of that controller.
+function New-HcsDiskRequest([string] $Verb, [int] $Lun, [string] $Image, [bool] $ReadOnly = $false) {
+    $request = @{
+        ResourcePath = "VirtualMachine/Devices/Scsi/$hcsController/Attachments/$Lun"
+        RequestType = $Verb
+    }
+    if ($Verb -eq 'Add') {
+        $request.Settings = @{ Type = 'VirtualDisk'; Path = $Image; ReadOnly = $ReadOnly }
+    }
+    return ($request | ConvertTo-Json -Depth 20)
+}
+
+# A machine that runs and has that controller, for a body that gets it and its identifier.
+function Use-HcsMachine([scriptblock] $Body) {
+    $id = [guid]::NewGuid().ToString()
+    $document = New-HcsDocument '2.1'
+    $document.VirtualMachine.Devices.Scsi = @{ $hcsController = @{ Attachments = @{} } }
+    $system = [ChecklistHcs]::Create($id, ($document | ConvertTo-Json -Depth 20))
+    try {
+        [ChecklistHcs]::Start($system)
+        & $Body $system $id
+    }
+    finally { [ChecklistHcs]::End($system) }
+}
+
+# The service has to answer a request with this code.
+function Confirm-HcsCode([IntPtr] $System, [string] $Request, [string] $Code, [string] $What) {
+    $told = '0x{0:X8}' -f [ChecklistHcs]::ModifyCode($System, $Request)
+    Confirm-That ($told -eq $Code) "${What}: $told and not $Code"
+}
+
+Invoke-Item 'the Host Compute Service opens no disk that it was not granted' {
+    Assert-Hcs
+    [void] (Invoke-Cvol @('create', 'hcs-access', '--size', '64M'))
+    $image = Get-Image 'hcs-access'
+    Use-HcsMachine {
+        param($system, $id)
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Add' 0 $image) '0x80070005' 'before it is granted'
+        [ChecklistHcs]::Grant($id, $image)
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Add' 0 $image) '0x00000000' 'when it is granted'
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Remove' 0 $image) '0x00000000' 'taken away'
+        [ChecklistHcs]::Revoke($id, $image)
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Add' 0 $image) '0x80070005' 'when that was revoked'
+    }
+    [void] (Invoke-Cvol @('rm', 'hcs-access'))
+}
+
+Invoke-Item 'the Host Compute Service opens a clone when what it stands on was granted' {
+    Assert-Hcs
+    [void] (Invoke-Cvol @('create', 'hcs-base', '--size', '64M'))
+    [void] (Invoke-Cvol @('clone', 'hcs-base', 'hcs-clone'))
+    $image = Get-Image 'hcs-clone'
+    $parent = (Get-VHD -Path $image).ParentPath
+    Use-HcsMachine {
+        param($system, $id)
+        [ChecklistHcs]::Grant($id, $image)
+        $told = '0x{0:X8}' -f [ChecklistHcs]::ModifyCode($system, (New-HcsDiskRequest 'Add' 0 $image))
+        Confirm-That ($told -ne '0x00000000') 'it opened a parent that it was not granted'
+        [ChecklistHcs]::Grant($id, $parent)
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Add' 0 $image) '0x00000000' 'when the parent is granted'
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Remove' 0 $image) '0x00000000' 'taken away'
+        [ChecklistHcs]::Revoke($id, $parent)
+        [ChecklistHcs]::Revoke($id, $image)
+        "without the parent: $told"
+    }
+    [void] (Invoke-Cvol @('rm', 'hcs-clone'))
+    [void] (Invoke-Cvol @('rm', 'hcs-base'))
+}
+
+Invoke-Item 'the Host Compute Service answers with the codes that cvol knows' {
+    Assert-Hcs
+    [void] (Invoke-Cvol @('create', 'hcs-codes', '--size', '64M'))
+    $image = Get-Image 'hcs-codes'
+    $noVhd = Join-Path $script:Work 'no-image.vhdx'
+    [System.IO.File]::WriteAllText($noVhd, 'no image at all')
+    Use-HcsMachine {
+        param($system, $id)
+        [ChecklistHcs]::Grant($id, $image)
+        [ChecklistHcs]::Grant($id, $noVhd)
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Remove' 0 '') '0x80070490' 'nothing at a place'
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Add' 0 $image) '0x00000000' 'a disk'
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Add' 0 $image) '0x800700B7' 'a place that is taken'
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Add' 1 $image) '0x80070020' 'a file that is in use'
+        Confirm-HcsCode $system '{"ResourcePath":"VirtualMachine/Devices/Scsi","No":1}' '0x8037010D' 'no field'
+        $told = '0x{0:X8}' -f [ChecklistHcs]::ModifyCode($system, (New-HcsDiskRequest 'Add' 2 $noVhd))
+        Confirm-HcsCode $system (New-HcsDiskRequest 'Remove' 0 '') '0x00000000' 'taken away'
+        [ChecklistHcs]::Revoke($id, $noVhd)
+        [ChecklistHcs]::Revoke($id, $image)
+        Confirm-That ($told -eq '0x80070570' -or $told.StartsWith('0xC03A')) "a file that is no disk: $told"
+    }
+    [void] (Invoke-Cvol @('rm', 'hcs-codes'))
+}
+
 Invoke-Item 'cvol lists a machine of the Host Compute Service and shows it' {
     Assert-Hcs
     $help = Invoke-Cvol @('hcs', '--help')
@@ -795,7 +906,8 @@ Invoke-Item 'cvol attaches a volume to a machine of the Host Compute Service by 
     $system = [ChecklistHcs]::Create($id, ($document | ConvertTo-Json -Depth 20))
     try {
         [ChecklistHcs]::Start($system)
-        [void] (Invoke-Cvol @('attach', '--vm', 'checklist', '--hcs', $id, '--guest', 'windows', '--mount', 'source=hcs-own,target=D:'))
+        # There is no system in it, and so no agent: what is done is the host's part.
+        [void] (Invoke-Cvol @('attach', '--vm', 'checklist', '--hcs', $id, '--guest', 'windows', '--guest-channel', 'none', '--mount', 'source=hcs-own,target=D:'))
         [void] (Invoke-Cvol @('rm', 'hcs-own') @(5))
         [void] (Invoke-Cvol @('detach', '--vm', 'checklist', '--all'))
     }

@@ -117,7 +117,7 @@ fn figures(machine: &MachineModel) -> Value {
 
 fn summary(id: &str, machine: &MachineModel) -> Value {
     json!({
-        "Id": id, "SystemType": "VirtualMachine", "Owner": machine.owner,
+        "Id": id, "SystemType": "VirtualMachine", "Owner": machine.owner, "RuntimeId": id,
         "State": format!("{:?}", machine.state), "RuntimeOsType": format!("{:?}", machine.guest),
     })
 }

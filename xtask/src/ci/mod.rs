@@ -19,7 +19,7 @@ Runs every check, or the stages named, and shows how long each took. With CI=tru
 environment a test that lacks its tool fails, and Cargo.lock must be up to date.
 
 Stages: fmt, tidy, licences, clippy, windows-clippy, test, doc, windows-test, windows-smoke,
-windows-c-api.
+windows-c-api, windows-hcs.
 ";
 
 /// One check by name.

@@ -54,6 +54,10 @@ pub(super) const STAGES: &[Stage] = &[
         name: "windows-c-api",
         run: || windows::c_api(&Target::prepare(false)?),
     },
+    Stage {
+        name: "windows-hcs",
+        run: || windows::hcs(&Target::prepare(false)?, &[]),
+    },
 ];
 
 /// Sees to it that the toolchain has a component; rustup adds it where it can.

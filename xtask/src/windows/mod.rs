@@ -5,6 +5,7 @@
 //! for nor spoil the builds for this machine.
 
 mod comparison;
+mod hcs;
 mod programs;
 mod source;
 mod target;
@@ -20,19 +21,21 @@ use crate::{process, workspace};
 pub(crate) use target::Target;
 
 pub(crate) const HELP: &str = "\
-usage: cargo xtask windows [--check | --test | --smoke | --c-api] [-p CRATE]... [--std-from-source]
-                          [-- ARGS]
+usage: cargo xtask windows [--check | --test | --smoke | --c-api | --hcs] [-p CRATE]...
+                          [--std-from-source] [-- ARGS]
 
 Builds cvol for x86_64-pc-windows-gnu with the mingw cross compiler, lints it with warnings denied,
 runs the test suites under Wine, then has cvol.exe make, list, convert and check volumes there and
-compares the images byte by byte with those that cvol makes on this machine, and last has programs in
-C use the library containerv_volume there.
+compares the images byte by byte with those that cvol makes on this machine, has programs in C use the
+library containerv_volume there, and last has cvol.exe attach volumes to a machine of QEMU through a test
+double of the library of the Host Compute Service, computecore.dll.
 
   --check            lint only (needs no Wine)
   --test             run the test suites only; words after -- go to the test programs
   --smoke            run cvol.exe and compare the images only
   --c-api            build the library and run the programs in C only
-  -p CRATE           only this crate; may be given several times (not with --smoke or --c-api)
+  --hcs              attach through the double only; words after -- choose tests
+  -p CRATE           only this crate; may be given several times (with --check and --test)
   --std-from-source  compile the standard library from the source package of the distribution,
                      as is done by itself where rustup cannot add the target
 
@@ -43,13 +46,14 @@ The builds are kept in the folder `windows` of cargo's target folder.
 const NOT_UNDER_WINE: [&str; 2] = ["e2e", "xtask"];
 
 pub(crate) fn run(mut arguments: Arguments) -> Outcome {
-    let (check, test, smoke, c_api) = (
+    let (check, test, smoke, c_api, hcs) = (
         arguments.flag("--check"),
         arguments.flag("--test"),
         arguments.flag("--smoke"),
         arguments.flag("--c-api"),
+        arguments.flag("--hcs"),
     );
-    let everything = !(check || test || smoke || c_api);
+    let everything = !(check || test || smoke || c_api || hcs);
     let crates = arguments.options("-p")?;
     let from_source = arguments.flag("--std-from-source");
     let test_words = arguments.after_dashes();
@@ -68,6 +72,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     if c_api || (everything && crates.is_empty()) {
         self::c_api(&target)?;
     }
+    if hcs || (everything && crates.is_empty()) {
+        self::hcs(&target, if hcs { &test_words } else { &[] })?;
+    }
     Ok(())
 }
 
@@ -79,6 +86,11 @@ pub(crate) fn smoke(target: &Target) -> Outcome {
 /// Programs in C under Wine.
 pub(crate) fn c_api(target: &Target) -> Outcome {
     programs::run(target)
+}
+
+/// `cvol.exe` and programs in C against the double of computecore.dll, with a machine of QEMU behind it.
+pub(crate) fn hcs(target: &Target, words: &[String]) -> Outcome {
+    hcs::run(target, words)
 }
 
 /// Whether Wine is on this machine.

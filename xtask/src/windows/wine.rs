@@ -36,13 +36,27 @@ pub(crate) struct Wine {
 impl Wine {
     /// Finds Wine, and makes the prefix if it is not there.
     pub(crate) fn prepare() -> Result<Self, Failure> {
+        Self::prepare_in("wine")
+    }
+
+    /// The same with a prefix of its own: a library in its system folder is there for all its programs.
+    pub(crate) fn prepare_in(name: &str) -> Result<Self, Failure> {
         crate::setup::require(&[crate::setup::Group::Wine])?;
         let program = find().ok_or_else(|| Failure::new("wine64 is not installed"))?;
-        let prefix = super::target_folder().join("wine");
+        let prefix = super::target_folder().join(name);
         let wine = Self { program, prefix };
         wine.start_prefix()?;
         wine.add_random_source()?;
         Ok(wine)
+    }
+
+    /// Puts a library into the system folder.
+    pub(crate) fn add_library(&self, library: &Path) -> Outcome {
+        let name = library.file_name().unwrap_or_default();
+        let place = self.system_folder().join(name);
+        fs::copy(library, &place)
+            .map(drop)
+            .map_err(|error| Failure::io("copying to", &place, &error))
     }
 
     pub(crate) fn program(&self) -> &Path {

@@ -137,6 +137,21 @@ const KNOWN: &[(u32, &str, FaultKind)] = &[
     (0x8007_05B4, "ERROR_TIMEOUT", FaultKind::Unanswered),
     (0x8000_4001, "E_NOTIMPL", FaultKind::Unsupported),
     (
+        0xC03A_000D,
+        "ERROR_VHD_PARENT_VHD_NOT_FOUND",
+        FaultKind::NotFound,
+    ),
+    (
+        0xC03A_000E,
+        "ERROR_VHD_CHILD_PARENT_ID_MISMATCH",
+        FaultKind::Invalid,
+    ),
+    (
+        0xC03A_0016,
+        "ERROR_VHD_PARENT_VHD_ACCESS_DENIED",
+        FaultKind::Denied,
+    ),
+    (
         0xC03A_001A,
         "ERROR_VIRTDISK_UNSUPPORTED_FILE",
         FaultKind::Unsupported,

@@ -26,6 +26,7 @@ mod fsck;
 mod full_disk;
 mod guest;
 mod guest_agent;
+mod hcs;
 mod images;
 mod layers;
 mod machine;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use attach::qemu::qmp::QmpAddress;
+use attach::qemu::qmp::{Qmp, QmpAddress, QmpLimits};
 use attach::{GuestClient, GuestCommand, GuestSystem, OutputStream, QemuVm, QemuVmOptions, Target};
 use serde_json::{Value, json};
 
@@ -38,6 +38,38 @@ impl Machine {
     /// Boots one, with further words for QEMU; `None` where something for it is absent (a failure in
     /// CI).
     pub(crate) fn boot(more: &[&str]) -> Option<Self> {
+        Self::boot_with("socket,id=agent,path={},server=on,wait=off", more)
+    }
+
+    /// Boots one whose agent is reached at a port of the loopback interface, as programs of Windows
+    /// under Wine reach it.
+    pub(crate) fn boot_with_port() -> Option<Self> {
+        let agent = "socket,id=agent,host=127.0.0.1,port=0,server=on,wait=off";
+        Self::boot_with(agent, &[])
+    }
+
+    /// The port of the agent.
+    pub(crate) fn port(&self) -> u16 {
+        let begun = Instant::now();
+        loop {
+            let monitor = QmpAddress::Unix(self.folder.path().join("monitor"));
+            let devices = Qmp::connect(&monitor, QmpLimits::default())
+                .and_then(|mut qmp| qmp.execute("query-chardev", json!({})));
+            match devices {
+                Ok(devices) => {
+                    let mut devices = devices.as_array().unwrap().iter();
+                    let agent = devices.find(|device| device["label"] == "agent").unwrap();
+                    let place = agent["filename"].as_str().unwrap();
+                    let port = place.split("127.0.0.1:").nth(1).unwrap();
+                    return port.split(',').next().unwrap().parse().unwrap();
+                }
+                Err(error) => assert!(begun.elapsed() < BOOT, "QEMU: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn boot_with(agent_device: &str, more: &[&str]) -> Option<Self> {
         let pieces = Pieces::find()?;
         let agent = tools::made_by_setup("CVOL_GUEST_AGENT", "agent/cvol-guest-agent");
         if !agent.is_file() {
@@ -59,8 +91,7 @@ impl Machine {
         let at = |name: &str| folder.path().join(name).display().to_string();
         command.args(["-serial", &format!("file:{}", at("console"))]);
         command.args(["-device", "virtio-serial-pci"]);
-        let socket = |id: &str| format!("socket,id={id},path={},server=on,wait=off", at(id));
-        command.args(["-chardev", &socket("agent")]);
+        command.args(["-chardev", &agent_device.replace("{}", &at("agent"))]);
         command.args([
             "-device",
             "virtserialport,chardev=agent,name=org.cvol.agent.0",

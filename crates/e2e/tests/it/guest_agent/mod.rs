@@ -5,7 +5,7 @@
 
 mod disks;
 mod here;
-mod machine;
+pub(crate) mod machine;
 mod shares;
 
 use attach::{FaultKind, Guest, GuestClient, GuestCommand, Unmounting};

@@ -1,0 +1,209 @@
+//! Volumes made by `cvol.exe`, attached through the library to a machine that runs, and detached again.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use computecore::Trouble;
+use serde_json::Value;
+
+use crate::command::{Cvol, cvol_path};
+use crate::ntfs;
+use crate::random::Random;
+
+use super::stage::{ID, Stage, Windows, in_windows, said};
+
+#[test]
+fn volumes_made_on_windows_come_to_a_machine_and_both_sides_read_the_same() {
+    let Some(stage) = Stage::new() else { return };
+    volumes(&stage);
+    attached_and_detached(&stage);
+    every_call_failing_in_turn_leaves_nothing(&stage);
+    a_machine_that_stops_takes_what_it_had(&stage);
+}
+
+/// Three volumes from directories: one of its own, one that others stand on, and one that stands on it.
+fn volumes(stage: &Stage) {
+    let windows = stage.windows();
+    for (tree, seed) in [("one", 1), ("two", 2)] {
+        let folder = windows.work().join(tree);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("noise"), noise(seed, 300_000)).unwrap();
+        std::fs::write(folder.join("Überall \u{1F600}.txt"), tree).unwrap();
+    }
+    windows.ok(&["create", "data", "--size", "64M", "--from", "one"]);
+    windows.ok(&["create", "base", "--size", "64M", "--from", "two"]);
+    windows.ok(&["clone", "base", "child"]);
+    windows.ok(&["create", "other", "--size", "64M"]);
+    for name in ["data", "base", "child", "other"] {
+        let (image, serial) = windows.image(name);
+        stage.broker.name(&image, &serial);
+    }
+    // What a clone stands on is let be read by all machines, once and for good, as an administrator may.
+    let layer = in_windows(&layer(windows)).to_lowercase();
+    let mut host = windows.host();
+    host.access.entry(layer).or_default().group = true;
+    windows.set_host(&host);
+}
+
+/// The snapshot of `base` that `child` stands on.
+fn layer(windows: &Windows) -> PathBuf {
+    windows.image("base").0.with_file_name("image.vhdx")
+}
+
+fn attached_and_detached(stage: &Stage) {
+    let windows = stage.windows();
+    let layer = layer(windows);
+    let words = stage.attach_words(&[
+        "source=data,target=/m/data",
+        "source=child,target=/m/child",
+        "source=other,target=/m/other,readonly",
+    ]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    stage.ok(&words);
+    assert_eq!(stage.broker.places().len(), 3);
+    let told =
+        stage.sh("cat /m/data/noise | sha256sum; cat /m/child/noise | sha256sum; cat /m/data/Ü*");
+    assert!(told.contains(&digest(&noise(1, 300_000))), "{told}");
+    assert!(told.contains(&digest(&noise(2, 300_000))), "{told}");
+    assert!(told.ends_with("\none"), "{told}");
+    // What the machine has is nobody else's.
+    windows.fails(5, &["rm", "data"]);
+    let told: Value = serde_json::from_str(&windows.ok(&["--json", "ps"])).unwrap();
+    assert_eq!(told[0]["mounts"].as_array().unwrap().len(), 3, "{told}");
+    let written = stage.sh(
+        "head -c 500000 /dev/urandom > /m/data/written && echo more >> /m/child/noise && \
+         mkdir /m/child/made && cp /m/data/written /m/child/made/copy && sync && \
+         ! touch /m/other/none 2>/dev/null && sha256sum < /m/data/written",
+    );
+    let written = written.split_whitespace().next().unwrap().to_owned();
+    stage.ok(&["detach", "--vm", "web", "--all"]);
+    stage.check_bare("detached");
+    for (name, file, expected) in [
+        ("data", "written", written.clone()),
+        ("child", "made/copy", written),
+        (
+            "child",
+            "noise",
+            digest(&[noise(2, 300_000), b"more\n".to_vec()].concat()),
+        ),
+        ("base", "noise", digest(&noise(2, 300_000))),
+    ] {
+        let (image, _) = windows.image(name);
+        // On this side, where only what is named may be stood on beyond a folder, and on that.
+        let file = format!("/{file}");
+        let read = here(&["--parent"], &layer, &["cat", "--image"], &image, &[&file]);
+        assert_eq!(digest(&read), expected, "{name}:{file}");
+        let place = format!("{name}:{file}");
+        let output = Windows::run(&mut windows.command(&["cat", &place]));
+        assert_eq!(
+            digest(&output.stdout),
+            expected,
+            "{place}: {}",
+            said(&output)
+        );
+    }
+    for name in ["data", "child"] {
+        windows.ok(&["check", "--volume", name]);
+        let (image, _) = windows.image(name);
+        let cvol = Cvol::new();
+        let whole = cvol.work().join("whole.vhdx");
+        here(
+            &["--parent"],
+            &layer,
+            &["convert"],
+            &image,
+            &[whole.to_str().unwrap()],
+        );
+        ntfs::validate(&ntfs::partition_of(&cvol, &whole, name));
+    }
+}
+
+/// The library fails at each call in turn: before anything was done, and at the last after it. With
+/// `CVOL_HCS_FAULTS=full` at each after it, and by a service that goes away, too.
+fn every_call_failing_in_turn_leaves_nothing(stage: &Stage) {
+    let words = stage.attach_words(&["source=data,target=/m/data"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    stage.ok(&words);
+    let calls = stage.windows().log("call:").len();
+    assert!(calls >= 3, "{:?}", stage.windows().log("call:"));
+    stage.ok(&["detach", "--vm", "web", "--all"]);
+    let is_full = std::env::var("CVOL_HCS_FAULTS").is_ok_and(|value| value == "full");
+    let (before, after) = (Trouble::Fail(0x8037_0105), Trouble::FailAfter(0x8000_FFFF));
+    for call in 1..=calls {
+        let troubles = match is_full {
+            true => vec![before, after, Trouble::Disconnect],
+            false if call == calls => vec![before, after],
+            false => vec![before],
+        };
+        for trouble in troubles {
+            let context = format!("{trouble:?} at {call} of {calls}");
+            let mut command = stage.command(&words);
+            let troubles = std::collections::BTreeMap::from([(call, trouble)]);
+            let troubles = serde_json::to_string(&troubles).unwrap();
+            let output = Windows::run(command.env("HCS_DOUBLE_TROUBLE", troubles));
+            println!("{context}: {}", said(&output));
+            if trouble != Trouble::Disconnect {
+                assert_eq!(
+                    output.status.code(),
+                    Some(8),
+                    "{context}: {}",
+                    said(&output)
+                );
+            }
+            assert_eq!(stage.windows().log("broken:"), [""; 0], "{context}");
+            // A service that is there again is asked again, and what was attached then is whole.
+            if output.status.success() {
+                stage.ok(&["detach", "--vm", "web", "--all"]);
+            }
+            stage.check_bare(&context);
+        }
+    }
+    stage.windows().ok(&["fsck", "data"]);
+}
+
+fn a_machine_that_stops_takes_what_it_had(stage: &Stage) {
+    let words = stage.attach_words(&["source=data,target=/m/data"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    stage.ok(&words);
+    stage.sh("echo kept > /m/data/kept && sync");
+    let mut command = stage.command(&["detach", "--vm", "web", "--all"]);
+    command.env("HCS_DOUBLE_TROUBLE", r#"{"2":"Stop"}"#);
+    let output = Windows::run(&mut command);
+    println!("the machine stopped in the middle: {}", said(&output));
+    stage.ok(&["detach", "--vm", "web", "--all"]);
+    let host = stage.windows().host();
+    assert_eq!(host.machines[ID].disks, [].into());
+    assert_eq!(host.files_open_to(ID), [""; 0]);
+    assert_eq!(stage.broker.places(), []);
+    assert!(stage.broker.asked() > 0);
+    assert_eq!(stage.windows().ok(&["cat", "data:/kept"]), "kept\n");
+    stage.windows().ok(&["rm", "data"]);
+}
+
+/// cvol of this machine on an image.
+fn here(before: &[&str], layer: &Path, verb: &[&str], image: &Path, after: &[&str]) -> Vec<u8> {
+    let mut command = Command::new(cvol_path());
+    command
+        .args(before)
+        .arg(layer)
+        .args(verb)
+        .arg(image)
+        .args(after);
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{verb:?} {image:?} {after:?}: {}",
+        said(&output)
+    );
+    output.stdout
+}
+
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    Random(seed).bytes(length)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

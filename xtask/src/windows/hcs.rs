@@ -1,0 +1,147 @@
+//! The Host Compute Service under Wine, by a test double of its library: programs in C that use all of
+//! it, and `cvol.exe` that attaches volumes through it to a machine of QEMU. What the double takes was
+//! read, never asked of a real Windows.
+//!
+//! The double lies where the library would, in the system folder of a Wine prefix of its own. The tests
+//! with the machine are those of `crates/e2e/tests/it/hcs/`, which are told here what they need.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::Target;
+use super::wine::Wine;
+use crate::failure::{Failure, Outcome};
+use crate::{agent, demo, process, setup, test, workspace};
+
+/// How long one program in C may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The library, as cargo names it.
+const LIBRARY: &str = "computecore.dll";
+
+/// A program in C: its name, words for the compiler, what it prints, and what the log of the double ends
+/// with.
+struct Program {
+    name: &'static str,
+    compiler: &'static [&'static str],
+    says: &'static str,
+    log_ends: &'static str,
+}
+
+const PROGRAMS: [Program; 2] = [
+    Program {
+        name: "imports",
+        compiler: &[],
+        says: "imports: ok, 56 names",
+        log_ends: "",
+    },
+    Program {
+        name: "life",
+        compiler: &["-municode"],
+        says: "life: ok",
+        // It leaves one open, which is to be noticed.
+        log_ends: "None",
+    },
+];
+
+pub(super) fn run(target: &Target, words: &[String]) -> Outcome {
+    let mut build = target.cargo("build");
+    build.args(["-p", "hcs_double", "-p", "cli", "--lib", "--bin", "cvol"]);
+    process::run(&mut build)?;
+    let built = target.programs("debug");
+    let wine = Wine::prepare_in("wine-hcs")?;
+    wine.add_library(&built.join(LIBRARY))?;
+    let _up = wine.stay_up()?;
+    if words.is_empty() {
+        programs(&wine)?;
+    }
+    machine(&wine, &built.join("cvol.exe"), words)
+}
+
+fn programs(wine: &Wine) -> Outcome {
+    let folder = workspace::empty_scratch("windows/hcs-programs")?;
+    let (raw, image) = (folder.join("empty.raw"), folder.join("a.vhdx"));
+    let made = std::fs::File::create(&raw).and_then(|file| file.set_len(32 << 20));
+    made.map_err(|error| Failure::io("making", &raw, &error))?;
+    let mut convert = Command::new(demo::build(false)?);
+    process::run(convert.arg("convert").arg(&raw).arg(&image))?;
+    for program in &PROGRAMS {
+        run_one(program, wine, &folder)?;
+    }
+    println!(
+        "windows: {} programs in C used the double of {LIBRARY} under Wine",
+        PROGRAMS.len()
+    );
+    Ok(())
+}
+
+fn run_one(program: &Program, wine: &Wine, folder: &Path) -> Outcome {
+    let name = program.name;
+    let place = folder.join(format!("{name}.exe"));
+    let mut compiler = Command::new("x86_64-w64-mingw32-gcc");
+    compiler.args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+    compiler.args(["-O1", "-D__USE_MINGW_ANSI_STDIO=1"]);
+    compiler.args(program.compiler);
+    let source = format!("crates/hcs_double/tests/c/{name}.c");
+    compiler.arg(workspace::root().join(source)).arg("-o");
+    compiler.arg(&place).arg("-lcomputecore");
+    process::run(&mut compiler)?;
+    let log = folder.join(format!("{name}.log"));
+    let mut command = wine.command(&place);
+    command.arg(in_windows(folder));
+    command.env("HCS_DOUBLE_LOG", in_windows(&log));
+    command.env("HCS_DOUBLE_STATE", in_windows(&folder.join("host.json")));
+    let output = process::output_within(&mut command, folder, LIMIT)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !text.contains(program.says) {
+        return Err(Failure::new(format!(
+            "{name}.c under Wine ended with {}: {text}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )));
+    }
+    let log = workspace::read_text(&log).unwrap_or_default();
+    let open: Vec<&str> = log
+        .lines()
+        .filter(|line| line.starts_with("open:"))
+        .collect();
+    let is_right = match program.log_ends {
+        "" => open.is_empty(),
+        end => open.len() == 1 && open.iter().all(|line| line.ends_with(end)),
+    };
+    if is_right {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{name}.c left open: {open:?}")))
+}
+
+/// A path as programs of Windows see it: under Wine the drive Z: is the root of this machine.
+fn in_windows(path: &Path) -> String {
+    format!("Z:{}", path.display()).replace('/', "\\")
+}
+
+/// Volumes in a machine of QEMU.
+fn machine(wine: &Wine, cvol: &Path, words: &[String]) -> Outcome {
+    test::prepare(false)?;
+    let mut command = process::cargo();
+    command
+        .args(["test", "-p", "e2e", "--test", "it"])
+        .env("CVOL_GUEST", setup::guest::folder())
+        .env("CVOL_GUEST_AGENT", agent::build()?)
+        .env("CVOL_NTFSCK", setup::ntfsck::program())
+        .env("CVOL_HCS_WINE", wine.program())
+        .env("CVOL_HCS_PROGRAM", cvol);
+    wine.equip(&mut command);
+    if process::in_ci() {
+        command.arg("--locked");
+    }
+    command.args(["--", "--show-output"]);
+    match words.is_empty() {
+        true => command.arg("hcs::"),
+        false => command.args(words),
+    };
+    let (outcome, count) = test::run_counted(&mut command)?;
+    count.show();
+    outcome
+}
