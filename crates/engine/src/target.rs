@@ -102,3 +102,31 @@ impl Drop for TemporaryFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_target_is_not_the_source_in_another_spelling() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("Image.raw");
+        fs::write(&source, "x").unwrap();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        let spelled = |text: &str| {
+            let text = folder.path().join(text);
+            check_target(&text, true, &ImageReference::File(source.clone()))
+        };
+        let mut same = vec!["Image.raw", "sub/../Image.raw"];
+        // Windows does not tell cases apart.
+        if cfg!(windows) {
+            same.extend(["IMAGE.RAW", "image.raw", "sub/../iMAGE.raw"]);
+        }
+        for text in same {
+            let error = spelled(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{text}");
+        }
+        assert!(spelled("other.raw").is_ok());
+    }
+}

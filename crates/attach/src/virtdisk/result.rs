@@ -8,6 +8,11 @@ use crate::sides::{Fault, FaultKind};
 /// of the functions.
 const KNOWN: &[(u32, FaultKind, &str)] = &[
     (
+        0x8007_0078,
+        FaultKind::Unsupported,
+        "this Windows does not do that",
+    ),
+    (
         0x8007_0015,
         FaultKind::NotFound,
         "it is not ready: it is not attached",
@@ -84,29 +89,83 @@ const KNOWN: &[(u32, FaultKind, &str)] = &[
     (
         0xC03A_0006,
         FaultKind::Nonsense,
-        "the sparse header of the image is damaged",
+        "the header of the image is damaged",
+    ),
+    (
+        0xC03A_0007,
+        FaultKind::Unsupported,
+        "the version of the format is not known",
     ),
     (
         0xC03A_0008,
         FaultKind::Nonsense,
+        "the header of the image is damaged",
+    ),
+    (
+        0xC03A_000A,
+        FaultKind::Nonsense,
         "the block table of the image is damaged",
     ),
-    (0xC03A_000B, FaultKind::NotFound, "its parent is missing"),
+    (
+        0xC03A_000B,
+        FaultKind::Nonsense,
+        "the blocks of the image have a size that none can have",
+    ),
+    (
+        0xC03A_000C,
+        FaultKind::Nonsense,
+        "the bitmaps of the image are damaged",
+    ),
     (
         0xC03A_000D,
-        FaultKind::Busy,
-        "it is not what it was opened for",
+        FaultKind::NotFound,
+        "the parent of the image is missing",
     ),
     (
         0xC03A_000E,
         FaultKind::Nonsense,
-        "its parent is another one than the image says",
+        "the parent of the image is another one than it says",
     ),
-    (0xC03A_0014, FaultKind::Nonsense, "the image is damaged"),
     (
-        0xC03A_0015,
+        0xC03A_000F,
+        FaultKind::Nonsense,
+        "the parent of the image was changed after it",
+    ),
+    (
+        0xC03A_0012,
+        FaultKind::Invalid,
+        "no such image has this size",
+    ),
+    (
+        0xC03A_0013,
+        FaultKind::Nonsense,
+        "the file of the image has a length that none can have",
+    ),
+    (
+        0xC03A_0014,
         FaultKind::Unsupported,
-        "the image is of a type that cannot be attached",
+        "this Windows has nothing that opens such images",
+    ),
+    (0xC03A_0015, FaultKind::NotFound, "it is no virtual disk"),
+    (
+        0xC03A_0016,
+        FaultKind::Denied,
+        "the parent of the image may not be opened",
+    ),
+    (
+        0xC03A_0017,
+        FaultKind::Nonsense,
+        "the parent of the image has another size",
+    ),
+    (
+        0xC03A_0018,
+        FaultKind::Nonsense,
+        "the image is among its own parents",
+    ),
+    (
+        0xC03A_0019,
+        FaultKind::Nonsense,
+        "a parent of the image is damaged",
     ),
     (
         0xC03A_001A,
@@ -114,14 +173,29 @@ const KNOWN: &[(u32, FaultKind, &str)] = &[
         "the image must not be sparse, compressed or encrypted",
     ),
     (
+        0xC03A_001B,
+        FaultKind::Unsupported,
+        "that cannot be done with an image of this type",
+    ),
+    (
         0xC03A_001C,
-        FaultKind::Failed,
-        "the metadata of the image is damaged",
+        FaultKind::Busy,
+        "that cannot be done with an image in this state",
     ),
     (
         0xC03A_001D,
         FaultKind::Unsupported,
-        "no such change is possible while it is attached",
+        "the disk that holds the image has sectors that do not fit",
+    ),
+    (
+        0xC03A_0025,
+        FaultKind::Invalid,
+        "what is on the disk does not fit into that size",
+    ),
+    (
+        0xC03A_0027,
+        FaultKind::Invalid,
+        "the disk is as small as what is on it",
     ),
 ];
 
@@ -174,10 +248,13 @@ mod tests {
             (33, FaultKind::Busy),
             (1314, FaultKind::Denied),
             (1392, FaultKind::Nonsense),
+            (120, FaultKind::Unsupported),
             (127, FaultKind::Unsupported),
             (112, FaultKind::NoSpace),
             (0xC03A_0005, FaultKind::Unsupported),
-            (0xC03A_0014, FaultKind::Nonsense),
+            (0xC03A_000D, FaultKind::NotFound),
+            (0xC03A_0014, FaultKind::Unsupported),
+            (0xC03A_001C, FaultKind::Busy),
             (12345, FaultKind::Failed),
         ] {
             let fault = fault("attach it", HResult(code));
