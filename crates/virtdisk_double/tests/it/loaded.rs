@@ -19,7 +19,7 @@ use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleW, GetProcAddress
 
 const IMAGE: &str = r"C:\store\volumes\data.vhdx";
 const QUICK: DiskPatience = DiskPatience {
-    volume: Duration::from_millis(200),
+    volume: Duration::from_secs(60),
     pause: Duration::from_millis(1),
 };
 
