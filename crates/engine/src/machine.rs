@@ -167,6 +167,8 @@ impl Engine {
             }
             machine.folder.remove_file(DESCRIPTION)?;
         }
+        // Windows removes no folder that somebody has open.
+        drop(machine);
         self.store()?.machines_folder()?.remove_folder(&name)?;
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use super::turn;
 use super::vm::{Vm, digest_of_bytes, kill, noise, said};
 use crate::command::Cvol;
@@ -63,7 +65,18 @@ fn refused_for(vm: &Vm<'_>, mount: &str, who: &str) {
 /// QEMU is killed: its volume stays claimed until somebody detaches, and is then free.
 fn a_machine_that_dies_is_cleared_away(cvol: &Cvol, vm: Vm<'_>) {
     vm.sh("echo late > /again/late; sync");
+    let states = || {
+        let told: Value =
+            serde_json::from_str(&cvol.ok(&["ps", "--vm", &vm.name, "--json"])).unwrap();
+        let mounts = told.as_array().unwrap().iter();
+        let mounts = mounts.flat_map(|attachment| attachment["mounts"].as_array().unwrap().clone());
+        mounts
+            .map(|mount| mount["state"].as_str().unwrap().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(states().into_iter().collect::<Vec<_>>(), ["attached"]);
     kill(qemu_of(cvol, &vm.name));
+    assert_eq!(states().into_iter().collect::<Vec<_>>(), ["lost"]);
     cvol.fails(5, &["rm", "data"]);
     vm.detach_all();
     vm.assert_nothing_attached();
