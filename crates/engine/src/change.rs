@@ -15,6 +15,7 @@ use volume::{
 };
 
 use crate::Engine;
+use crate::access;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::place::Place;
@@ -32,6 +33,9 @@ pub struct CopyIn {
     pub name_policy: NamePolicy,
     /// Whether unreadable and changing files are left out and listed, instead of ending the copy.
     pub keep_going: bool,
+    /// A file of rules of access for paths in the volume: what they match among what is copied gets
+    /// what they say, also where it was there.
+    pub access_rules: Option<PathBuf>,
 }
 
 /// What was copied.
@@ -80,18 +84,23 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound`, `InvalidArgument`, `InUse`, `Damaged` (also where the volume was not unmounted
-    /// cleanly), `Unsupported`, `NoSpace`, `Interrupted`, `Io`. The volume is then as it was.
+    /// cleanly), `Unsupported` (also rules of access on FAT), `NoSpace`, `Interrupted`, `Io`. The volume is then as it was.
     pub fn copy_in(&self, request: &CopyIn, progress: ProgressFn<'_>) -> Result<CopiedIn> {
         for source in &request.sources {
             fs::symlink_metadata(source).map_err(Error::host("read", source))?;
         }
         let target = path_of(&request.target)?;
+        let rules = request.access_rules.as_deref().map(access::read_rules);
+        let rules = rules.transpose()?;
         let options = ChangeOptions {
             name_policy: request.name_policy,
             ..options()
         };
         self.change(&request.target.image, options, &mut |volume| {
             let mut copied = CopiedIn::default();
+            if let Some(rules) = &rules {
+                volume.set_access_rules(rules.clone())?;
+            }
             for source in &request.sources {
                 copy_one(volume, source, &target, request, progress, &mut copied)?;
             }

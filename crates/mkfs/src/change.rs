@@ -29,7 +29,7 @@ use crate::identify::{FileSystem, identify, identify_range};
 use crate::names::NamePolicy;
 use crate::ntfs::NtfsChange;
 use crate::report::BuildReport;
-use crate::security::SecurityDescriptor;
+use crate::security::{AccessRules, SecurityDescriptor};
 use crate::tree::{Attributes, NtTime, TreeSource};
 
 pub use error::{ChangeError, ChangeErrorKind};
@@ -180,6 +180,23 @@ impl<'d> VolumeChange<'d> {
             true => FoundKind::Directory,
             false => FoundKind::File,
         }))
+    }
+
+    /// Has what is added from now on, and what a tree that is added comes upon, get the access control
+    /// that rules say for its path in the volume, with what it inherits. Where no rule matches, and of
+    /// directories that lead there, all stays as without rules.
+    ///
+    /// # Errors
+    /// `Unsupported` on FAT, where there is any rule.
+    pub fn set_access_rules(&mut self, rules: AccessRules) -> Result<(), ChangeError> {
+        match &mut self.0 {
+            _ if rules.is_empty() => Ok(()),
+            Kind::Ntfs(change) => {
+                change.set_access_rules(rules);
+                Ok(())
+            }
+            Kind::Fat32(_) => Err(ChangeError::Unsupported("access control on FAT")),
+        }
     }
 
     /// Adds a tree to a directory. Directories that exist are filled; files that exist get the new

@@ -4,6 +4,7 @@
 //! that differ in case only, the first keeps its name. Sources that sort make this reproducible.
 
 mod policy;
+mod taken;
 
 use std::fmt;
 

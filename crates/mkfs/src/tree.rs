@@ -241,6 +241,11 @@ impl NodeName {
     pub fn units(&self) -> &[u16] {
         &self.0
     }
+
+    /// The code units alone.
+    pub fn into_units(self) -> Vec<u16> {
+        self.0
+    }
 }
 
 impl fmt::Display for NodeName {

@@ -14,7 +14,9 @@
 //! every host; no link is followed and nothing outside the directory is opened; a file that changes
 //! while it is read is never delivered as if it were whole.
 
+mod ahead;
 mod content;
+mod looked;
 mod name;
 #[cfg(unix)]
 #[path = "host_tree/unix.rs"]
@@ -31,6 +33,7 @@ use std::io::{self, Cursor};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ahead::Ahead;
 use blockio::ByteCount;
 use cap_fs_ext::DirExt;
 use cap_std::ambient_authority;
@@ -135,6 +138,7 @@ struct HostStream {
 #[derive(Debug)]
 pub struct HostTree {
     walk: Walk,
+    ahead: Ahead,
     options: HostTreeOptions,
     notes: Notes,
     next_id: u32,
@@ -163,6 +167,7 @@ impl HostTree {
         let walk = Walk::new(root).map_err(unreadable)?;
         Ok(Self {
             walk,
+            ahead: Ahead::default(),
             options,
             notes: Notes::default(),
             next_id: 1,
@@ -206,8 +211,15 @@ impl HostTree {
                     name: &found.os_name(),
                     path: &|| self.walk.path(found),
                 };
-                let content;
-                (look, content) = content::open(&place, look, seen.may_have_holes, forgiving)?;
+                let content = match self.ahead.take(&self.walk, found.entry()) {
+                    Some(piece) => FileContent::dense(ByteCount(look.size), Box::new(piece)),
+                    None => {
+                        let opened = content::open(&place, look, seen.may_have_holes, forgiving);
+                        let content;
+                        (look, content) = opened?;
+                        content
+                    }
+                };
                 EntryKind::File(content)
             }
             (Kind::Special, _) => {

@@ -24,7 +24,7 @@ found. An input that brings a target down is left in fuzz/artifacts.
   --keep         afterwards add small inputs that reach new code to the committed corpus
 
 Targets: ntfs_fsck, vhdx_open, vhdx_changes, vhdx_child, vhd_open, gpt, option_string, names, sddl,
-tar_import, qcow2_open, repair, nbd_session, qmp_answers, ledger.
+tar_import, qcow2_open, repair, nbd_session, qmp_answers, ledger, guest_channel.
 ";
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
@@ -49,7 +49,7 @@ struct Target {
     longest: u32,
 }
 
-const TARGETS: [Target; 15] = [
+const TARGETS: [Target; 16] = [
     Target {
         name: "ntfs_fsck",
         longest: 1024,
@@ -108,6 +108,10 @@ const TARGETS: [Target; 15] = [
     },
     Target {
         name: "ledger",
+        longest: 8192,
+    },
+    Target {
+        name: "guest_channel",
         longest: 8192,
     },
 ];

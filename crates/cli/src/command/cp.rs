@@ -21,8 +21,9 @@ Linux and streams on Windows; those that the target cannot hold are listed.
 
 Out of a volume, links with absolute targets are left out and listed, unless --absolute-links is
 given. Into a volume (which must not be in use), all sources are copied or, after any failure, none;
-new files inherit access from their folder, replaced ones keep theirs. Names that Windows cannot use
-are stored in the nearest way and listed, unless --strict-names is given.
+new files inherit access from their folder, replaced ones keep theirs, and --acl-file says otherwise
+for those of the copied that its rules match. Names that Windows cannot use are stored in the nearest
+way and listed, unless --strict-names is given.
 
 Examples:
   cvol cp data:/index.html .
@@ -31,6 +32,7 @@ Examples:
   cvol cp --image disk.vhdx /etc ./etc
   cvol cp index.html data:/
   cvol cp -r ./site/. data:/www
+  cvol cp --acl-file rules.txt ./app data:/
   cvol cp a.txt b.txt disk.vhdx:/docs")]
 pub(crate) struct Arguments {
     /// File or folder, as NAME:/path; with --image, as /path; or of this host, to copy in
@@ -52,6 +54,10 @@ pub(crate) struct Arguments {
     /// Into a volume: fail for names that Windows cannot use
     #[arg(long)]
     strict_names: bool,
+
+    /// Into a volume: rules of access for paths in the volume, as for `cvol create --acl-file`
+    #[arg(long, value_name = "FILE")]
+    acl_file: Option<PathBuf>,
 
     /// Read from this image file instead of a volume
     #[arg(long, value_name = "FILE")]
@@ -108,6 +114,7 @@ impl Arguments {
                 NamePolicy::Map
             },
             keep_going: self.keep_going,
+            access_rules: self.acl_file,
         };
         let copied = {
             let reporter = context.reporter("copying");
@@ -136,6 +143,12 @@ impl Arguments {
     }
 
     fn copy_out(self, context: &Context) -> Result {
+        if self.acl_file.is_some() {
+            return Err(Failure::usage(
+                "--acl-file is for copies into a volume: out of it, nothing keeps access control",
+                "leave it out; `cvol acl NAME:/path` shows what is there",
+            ));
+        }
         let [source] = self.sources.as_slice() else {
             return Err(Failure::usage(
                 "only one source can be copied out of a volume at a time",

@@ -252,3 +252,83 @@ fn access_control_that_cannot_be_kept_or_read_is_refused_with_its_place() {
     let error = cvol.fails(7, &["acl", "fat:/"]);
     assert!(error.contains("access control"), "{error}");
 }
+
+#[test]
+fn files_that_are_copied_in_get_what_rules_say_for_their_path_in_the_volume() {
+    let cvol = Cvol::new();
+    let source = cvol.work().join("app");
+    std::fs::create_dir_all(source.join("bin")).unwrap();
+    for name in ["bin/run.exe", "bin/run.cfg", "readme.txt"] {
+        std::fs::write(source.join(name), name).unwrap();
+    }
+    let source = source.to_str().unwrap();
+    let rules = cvol.work().join("rules.txt");
+    let text = "/srv/app administrators\n/srv/**/*.exe D:(A;;FX;;;WD)\n/app/** everyone-read\n";
+    std::fs::write(&rules, text).unwrap();
+    let rules = rules.to_str().unwrap();
+    cvol.ok(&["create", "data", "--size", "64M"]);
+    cvol.ok(&["mkdir", "data:/srv"]);
+    cvol.ok(&["cp", source, "data:/srv/app"]);
+    let shown = |path: &str| cvol.ok(&["acl", "-q", &format!("data:{path}")]);
+    let before = [
+        "/srv",
+        "/srv/app",
+        "/srv/app/bin/run.exe",
+        "/srv/app/readme.txt",
+    ]
+    .map(shown);
+    assert!(
+        before.iter().all(|text| text.contains(";;;AU)")),
+        "{before:?}"
+    );
+    // What is there is told too, once a rule matches it; what is new inherits from what was told.
+    cvol.ok(&["cp", "--acl-file", rules, source, "data:/srv/app"]);
+    std::fs::remove_dir_all(cvol.work().join("app/bin")).unwrap();
+    cvol.ok(&["rm", "-r", "data:/srv/app/app"]);
+    cvol.ok(&[
+        "cp",
+        "--acl-file",
+        rules,
+        &format!("{source}/."),
+        "data:/srv/app",
+    ]);
+    assert_eq!(shown("/srv"), before[0]);
+    let everyone_may = "(A;;FX;;;WD)";
+    assert!(!shown("/srv/app/bin/run.exe").contains(everyone_may));
+    cvol.ok(&["rm", "-r", "data:/srv/app"]);
+    std::fs::create_dir_all(cvol.work().join("app/bin")).unwrap();
+    std::fs::write(cvol.work().join("app/bin/run.exe"), "x").unwrap();
+    cvol.ok(&["cp", "--acl-file", rules, source, "data:/srv/app"]);
+    let folder = shown("/srv/app");
+    assert!(folder.contains("PAI") && !folder.contains("AU"), "{folder}");
+    let inherited = shown("/srv/app/readme.txt");
+    assert!(
+        inherited.contains("ID") && !inherited.contains("AU"),
+        "{inherited}"
+    );
+    let program = shown("/srv/app/bin/run.exe");
+    assert!(
+        program.contains(everyone_may) && program.contains("ID"),
+        "{program}"
+    );
+    // A file that is replaced is told as well.
+    cvol.ok(&[
+        "acl",
+        "data:/srv/app/bin/run.exe",
+        "--set",
+        "D:P(A;;FA;;;SY)",
+    ]);
+    cvol.ok(&["cp", source, "data:/srv"]);
+    assert!(!shown("/srv/app/bin/run.exe").contains(everyone_may));
+    cvol.ok(&["cp", "--acl-file", rules, source, "data:/srv"]);
+    assert_eq!(shown("/srv/app/bin/run.exe"), program);
+    cvol.ok(&["fsck", "data"]);
+
+    cvol.ok(&["create", "fat", "--size", "64M", "--fs", "fat32"]);
+    let error = cvol.fails(7, &["cp", "--acl-file", rules, source, "fat:/"]);
+    assert!(error.contains("access control on FAT"), "{error}");
+    let out = cvol.work().join("out");
+    let out = out.to_str().unwrap();
+    let error = cvol.fails(2, &["cp", "--acl-file", rules, "data:/srv", out]);
+    assert!(error.contains("--acl-file"), "{error}");
+}

@@ -1,15 +1,21 @@
 //! NTFS volumes made by the command, judged by the validators that others wrote.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use blockio::{
     ByteCount, ByteOffset, ByteRange, Disk as _, FileAccess, FileDisk, FileStorage, SectorSize,
 };
 
 use crate::command::Cvol;
+use crate::guest::{Guest, Pieces};
 use crate::{tools, tree};
+
+/// The longest that a guest may take.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// The only partition of a volume, as a file of its own (holes kept).
 pub(crate) fn partition(cvol: &Cvol, name: &str) -> PathBuf {
@@ -208,6 +214,43 @@ fn what_ntfs_3g_writes_to_a_volume_of_ours_leaves_it_whole() {
     std::fs::remove_dir_all(mount.path().join("sizes")).unwrap();
     drop(mount);
     validate(&partition);
+}
+
+/// The log of a new volume says that it is clean: a driver that reads logs mounts it for writing without
+/// a word of complaint, and so it does with what Windows left. (What a log without records is taken for is
+/// said in ADR 7.)
+#[test]
+fn the_driver_of_a_kernel_writes_to_a_new_volume_and_to_one_that_was_changed_at_rest() {
+    let (true, Some(pieces)) = (tools::needs(&TOOLS), Pieces::find()) else {
+        return;
+    };
+    let cvol = Cvol::new();
+    let mut guest = Guest::new(&pieces);
+    let mut job = String::from("modprobe virtio_blk; modprobe nls_utf8; modprobe ntfs3\n");
+    // Logs of each size that there is.
+    let volumes = [("small", "12M"), ("usual", "64M"), ("large", "65G")];
+    for (name, size) in volumes {
+        cvol.ok(&["create", name, "--size", size, "--format", "raw"]);
+        cvol.ok(&["mkdir", &format!("{name}:/at rest")]);
+        let disk = guest.attach(&cvol.image(name), "raw");
+        writeln!(
+            job,
+            "mount -t ntfs3 -o rw,iocharset=utf8 /dev/{disk}1 /mnt && mkdir '/mnt/at rest/of the guest' && \
+             for n in 1 2 3 4 5 6 7 8; do echo $n > /mnt/file-$n || exit 1; done; ls /mnt; umount /mnt"
+        )
+        .unwrap();
+    }
+    job.push_str("dmesg | grep -i ntfs3 | grep -v 'module\\|Max link\\|Read-write' ; true\n");
+    let seen = guest.run(&job, LIMIT);
+    assert_eq!(seen.matches("file-8").count(), volumes.len(), "{seen}");
+    for complaint in ["dirty", "replay", "corrupt", "inconsist", "fail"] {
+        assert!(!seen.to_lowercase().contains(complaint), "{seen}");
+    }
+    for (name, _) in volumes {
+        let image = cvol.image(name);
+        cvol.ok(&["cat", "--image", image.to_str().unwrap(), "/file-8"]);
+        tools::run("ntfsfix", &[&"-n", &partition(&cvol, name)]);
+    }
 }
 
 fn holes_take_no_space(mounted: &Path) {

@@ -1,8 +1,8 @@
 //! How a name is stored: mapping, collisions, device names.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use super::taken::Taken;
 use super::{CasePolicy, NameError, NameNote, NamePolicy, NameProblem};
 use crate::tree::{NAME_MAX_UNITS, NodeName};
 
@@ -10,8 +10,6 @@ use crate::tree::{NAME_MAX_UNITS, NodeName};
 const PRIVATE_AREA: u16 = 0xF000;
 const DOT: u16 = 0x2E;
 const SPACE: u16 = 0x20;
-/// The first that comes is number one and stays as it is.
-const FIRST_NUMBER: u32 = 2;
 
 /// How names are treated: the policy, and how the file system folds case.
 #[derive(Clone, Copy)]
@@ -27,8 +25,8 @@ pub struct NameRules<'a> {
 /// The names of one directory, upper-cased: decides how each newcomer is stored.
 #[derive(Clone, Debug, Default)]
 pub struct SiblingNames {
-    /// Each name taken, and the number from which a free variant of it is sought.
-    taken: HashMap<Box<[u16]>, u32>,
+    /// Each name taken.
+    taken: Taken,
     /// Names as they are stored, where names that differ in case only keep them.
     exact: HashSet<Box<[u16]>>,
     /// Names that nothing else may have, in whatever case; few.
@@ -55,13 +53,15 @@ impl SiblingNames {
         names: impl IntoIterator<Item = &'n [u16]>,
         rules: &NameRules<'_>,
     ) -> Self {
-        let reserved: Vec<Box<[u16]>> =
+        let mut reserved: Vec<Box<[u16]>> =
             names.into_iter().map(|name| upcased(name, rules)).collect();
+        reserved.sort_unstable();
+        let mut taken = Taken::default();
+        for name in &reserved {
+            taken.take(name.iter().copied());
+        }
         Self {
-            taken: reserved
-                .iter()
-                .map(|name| (name.clone(), FIRST_NUMBER))
-                .collect(),
+            taken,
             exact: HashSet::new(),
             reserved,
         }
@@ -69,7 +69,7 @@ impl SiblingNames {
 
     /// Whether a name is taken that has this upper-case form.
     pub fn contains(&self, upcased: &[u16]) -> bool {
-        self.taken.contains_key(upcased)
+        self.taken.contains(upcased)
     }
 
     /// The name under which `name` is stored beside those admitted before. What differs or is worth
@@ -89,7 +89,9 @@ impl SiblingNames {
         let (mapped, mut problem) = mapped(name.units());
         let mut stored = mapped;
         let mut keeps_case = false;
-        if let Some(key) = self.take(upcased(&stored, rules)) {
+        let folded = stored.iter().map(|unit| (rules.upcase)(*unit));
+        if !self.taken.take(folded) {
+            let key = upcased(&stored, rules);
             keeps_case = self.keeps_case(&stored, &key, rules);
             if rules.case == CasePolicy::Refuse {
                 return Err(NameError::new(path(), NameProblem::Collision));
@@ -105,7 +107,7 @@ impl SiblingNames {
                 if rules.policy == NamePolicy::Map {
                     let free;
                     (stored, free) = self.free_variant(&stored, &key, rules);
-                    self.taken.insert(free, FIRST_NUMBER);
+                    self.taken.take(free.iter().copied());
                 }
             }
         }
@@ -134,17 +136,6 @@ impl SiblingNames {
         })
     }
 
-    /// Takes an upper-case form, or gives it back where it is taken already.
-    fn take(&mut self, key: Box<[u16]>) -> Option<Box<[u16]>> {
-        match self.taken.entry(key) {
-            Entry::Vacant(place) => {
-                place.insert(FIRST_NUMBER);
-                None
-            }
-            Entry::Occupied(place) => Some(place.key().clone()),
-        }
-    }
-
     /// Whether a name whose upper-case form is taken may stay as it is.
     fn keeps_case(&self, name: &[u16], key: &[u16], rules: &NameRules<'_>) -> bool {
         rules.case == CasePolicy::KeepBoth
@@ -160,16 +151,14 @@ impl SiblingNames {
         key: &[u16],
         rules: &NameRules<'_>,
     ) -> (Vec<u16>, Box<[u16]>) {
-        let mut number = self.taken.get(key).copied().unwrap_or(FIRST_NUMBER);
+        let mut number = self.taken.number(key);
         // Ends: every turn that finds its variant taken has found another one of the finitely many.
         loop {
             let variant = numbered(name, number);
             let variant_key = upcased(&variant, rules);
             number = number.saturating_add(1);
-            if !self.taken.contains_key(&variant_key) {
-                if let Some(next) = self.taken.get_mut(key) {
-                    *next = number;
-                }
+            if !self.taken.contains(&variant_key) {
+                self.taken.set_number(key, number);
                 return (variant, variant_key);
             }
         }

@@ -13,7 +13,7 @@ use super::directory::{Directories, Directory, DirectoryIndex};
 use super::file::OpenFile;
 use super::format::{BOOT_AREA_SIZE, FILE_HIDDEN_SYSTEM, NAME_SPACE_WIN32_AND_DOS};
 use super::link::PendingLink;
-use super::log_file;
+use super::log_file::CleanLog;
 use super::mft::Mft;
 use super::naming::DosNamesMade;
 use super::narrow::to_usize;
@@ -191,8 +191,11 @@ impl Builder<'_, '_> {
         let position = |run: &Run| run.start.map_or(0, |Lcn(lcn)| lcn * cluster);
         writer.write(position(&fixed.upcase), &upcase)?;
         writer.write(position(&fixed.definitions), &definitions::table())?;
-        let log_size = self.volume.geometry.log_size();
-        log_file::write(writer, position(&fixed.log), log_size)
+        let log = CleanLog {
+            size: self.volume.geometry.log_size(),
+            cluster,
+        };
+        log.write(writer, position(&fixed.log))
     }
 
     fn fill(&mut self, tree: &mut dyn TreeSource) -> Result<(), MkfsError> {

@@ -34,6 +34,7 @@ mod geometry;
 mod index;
 mod link;
 mod log_file;
+mod log_format;
 mod mft;
 mod named_stream;
 mod naming;

@@ -112,7 +112,7 @@ impl Builder<'_, '_> {
         if admitted.differs_in_case_only {
             self.directories.get_mut(parent).is_case_sensitive = true;
         }
-        let name = admitted.name.units().to_vec();
+        let name = admitted.name.into_units();
         self.give_way(parent, &name);
         let stored = StoredName {
             name,

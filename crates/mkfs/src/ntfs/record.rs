@@ -153,7 +153,12 @@ pub(super) fn unprotect(bytes: &mut [u8], offset: usize) -> Option<()> {
 /// Moves the last word of every stride into the update sequence at `offset` and puts the update
 /// sequence number in its place.
 pub(super) fn protect(bytes: &mut [u8], offset: usize) {
-    let number = UPDATE_SEQUENCE_NUMBER.to_le_bytes();
+    protect_as(bytes, offset, UPDATE_SEQUENCE_NUMBER);
+}
+
+/// The same with a number for the update.
+pub(super) fn protect_as(bytes: &mut [u8], offset: usize, update: u16) {
+    let number = update.to_le_bytes();
     bytes[offset..offset + 2].copy_from_slice(&number);
     for stride in 0..bytes.len() / FIXUP_STRIDE {
         let end = (stride + 1) * FIXUP_STRIDE;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use blockio::{ByteCount, ByteOffset, Disk, KIB, MIB, MemoryDisk, SectorSize};
 use mkfs::ntfs::fsck::check;
+use mkfs::ntfs::parse::kind;
 use mkfs::ntfs::{NtfsOptions, format};
 use mkfs::tree::memory::MemoryTree;
 use mkfs::{MkfsErrorKind, NodeId, NodeName, VolumeReport};
@@ -89,6 +90,23 @@ fn each_damage_is_found_and_named() {
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
     assert!(count >= 100, "only {count} damages");
+}
+
+#[test]
+fn files_that_are_encrypted_are_told_of_and_no_damage() {
+    let volume = Volume::sound();
+    let big = volume.find("first large file");
+    // As the encrypting file system of Windows has it: the attribute of the file in its record and its
+    // directory, the flag of its data. (Its keys, in $EFS, are nothing to a check.)
+    let bits = u32::from_le_bytes([0x20, 0x40, 0, 0]).to_le_bytes();
+    volume.in_value(big, kind::STANDARD_INFORMATION, "", 0x20, &bits);
+    volume.in_entry(5, "first large file", 0x10 + 0x38, &bits);
+    volume.in_attribute(big, kind::DATA, "", 12, &[0, 0x40]);
+    let report = checked(volume.disk());
+    let lines = lines(&report);
+    assert!(report.is_clean() && lines.len() == 1, "{lines:?}");
+    assert!(lines[0].starts_with("note files-encrypted"), "{lines:?}");
+    assert!(lines[0].contains("/first large file"), "{lines:?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::scan::{Facts, Kind, Look};
 use super::{HostNoteReason, Notes, platform};
 
 /// Files up to this size are read before they are delivered, so that a bad one can be left out.
-const READ_AHEAD_BYTES: u64 = 64 * 1024;
+pub(super) const READ_AHEAD_BYTES: u64 = 64 * 1024;
 /// Islands of one file; what lies behind the last is read as data, holes and all.
 const MAX_ISLANDS: usize = 1 << 20;
 
@@ -65,6 +65,27 @@ fn small(file: &File, look: Look) -> io::Result<Option<FileContent>> {
     }
     let reader = Box::new(Cursor::new(bytes));
     Ok(Some(FileContent::dense(ByteCount(look.size), reader)))
+}
+
+/// Appends the content of a small file without holes; false where it is not as it was seen.
+pub(super) fn read_into(
+    directory: &Dir,
+    name: &OsStr,
+    seen: Look,
+    bytes: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let start = bytes.len();
+    if seen.size > 0 {
+        let mut file = platform::open_file(directory, name)?;
+        bytes.resize(
+            start + usize::try_from(seen.size).map_err(io::Error::other)?,
+            0,
+        );
+        file.read_exact(bytes.get_mut(start..).unwrap_or_default())?;
+        return is_unchanged(&file, seen);
+    }
+    // All of it is known.
+    Ok(true)
 }
 
 fn is_unchanged(file: &File, look: Look) -> io::Result<bool> {

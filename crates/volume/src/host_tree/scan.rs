@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 
 use blockio::ByteCount;
@@ -14,6 +14,7 @@ use cap_fs_ext::DirExt;
 use cap_std::fs::Dir;
 use mkfs::{Attributes, TreeTotals};
 
+use super::looked::Looked;
 use super::platform::{self, OsNames};
 use super::{FileIdentity, name};
 
@@ -98,7 +99,7 @@ struct Level {
     /// None for the root.
     entry: Option<usize>,
     directory: Dir,
-    names: std::vec::IntoIter<OsString>,
+    names: Looked,
 }
 
 /// A scan under way.
@@ -117,17 +118,17 @@ impl Scan {
         let mut levels = vec![Level {
             entry: None,
             directory: root.try_clone()?,
-            names: sorted_names(root)?,
+            names: Looked::new(root)?,
         }];
         while let Some(level) = levels.last_mut() {
-            let Some(name) = level.names.next() else {
+            let Some((name, facts)) = level.names.next(&level.directory) else {
                 if let Some(entry) = level.entry {
                     scanner.end(entry);
                 }
                 levels.pop();
                 continue;
             };
-            let (entry, kind) = scanner.look(&level.directory, &name);
+            let (entry, kind) = scanner.add(&name, facts);
             if kind != Kind::Directory {
                 continue;
             }
@@ -143,7 +144,7 @@ impl Scan {
     /// One name of a directory, without what may lie below it.
     pub(super) fn of_one(directory: &Dir, name: &OsStr) -> (Self, Failures) {
         let mut scanner = Scanner::default();
-        scanner.look(directory, name);
+        scanner.add(name, platform::facts(directory, name));
         (scanner.scan, scanner.failures)
     }
 
@@ -172,6 +173,13 @@ impl Scan {
         String::from_utf16_lossy(&name::units_of(&self.name(entry)).0)
     }
 
+    /// Whether an entry is a file that can be read by itself: without holes and of one name, so that
+    /// nothing is known of it but its content.
+    pub(super) fn is_plain_file(&self, entry: usize) -> bool {
+        let seen = self.get(entry);
+        seen.kind == Kind::File && !seen.may_have_holes && !seen.has_identity
+    }
+
     /// Which file an entry is, where it has more than one name.
     pub(super) fn identity(&self, entry: usize) -> Option<FileIdentity> {
         let identity = || self.identities.get(&entry).copied();
@@ -181,9 +189,9 @@ impl Scan {
 
 impl Scanner {
     /// Adds what a name of a directory stands for.
-    fn look(&mut self, directory: &Dir, name: &OsStr) -> (usize, Kind) {
+    fn add(&mut self, name: &OsStr, facts: io::Result<Facts>) -> (usize, Kind) {
         let entry = self.scan.entries.len();
-        let facts = match platform::facts(directory, name) {
+        let facts = match facts {
             Ok(facts) => {
                 self.count(&facts);
                 facts
@@ -243,7 +251,7 @@ impl Level {
     /// A directory below, which was added as an entry.
     fn below(&self, entry: usize, name: &OsStr) -> io::Result<Self> {
         let directory = self.directory.open_dir_nofollow(name)?;
-        let names = sorted_names(&directory)?;
+        let names = Looked::new(&directory)?;
         Ok(Self {
             entry: Some(entry),
             directory,
@@ -265,11 +273,4 @@ impl Facts {
         attributes: Attributes::NONE,
         identity: None,
     };
-}
-
-/// The names of a directory in the order of their code units.
-fn sorted_names(directory: &Dir) -> io::Result<std::vec::IntoIter<OsString>> {
-    let mut names = platform::names(directory)?;
-    names.sort_unstable_by(|a, b| platform::order(a, b));
-    Ok(names.into_iter())
 }

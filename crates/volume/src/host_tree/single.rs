@@ -40,6 +40,7 @@ impl HostFile {
         let walk = Walk::of_one(folder, os_name);
         let tree = HostTree {
             walk,
+            ahead: Default::default(),
             options,
             notes: Notes::default(),
             linked: Default::default(),

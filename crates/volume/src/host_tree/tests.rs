@@ -433,3 +433,99 @@ fn user_attributes_are_streams_where_they_are_asked_for() {
         ))
     );
 }
+
+#[test]
+fn many_small_files_come_in_order_each_with_its_own_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut expected = Vec::new();
+    // Enough for several rounds of the thread that reads ahead, and what it leaves to others between them:
+    // empty and large files, files of two names, directories with files of the same names.
+    for number in 0..2000_u32 {
+        let name = format!("file-{number:05}");
+        let length = match number % 500 {
+            7 => 0,
+            8 => 70_000,
+            _ => number % 300 + 1,
+        };
+        let bytes = vec![u8::try_from(number % 251).unwrap(); length.try_into().unwrap()];
+        fs::write(at(&name), &bytes).unwrap();
+        expected.push((name, bytes));
+    }
+    for number in [5, 333, 1700] {
+        let link = format!("file-{number:05}-again");
+        fs::hard_link(at(&format!("file-{number:05}")), at(&link)).unwrap();
+        expected.push((link, Vec::new()));
+        let below = format!("file-{number:05}.d");
+        fs::create_dir(at(&below)).unwrap();
+        expected.push((below.clone(), Vec::new()));
+        for file in 0..400 {
+            fs::write(at(&below).join(format!("file-{file:05}")), "below").unwrap();
+            expected.push((format!("{below}/file-{file:05}"), b"below".to_vec()));
+        }
+    }
+    expected.sort();
+    let mut tree = tree(folder.path(), false);
+    let mut names: Vec<String> = vec![String::new()];
+    let mut found = Vec::new();
+    for (parent, id, name, bytes) in drain(&mut tree) {
+        let above = &names[usize::try_from(parent).unwrap()];
+        let path = if above.is_empty() {
+            name
+        } else {
+            format!("{above}/{name}")
+        };
+        assert_eq!(names.len(), usize::try_from(id).unwrap());
+        names.push(path.clone());
+        found.push((path, bytes));
+    }
+    found.sort();
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!(found == expected, "{} and {}", found.0, expected.0);
+    }
+    assert_eq!(tree.totals().unwrap().entries, 2000 + 3 + 3 * 400);
+}
+
+#[test]
+fn a_small_file_that_changes_before_its_turn_comes_as_it_is_then() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..600 {
+        fs::write(folder.path().join(format!("{number:04}")), "as it was").unwrap();
+    }
+    let mut tree = tree(folder.path(), false);
+    // Those that are read ahead too: files that grew, or are of another time, since they were seen.
+    for number in [0, 100, 150, 400, 599] {
+        fs::write(
+            folder.path().join(format!("{number:04}")),
+            "it is longer now",
+        )
+        .unwrap();
+    }
+    fs::remove_file(folder.path().join("0200")).unwrap();
+    let mut seen = Vec::new();
+    let error = loop {
+        match tree.next_entry() {
+            Ok(Some(mut entry)) => {
+                let EntryKind::File(content) = &mut entry.kind else {
+                    panic!("{}", entry.name);
+                };
+                seen.push((entry.name.to_string(), read_all(content).unwrap()));
+            }
+            Ok(None) => panic!("a file is gone"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(
+        (error.kind(), error.path()),
+        (TreeErrorKind::Unreadable, "0200")
+    );
+    assert_eq!(seen.len(), 200);
+    for (name, bytes) in seen {
+        let expected: &[u8] = match name.as_str() {
+            "0000" | "0100" | "0150" => b"it is longer now",
+            _ => b"as it was",
+        };
+        assert!(bytes == expected, "{name}: {bytes:?}");
+    }
+}

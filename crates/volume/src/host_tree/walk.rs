@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use cap_fs_ext::DirExt;
@@ -11,6 +12,7 @@ use cap_std::fs::Dir;
 use mkfs::{NodeId, TreeError, TreeErrorKind, TreeTotals};
 
 use super::FileIdentity;
+use super::content::READ_AHEAD_BYTES;
 use super::scan::{Failure, Failures, MAX_DEPTH, Scan, Seen};
 
 /// Something in a directory.
@@ -42,6 +44,11 @@ pub(super) struct Walk {
 }
 
 impl Found {
+    /// Its number in the scan.
+    pub(super) fn entry(&self) -> usize {
+        self.entry
+    }
+
     /// What the scan saw.
     pub(super) fn seen(&self) -> &Seen {
         self.scan.get(self.entry)
@@ -142,6 +149,28 @@ impl Walk {
                 TreeError::new(TreeErrorKind::TooLarge, path, what)
             }
         }
+    }
+
+    /// Small files that stand one behind another from an entry on, in the directory where the walk
+    /// stands: at most so many, and of so many bytes.
+    pub(super) fn small_files(&self, from: usize, most: usize, mut bytes: u64) -> Range<usize> {
+        let end = self.levels.last().map_or(from, |level| level.end);
+        let is_next = |entry: &usize| {
+            let size = self.scan.get(*entry).look.size;
+            if !self.scan.is_plain_file(*entry) || size > READ_AHEAD_BYTES || size > bytes {
+                return false;
+            }
+            bytes -= size;
+            true
+        };
+        let count = (from..end).take(most).take_while(is_next).count();
+        from..from + count
+    }
+
+    /// What was scanned, and the directory where the walk stands.
+    pub(super) fn place(&self) -> Option<(Arc<Scan>, Arc<Dir>)> {
+        let level = self.levels.last()?;
+        Some((Arc::clone(&self.scan), Arc::clone(&level.directory)))
     }
 
     /// The path of what was found last, from the root down.

@@ -80,11 +80,20 @@ impl<'p> Guest<'p> {
 
     /// Attaches an image that the guest cannot write; returns the name of its disk in the guest.
     pub(crate) fn attach_read_only(&mut self, image: &Path, format: &str) -> String {
+        self.attach_with(image, format, ",readonly=on")
+    }
+
+    /// Attaches an image; returns the name of its disk in the guest.
+    pub(crate) fn attach(&mut self, image: &Path, format: &str) -> String {
+        self.attach_with(image, format, "")
+    }
+
+    fn attach_with(&mut self, image: &Path, format: &str, options: &str) -> String {
         // A comma in a path is doubled in QEMU's lists of options.
         let path = image.to_str().unwrap().replace(',', ",,");
         let number = u8::try_from(self.disks.len()).unwrap();
         self.disks
-            .push(format!("file={path},format={format},readonly=on"));
+            .push(format!("file={path},format={format}{options}"));
         format!("vd{}", char::from(b'a' + number))
     }
 

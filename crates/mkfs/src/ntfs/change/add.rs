@@ -9,12 +9,14 @@ use super::names::{
 };
 use super::node::{Entry, Node};
 use super::record::{Attribute, FLAG_COMPRESSED, FLAG_ENCRYPTED, Record, Value, kind};
+use super::rules::is_kept_as_directory;
 use super::volume::{File, Volume};
 use crate::change::{ChangeError, Meter, PathNames};
 use crate::names::{CasePolicy, NamePolicy, NameRules, SiblingNames};
 use crate::ntfs::narrow::{align8, to_u8, to_u32};
 use crate::ntfs::reparse::{self, Destination};
 use crate::report::{BuildReport, Change, Changed, SkipReason, Skipped};
+use crate::security::PathProgress;
 use crate::tree::{
     Attributes, EntryKind, NodeId, NodeName, Times, TreeEntry, TreeError, TreeErrorKind, TreeSource,
 };
@@ -30,6 +32,8 @@ struct Place {
     /// Names that came in here, so that two of them do not become one.
     siblings: SiblingNames,
     path: String,
+    /// How far rules of access have matched.
+    rules: PathProgress,
 }
 
 /// A symbolic link that waits for what it leads to.
@@ -75,6 +79,7 @@ impl Volume<'_> {
             record,
             siblings: SiblingNames::new(),
             path,
+            rules: self.rules_at(directory)?,
         };
         let mut arrival = Arrival {
             places: HashMap::from([(NodeId::ROOT, root)]),
@@ -132,7 +137,17 @@ impl Volume<'_> {
             .admit(&entry.name, &rules, &|| path.clone(), notes)?
             .name;
         let parent = place.record;
+        let rules = self.rules_below(&place.rules, &name);
         let existing = self.lookup(parent, name.units())?;
+        let ruled = self.ruled(parent, &rules, is_kept_as_directory(&kind))?;
+        if let (Some(ruled), false) = (&ruled, matches!(kind, EntryKind::HardLink { .. })) {
+            entry.security = Some(ruled.clone());
+            // What is there stays there, and has to be told.
+            if let (Some(found), EntryKind::Directory | EntryKind::File(_)) = (&existing, &kind) {
+                self.refuse_system(found, &path)?;
+                self.set_descriptor(found.record, ruled.as_bytes())?;
+            }
+        }
         arrival.last = None;
         if entry.attributes.contains(Attributes::COMPRESSED) {
             let (path, change) = (path.clone(), Change::Decompressed);
@@ -146,6 +161,7 @@ impl Volume<'_> {
                     record,
                     siblings: SiblingNames::new(),
                     path: path.clone(),
+                    rules,
                 };
                 arrival.places.insert(entry.id, place);
                 arrival.records.insert(entry.id, record);
@@ -238,15 +254,22 @@ impl Volume<'_> {
         Ok(record)
     }
 
-    /// Makes an empty directory.
-    pub(super) fn make_directory(&mut self, parent: u64, name: &[u16]) -> Result<u64, ChangeError> {
+    /// Makes an empty directory, which has a path then.
+    pub(super) fn make_directory(
+        &mut self,
+        parent: u64,
+        name: &[u16],
+        path: &PathNames,
+    ) -> Result<u64, ChangeError> {
+        let at = self.rules_at(path)?;
+        let security = self.ruled(parent, &at, true)?;
         let entry = TreeEntry {
             parent: NodeId::ROOT,
             id: NodeId::ROOT,
             name: NodeName::new(name.to_vec())?,
             times: Times::all(self.now),
             attributes: Attributes::NONE,
-            security: None,
+            security,
             kind: EntryKind::Directory,
         };
         let record = self.new_entry(parent, &entry, true)?;

@@ -45,8 +45,15 @@ impl Volume<'_> {
         let mut new = descriptor.parts()?;
         new.owner = new.owner.or(old.owner);
         new.group = new.group.or(old.group);
-        let descriptor = SecurityDescriptor::from_parts(&new)?;
-        let descriptor = descriptor.as_bytes();
+        self.set_descriptor(record, SecurityDescriptor::from_parts(&new)?.as_bytes())
+    }
+
+    /// Replaces the security descriptor of a file.
+    pub(super) fn set_descriptor(
+        &mut self,
+        record: u64,
+        descriptor: &[u8],
+    ) -> Result<(), ChangeError> {
         let now = self.now.ticks().to_le_bytes();
         if self.loaded(record)?.security_id().is_some() {
             let id = self.security_id(descriptor)?;

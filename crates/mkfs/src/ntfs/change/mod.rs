@@ -33,6 +33,7 @@ mod place;
 mod record;
 mod remove;
 mod resize;
+mod rules;
 mod secure;
 mod space;
 mod table;
@@ -42,7 +43,7 @@ use crate::change::{
     ChangeError, ChangeOptions, ChangeSet, Meter, Overlay, PathNames, Removed, State,
 };
 use crate::report::BuildReport;
-use crate::security::SecurityDescriptor;
+use crate::security::{AccessRules, PathRules, SecurityDescriptor};
 use crate::tree::{Attributes, TreeSource};
 pub(crate) use free::visit_free;
 use names::ROOT;
@@ -80,6 +81,10 @@ impl<'d> NtfsChange<'d> {
         }
     }
 
+    pub(crate) fn set_access_rules(&mut self, rules: AccessRules) {
+        self.volume.rules = Some(PathRules::new(rules));
+    }
+
     pub(crate) fn add_tree(
         &mut self,
         directory: &PathNames,
@@ -103,7 +108,7 @@ impl<'d> NtfsChange<'d> {
             match self.volume.lookup(at, name)? {
                 None if is_last || parents => {
                     path.check_new(depth, &|unit| self.volume.upcased(unit))?;
-                    at = self.volume.make_directory(at, name)?;
+                    at = self.volume.make_directory(at, name, &below)?;
                 }
                 None => {
                     return Err(ChangeError::NotFound {

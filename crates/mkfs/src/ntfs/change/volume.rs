@@ -13,6 +13,7 @@ use super::space::{Space, read_stream, write_stream};
 use super::table::MFT;
 use crate::change::{ChangeError, Overlay};
 use crate::ntfs::runs::{Lcn, Run, push_joined, total};
+use crate::security::PathRules;
 use crate::tree::NtTime;
 
 /// Bytes of an attribute list, and of a value that is read whole.
@@ -53,6 +54,8 @@ pub(super) struct Volume<'d> {
     pub makes_short_names: bool,
     /// Security descriptors that were looked for, and their numbers.
     pub descriptors: HashMap<Vec<u8>, u32>,
+    /// Rules of access for what is added.
+    pub rules: Option<PathRules>,
     files: BTreeMap<u64, File>,
     /// Files that were removed: nothing may be stored in their records.
     removed: BTreeSet<u64>,
@@ -139,6 +142,7 @@ impl<'d> Volume<'d> {
             upcase: Arc::from([]),
             now,
             makes_short_names: false,
+            rules: None,
             descriptors: HashMap::new(),
             files: BTreeMap::new(),
             removed: BTreeSet::new(),

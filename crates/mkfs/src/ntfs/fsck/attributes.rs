@@ -15,10 +15,19 @@ use super::names;
 use crate::error::MkfsError;
 use crate::findings::VolumeFinding;
 
+/// The file is encrypted (FILE_ATTRIBUTE_ENCRYPTED).
+const FILE_ENCRYPTED: u32 = 0x4000;
 /// Record of `$BadClus`, whose stream of holes is not marked as sparse.
 const BAD_CLUSTERS: u64 = 8;
 /// File attribute: the file has a reparse point.
 const FILE_REPARSE_POINT: u32 = 0x400;
+/// File attribute of directories, which is not stored: their records say it.
+const FILE_DIRECTORY: u32 = 0x10;
+/// Flags of an attribute: how it is compressed; and the only way there is.
+const COMPRESSION_METHODS: u16 = 0xFF;
+const LZNT1: u16 = 1;
+/// Exponent of two of the clusters that are compressed together.
+const COMPRESSION_UNIT: u16 = 4;
 /// Bytes of the end mark of a record.
 const END_MARK: usize = 8;
 
@@ -261,6 +270,13 @@ impl<'a> Scan<'a> {
             return;
         };
         self.file_attributes = Some(information.attributes());
+        if information.attributes() & FILE_ENCRYPTED != 0 {
+            context.add_encrypted(self.owner);
+        }
+        if information.attributes() & FILE_DIRECTORY != 0 && !self.record.is_directory() {
+            let message = "a file has the attribute of a directory";
+            self.error(context, "record-information", message.into());
+        }
         let number = self.record.number();
         if let Some(facts) = context.facts.get_mut(self.owner) {
             facts.attributes = information.attributes();
@@ -354,6 +370,7 @@ impl<'a> Scan<'a> {
             self.error(context, "runs-hole", message);
         }
         if body.first_vcn == 0 {
+            self.compression(context, attribute, body);
             self.sizes(context, attribute, body);
             if attribute.kind == kind::DATA
                 && attribute.name.is_empty()
@@ -387,6 +404,30 @@ impl<'a> Scan<'a> {
     }
 
     /// Sizes stand in the order valid, size, allocated.
+    /// How a stream is compressed or sparse: by units of 16 clusters or none, and with room in its head
+    /// for the space that it takes.
+    fn compression(
+        &self,
+        context: &mut Context<'_, '_>,
+        attribute: &AttributeView<'_>,
+        body: &NonResidentView<'_>,
+    ) {
+        let is_right = match body.compression_unit {
+            0 => !attribute.is_compressed(),
+            COMPRESSION_UNIT => true,
+            _ => false,
+        };
+        if !is_right || attribute.flags & COMPRESSION_METHODS > LZNT1 {
+            let message = format!("{} is compressed in an unknown way", text(attribute));
+            return self.error(context, "attribute-flags", message);
+        }
+        let is_smaller = attribute.is_sparse() || attribute.is_compressed();
+        if is_smaller && body.total_allocated.is_none() {
+            let message = format!("{} does not say how much space it takes", text(attribute));
+            self.error(context, "attribute-flags", message);
+        }
+    }
+
     fn sizes(
         &self,
         context: &mut Context<'_, '_>,

@@ -21,6 +21,8 @@ pub(super) struct Context<'v, 'd> {
     pub reparse_points: Vec<(u32, u64)>,
     /// Object identifiers and references of records that have one.
     pub object_ids: Vec<([u8; 16], u64)>,
+    /// Files that are encrypted, and the first of them.
+    pub encrypted: (u64, Option<u64>),
     progress: &'v dyn Fn(u64, u64) -> ControlFlow<()>,
 }
 
@@ -45,6 +47,7 @@ impl<'v, 'd> Context<'v, 'd> {
             security_ids: HashMap::new(),
             reparse_points: Vec::new(),
             object_ids: Vec::new(),
+            encrypted: (0, None),
             progress,
         }
     }
@@ -52,6 +55,27 @@ impl<'v, 'd> Context<'v, 'd> {
     /// Takes a finding.
     pub(super) fn add(&mut self, finding: VolumeFinding) {
         self.report.add(finding);
+    }
+
+    /// Notes a file that is encrypted.
+    pub(super) fn add_encrypted(&mut self, record: u64) {
+        let (count, first) = &mut self.encrypted;
+        *count += 1;
+        *first = first.or(Some(record));
+    }
+
+    /// Tells of files whose content nobody but Windows, with a key, can read.
+    pub(super) fn tell_of_encrypted(&mut self) {
+        if let (count, Some(first)) = self.encrypted {
+            let files = match count {
+                1 => "a file is".to_owned(),
+                _ => format!("{count} files are"),
+            };
+            let message = format!(
+                "{files} encrypted: what the clusters hold nobody reads without Windows and a user's key"
+            );
+            self.add(VolumeFinding::note("files-encrypted", message).of(first));
+        }
     }
 
     /// Takes a damage that reading came upon; the disk's own failures end the check.

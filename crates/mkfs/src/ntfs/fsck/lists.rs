@@ -52,9 +52,11 @@ fn check_file(context: &mut Context<'_, '_>, file: &File) -> Result<(), MkfsErro
         .collect();
     for entry in file.list() {
         let place = (entry.record.record(), entry.instance);
+        let sequence = context.facts.get(place.0).map(|facts| facts.sequence);
         let is_right = unlisted
             .remove(&place)
-            .is_some_and(|attribute| is_entry_of(entry, attribute));
+            .is_some_and(|attribute| is_entry_of(entry, attribute))
+            && sequence == Some(entry.record.sequence());
         if !is_right {
             let message = format!(
                 "the attribute list names attribute {:#x} number {} of record {}, which is not there",

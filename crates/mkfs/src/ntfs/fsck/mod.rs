@@ -32,6 +32,7 @@ mod fuzz;
 mod kinds;
 mod links;
 mod lists;
+mod log;
 mod names;
 mod paths;
 mod records;
@@ -72,6 +73,7 @@ pub fn check(
     secure::check(&mut context)?;
     views::check(&mut context)?;
     clusters::check(&mut context)?;
+    context.tell_of_encrypted();
     paths::fill_in(&mut context)?;
     Ok(context.report)
 }

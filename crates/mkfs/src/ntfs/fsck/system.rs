@@ -4,11 +4,11 @@ use super::super::definitions;
 use super::super::parse::{File, FileNameView, Upcase, Value, kind};
 use super::super::upcase::{UPCASE_SIZE, crc64};
 use super::context::Context;
+use super::log;
 use crate::error::MkfsError;
 use crate::findings::VolumeFinding;
 
 const MIRROR: u64 = 1;
-const LOG: u64 = 2;
 const VOLUME: u64 = 3;
 const DEFINITIONS: u64 = 4;
 const BAD_CLUSTERS: u64 = 8;
@@ -20,8 +20,6 @@ const NAMES: [&str; 12] = [
     "$MFT", "$MFTMirr", "$LogFile", "$Volume", "$AttrDef", ".", "$Bitmap", "$Boot", "$BadClus",
     "$Secure", "$UpCase", "$Extend",
 ];
-/// Bytes of a page of the log, and of a restart page.
-const LOG_PAGE: u64 = 4096;
 /// A table that differs from that of Windows in fewer letters than this is damaged; others are those
 /// of other systems.
 const MAX_DAMAGED_LETTERS: usize = 64;
@@ -30,14 +28,14 @@ const MAX_DAMAGED_LETTERS: usize = 64;
 pub(super) fn check(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
     check_names(context);
     check_mirror(context)?;
-    check_log(context)?;
+    log::check(context)?;
     check_volume(context)?;
     check_definitions(context)?;
     check_bad_clusters(context)?;
     check_upcase(context)
 }
 
-fn error(record: u64, class: &'static str, message: impl Into<String>) -> VolumeFinding {
+pub(super) fn error(record: u64, class: &'static str, message: impl Into<String>) -> VolumeFinding {
     VolumeFinding::error(class, message).of(record)
 }
 
@@ -80,7 +78,7 @@ fn name(file: &File) -> Result<Option<String>, super::super::parse::ParseError> 
 }
 
 /// A stream of a file of the volume; what is wrong with it is a finding.
-fn stream(
+pub(super) fn stream(
     context: &mut Context<'_, '_>,
     record: u64,
     class: &'static str,
@@ -124,56 +122,6 @@ fn check_mirror(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
         }
     }
     Ok(())
-}
-
-/// The log is empty, or says that nothing is to be done.
-fn check_log(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
-    let Some(log) = stream(context, LOG, "log", "")? else {
-        context.add(error(LOG, "log", "$LogFile has no data"));
-        return Ok(());
-    };
-    if log.map().is_none() || log.size() < 16 * LOG_PAGE {
-        context.add(
-            error(LOG, "log", "$LogFile is too small")
-                .versus(format_args!("{} bytes", 16 * LOG_PAGE), log.size()),
-        );
-        return Ok(());
-    }
-    let mut page = vec![0; usize::try_from(LOG_PAGE).unwrap_or(0)];
-    let read = log.read_exact_at(context.volume, &mut page, 0);
-    if context.found("log", LOG, read)?.is_none() {
-        return Ok(());
-    }
-    if page.iter().all(|byte| *byte == 0xFF) {
-        return Ok(());
-    }
-    match log_state(&mut page) {
-        Some(true) => {}
-        Some(false) => {
-            let message = "the log holds changes that are not on the volume yet";
-            context.add(VolumeFinding::warning("log-dirty", message).of(LOG));
-        }
-        None => context.add(error(LOG, "log", "the log begins with no restart page")),
-    }
-    Ok(())
-}
-
-/// Whether a restart page says that the log is clean; `None` where it is none.
-fn log_state(page: &mut [u8]) -> Option<bool> {
-    const CLEAN: u16 = 2;
-    const NOBODY: u16 = 0xFFFF;
-    if !page.starts_with(b"RSTR") {
-        return None;
-    }
-    super::super::parse::unprotect(page).ok()?;
-    let word = |at: usize| {
-        let bytes = page.get(at..)?.first_chunk::<2>()?;
-        Some(u16::from_le_bytes(*bytes))
-    };
-    let area = usize::from(word(0x18)?);
-    let in_use = word(area + 0x0C)?;
-    let flags = word(area + 0x0E)?;
-    Some(in_use == NOBODY || flags & CLEAN != 0)
 }
 
 fn check_volume(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {

@@ -25,6 +25,7 @@ super::damages! {
     record_free_in_the_bitmap_alone => "mft-bitmap",
     record_taken_in_the_bitmap_alone => "record-signature",
     record_without_information => "record-information",
+    file_with_the_attribute_of_a_directory => "record-information",
     attributes_with_one_number => "attribute-instance",
     attributes_without_an_end => "attribute",
     attributes_out_of_order => "attribute-order",
@@ -128,6 +129,11 @@ fn record_free_in_the_bitmap_alone(volume: &Volume) {
 
 fn record_taken_in_the_bitmap_alone(volume: &Volume) {
     volume.bit(0, kind::BITMAP, "", 17, true);
+}
+
+fn file_with_the_attribute_of_a_directory(volume: &Volume) {
+    let file = small(volume);
+    volume.in_value(file, kind::STANDARD_INFORMATION, "", 0x20, &[0x30]);
 }
 
 fn record_without_information(volume: &Volume) {

@@ -21,6 +21,10 @@ super::damages! {
     bits_behind_the_last_cluster => "bitmap-tail",
     bitmap_that_is_too_short => "bitmap-size",
     list_with_an_attribute_that_is_not_there => "list-entry",
+    list_that_names_a_record_of_another_time => "list-entry",
+    stream_compressed_by_units_of_another_size => "attribute-flags",
+    stream_compressed_by_an_unknown_method => "attribute-flags",
+    stream_that_is_sparse_without_saying_its_space => "attribute-flags",
     list_out_of_order => "list-order",
     list_of_another_record => "list",
     list_that_lacks_an_attribute => "list-missing",
@@ -162,6 +166,25 @@ fn list_with_an_attribute_that_is_not_there(volume: &Volume) {
         at + 0x18,
         &[0x77],
     );
+}
+
+fn list_that_names_a_record_of_another_time(volume: &Volume) {
+    // Its own record, which the first attribute stands in.
+    let comb = volume.find(COMB);
+    volume.in_value(comb, kind::ATTRIBUTE_LIST, "", 0x16, &[7, 0]);
+}
+
+fn stream_compressed_by_units_of_another_size(volume: &Volume) {
+    in_data(volume, 0x22, &[9, 0]);
+}
+
+fn stream_compressed_by_an_unknown_method(volume: &Volume) {
+    in_data(volume, 0x0C, &[2, 0]);
+    in_data(volume, 0x22, &[4, 0]);
+}
+
+fn stream_that_is_sparse_without_saying_its_space(volume: &Volume) {
+    in_data(volume, 0x0C, &[0, 0x80]);
 }
 
 fn list_out_of_order(volume: &Volume) {

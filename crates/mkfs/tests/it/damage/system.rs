@@ -8,6 +8,12 @@ super::damages! {
     mirror_that_differs => "mirror",
     log_of_garbage => "log",
     log_that_is_not_clean => "log-dirty",
+    log_that_is_clean_in_its_copy_alone => "log-dirty",
+    log_whose_restart_pages_differ => "log",
+    log_with_one_restart_page => "log",
+    log_without_its_last_record => "log",
+    log_with_a_torn_last_page => "log",
+    log_longer_than_its_file => "log",
     volume_marked_as_dirty => "volume-dirty",
     volume_of_another_version => "volume",
     volume_with_unknown_flags => "volume",
@@ -56,12 +62,44 @@ fn log_that_is_not_clean(volume: &Volume) {
     page[0x10..0x18].copy_from_slice(&[0, 0x10, 0, 0, 0, 0x10, 0, 0]);
     page[0x18] = 0x30;
     page[0x1E] = 7;
+    // Later than what the other page says.
+    page[0x33] = 1;
     // Where the area stands: log clients 1, none free, the first in use, no flags.
     page[0x30 + 8..0x30 + 16].copy_from_slice(&[1, 0, 0xFF, 0xFF, 0, 0, 0, 0]);
     for stride in 1..=8 {
         page[stride * 512 - 2] = 7;
     }
     volume.write(volume.place(2, kind::DATA, "", 0), &page);
+}
+
+fn in_log(volume: &Volume, at: u64, bytes: &[u8]) {
+    volume.write(volume.place(2, kind::DATA, "", at), bytes);
+}
+
+fn log_that_is_clean_in_its_copy_alone(volume: &Volume) {
+    in_log(volume, 0x3E, &[0, 0]);
+}
+
+fn log_whose_restart_pages_differ(volume: &Volume) {
+    in_log(volume, 0x103E, &[0, 0]);
+}
+
+fn log_with_one_restart_page(volume: &Volume) {
+    in_log(volume, 0x1000, b"BAAD");
+}
+
+fn log_without_its_last_record(volume: &Volume) {
+    in_log(volume, 0x2_20A8, &[0x16]);
+}
+
+fn log_with_a_torn_last_page(volume: &Volume) {
+    in_log(volume, 0x2_23FE, &[9, 9]);
+}
+
+fn log_longer_than_its_file(volume: &Volume) {
+    for page in [0, 0x1000] {
+        in_log(volume, page + 0x48, &[0, 0, 0, 1]);
+    }
 }
 
 fn volume_marked_as_dirty(volume: &Volume) {
