@@ -84,6 +84,10 @@ macro_rules! forward {
             fn is_read_only(&self) -> bool {
                 Storage::is_read_only(&**self)
             }
+
+            fn copy_within(&self, range: ByteRange, to: ByteOffset) -> Result<()> {
+                (**self).copy_within(range, to)
+            }
         }
     };
 }

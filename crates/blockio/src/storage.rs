@@ -1,7 +1,7 @@
 //! `Storage`: growable bytes below an image format, which is what a host file is.
 
-use crate::error::Result;
-use crate::units::{ByteCount, ByteOffset, ByteRange};
+use crate::error::{IoError, IoErrorKind, Operation, Result};
+use crate::units::{ByteCount, ByteOffset, ByteRange, MIB};
 
 /// How zeros are put in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,4 +87,38 @@ pub trait Storage: Send + Sync {
 
     /// Whether writes are refused.
     fn is_read_only(&self) -> bool;
+
+    /// Copies `range` to `to`, which it does not overlap; the storage grows where the copy runs past
+    /// its end. As one write for what is durable when, and it may end in the middle like one. A host
+    /// may share the bytes instead of copying them.
+    ///
+    /// # Errors
+    /// As for [`Storage::read_at`] and [`Storage::write_at`].
+    fn copy_within(&self, range: ByteRange, to: ByteOffset) -> Result<()> {
+        copy_by_hand(self, range, to)
+    }
+}
+
+/// Bytes that are copied at once where the host does not copy.
+const COPY_STEP: u64 = MIB;
+
+/// Copies by reading and writing.
+pub(crate) fn copy_by_hand<S: Storage + ?Sized>(
+    storage: &S,
+    range: ByteRange,
+    to: ByteOffset,
+) -> Result<()> {
+    let length = range.len().get();
+    let unreachable = || IoError::new(IoErrorKind::OutOfRange, Operation::Write, to, range.len());
+    let mut buffer = Vec::new();
+    let mut done = 0;
+    while done < length {
+        let step = (length - done).min(COPY_STEP);
+        buffer.resize(usize::try_from(step).map_err(|_| unreachable())?, 0);
+        let at = |start: ByteOffset| start.checked_add(ByteCount(done)).ok_or_else(unreachable);
+        storage.read_at(&mut buffer, at(range.start())?)?;
+        storage.write_at(&buffer, at(to)?)?;
+        done += step;
+    }
+    Ok(())
 }

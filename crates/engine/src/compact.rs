@@ -38,6 +38,8 @@ pub struct CompactedImage {
     pub blocks: (u64, u64),
     /// Blocks that moved.
     pub moved: u64,
+    /// Blocks that hold nothing and keep their space: those of a VHD child over data of its parent.
+    pub kept: u64,
     /// Bytes of file systems that were moved out of blocks that were nearly empty, at most.
     pub packed: ByteCount,
     /// Whether Windows did it, which has the image open.
@@ -51,6 +53,8 @@ pub struct CompactImage {
     pub image: ImageReference,
     /// Change nothing, only find out what would be won.
     pub dry_run: bool,
+    /// Look for zeros also within blocks that stay, which reads all that is used.
+    pub scan_zeros: bool,
     /// Leave every cluster of the file systems where it is.
     pub keep_clusters: bool,
 }
@@ -86,6 +90,7 @@ impl Engine {
         let image = &compact.image;
         let how = CompactOptions {
             dry_run: compact.dry_run,
+            scan_zeros: compact.scan_zeros,
             pack: (!compact.keep_clusters).then(options),
         };
         let report = |done, total| {
@@ -99,7 +104,7 @@ impl Engine {
             ImageReference::File(path) => {
                 // A file that is not there is said so as by every other verb.
                 fs::metadata(path).map_err(Error::host("open", path))?;
-                refuse_parent(path, "compacted")?;
+                refuse_parent(path, "compacting")?;
                 let gate = self.gate(image)?;
                 volume::compact_image(path, None, &*gate, how, &report)
             }
@@ -136,12 +141,13 @@ fn describe(name: String, dry_run: bool, compacted: &Compacted) -> CompactedImag
         stored: (report.stored_before, report.stored_after),
         blocks: (report.blocks_before, report.blocks_after),
         moved: report.blocks_moved,
+        kept: report.blocks_kept,
         packed: compacted.packed,
         by_system: false,
     }
 }
 
-/// Refuses an image that differencing images beside it were made on. Those that lie elsewhere are
+/// Refuses to write an image that differencing images beside it were made on. Those that lie elsewhere are
 /// not known; a VHDX child of an image that was written since notices it, a VHD child does not.
 pub(crate) fn refuse_parent(image: &Path, what: &'static str) -> Result<()> {
     let Some(child) = child_beside(image)? else {
@@ -149,8 +155,7 @@ pub(crate) fn refuse_parent(image: &Path, what: &'static str) -> Result<()> {
     };
     Err(Error::Unsupported {
         feature: format!(
-            "an image that is the parent of {} cannot be {what}: its child would see other bytes \
-             there",
+            "{what} an image that is the parent of {}, which would see other bytes,",
             child.display()
         ),
     })

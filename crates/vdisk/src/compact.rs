@@ -6,9 +6,11 @@
 
 use std::ops::ControlFlow;
 
-use blockio::{ByteCount, ByteOffset, ByteRange, ExtentKind, KIB, MIB, Storage};
+use blockio::{
+    ByteCount, ByteOffset, ByteRange, Extent, ExtentKind, KIB, MIB, Operation, Storage, ZeroMode,
+};
 
-use crate::bounds::to_index;
+use crate::bounds::{checked_range, to_index};
 use crate::convert::{Progress, is_zero};
 use crate::error::ImageError;
 
@@ -16,8 +18,10 @@ use crate::error::ImageError;
 const UNIT: u64 = 4 * KIB;
 /// Shorter runs of zeros in a block that stays are left alone: a hole costs the host more.
 const MIN_HOLE: u64 = 32 * KIB;
-/// Bytes read or copied at once.
+/// Bytes read at once.
 pub(crate) const STEP: u64 = MIB;
+/// Bytes read first where the first byte that is not zero ends the search.
+const FIRST_LOOK: u64 = 4 * KIB;
 /// Whether holes are made in blocks that stay. Windows does not open images that are sparse files.
 pub(crate) const MAKES_HOLES: bool = cfg!(unix);
 
@@ -27,6 +31,9 @@ pub struct CompactRequest<'a> {
     pub unused: &'a [ByteRange],
     /// Only find out what would be won.
     pub dry_run: bool,
+    /// Read all that is used, and make holes of the zeros in blocks that stay. Without it a block is
+    /// read until it turns out to hold something, and holes are made of what nobody uses alone.
+    pub scan_zeros: bool,
     /// Is told bytes looked at and moved, and to look at and move; `Break` ends the compaction
     /// early, with the image whole.
     pub progress: &'a dyn Fn(Progress) -> ControlFlow<()>,
@@ -49,9 +56,17 @@ pub struct CompactReport {
     pub blocks_after: u64,
     /// Blocks that were moved towards the start of the file.
     pub blocks_moved: u64,
+    /// Blocks that hold nothing and keep their space: in a VHD child, which has no other way to say
+    /// that they are zeros, where the parent shows something.
+    pub blocks_kept: u64,
 }
 
 impl CompactRequest<'_> {
+    /// Whether zeros in parts of blocks that stay are looked for.
+    pub(crate) fn makes_holes_of_zeros(&self) -> bool {
+        self.scan_zeros && MAKES_HOLES
+    }
+
     pub(crate) fn tell(&self, done: u64, total: u64) -> Result<(), ImageError> {
         let progress = Progress {
             done: ByteCount(done),
@@ -126,6 +141,11 @@ pub(crate) fn look_for_zeros(
 ) -> Result<bool, ImageError> {
     let mut all_zero = true;
     let mut at = start;
+    // Most blocks hold something at once: it would be a waste to read all of them.
+    let mut step = match holes {
+        Some(_) => STEP,
+        None => FIRST_LOOK,
+    };
     while at < end {
         let Some(rest) = ByteRange::between(ByteOffset(at), ByteOffset(end)) else {
             break;
@@ -141,13 +161,14 @@ pub(crate) fn look_for_zeros(
         }
         while at < stop {
             // Cut at multiples, so that units of the file are looked at whole.
-            let to = stop.min((at / STEP + 1) * STEP);
+            let to = stop.min((at / step + 1) * step);
             buffer.resize(to_index(to - at).unwrap_or(0), 0);
             storage.read_at(buffer, ByteOffset(at))?;
             all_zero &= note_zeros(buffer, at, holes.as_deref_mut());
             if !all_zero && holes.is_none() {
                 return Ok(false);
             }
+            step = STEP.min(step * 4);
             at = to;
         }
     }
@@ -195,15 +216,24 @@ pub(crate) fn stored_in(storage: &dyn Storage, start: u64, end: u64) -> Result<u
     Ok(stored)
 }
 
-/// Copies a run of a file to another place in it, `zero` meaning that the place reads zero already:
-/// what the host does not keep is not copied then.
+/// What stands in the place that a run is copied to, which nobody else uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Zeros: what the host does not keep is not copied.
+    Zeros,
+    /// Anything, in the file: what the host does not keep becomes a hole there.
+    Anything,
+    /// Anything, and all of it is written.
+    Written,
+}
+
+/// Copies a run of a file to another place in it.
 pub(crate) fn copy_in_file(
     storage: &dyn Storage,
     from: u64,
     to: u64,
     length: u64,
-    zero: bool,
-    buffer: &mut Vec<u8>,
+    target: Target,
 ) -> Result<(), ImageError> {
     let end = from.saturating_add(length);
     let mut at = from;
@@ -211,19 +241,25 @@ pub(crate) fn copy_in_file(
         if rest.is_empty() {
             break;
         }
-        let extent = storage.extent_at(rest)?;
-        let stop = extent.range.end().get().clamp(at + 1, end);
-        if extent.kind == ExtentKind::Hole && zero {
-            at = stop;
-            continue;
+        let place = to.saturating_add(at - from);
+        let extent = match target {
+            Target::Written => Extent {
+                range: rest,
+                kind: ExtentKind::Data,
+            },
+            _ => storage.extent_at(rest)?,
+        };
+        match (extent.kind, target) {
+            (ExtentKind::Hole, Target::Zeros) => {}
+            (ExtentKind::Hole, _) => {
+                let length = extent.range.len().get();
+                let limit = ByteCount(u64::MAX);
+                let hole = checked_range(Operation::Zero, ByteOffset(place), length, limit)?;
+                storage.zero(hole, ZeroMode::Punch)?;
+            }
+            (ExtentKind::Data, _) => storage.copy_within(extent.range, ByteOffset(place))?,
         }
-        while at < stop {
-            let step = (stop - at).min(STEP);
-            buffer.resize(to_index(step).unwrap_or(0), 0);
-            storage.read_at(buffer, ByteOffset(at))?;
-            storage.write_at(buffer, ByteOffset(to + (at - from)))?;
-            at += step;
-        }
+        at = extent.range.end().get().max(at + 1);
     }
     Ok(())
 }
@@ -243,6 +279,7 @@ mod tests {
         let request = CompactRequest {
             unused: &unused,
             dry_run: true,
+            scan_zeros: false,
             progress: &|_| ControlFlow::Continue(()),
         };
         assert_eq!(request.parts(0, 5), [(0, 5, true)]);

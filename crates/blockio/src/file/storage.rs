@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{FileAccess, LockMode, Patience, platform};
 use crate::error::{IoError, IoErrorKind, Operation, Result};
 use crate::range::{buffer_len, check_status, checked, out_of_range, reachable, read_only};
-use crate::storage::{Extent, ExtentKind, Storage, ZeroMode};
+use crate::storage::{Extent, ExtentKind, Storage, ZeroMode, copy_by_hand};
 use crate::units::{ByteCount, ByteOffset, ByteRange};
 
 /// Zeros are written in pieces of at most this many bytes where the host has no better way.
@@ -243,6 +243,21 @@ impl Storage for FileStorage {
 
     fn is_read_only(&self) -> bool {
         self.access == FileAccess::ReadOnly
+    }
+
+    fn copy_within(&self, range: ByteRange, to: ByteOffset) -> Result<()> {
+        self.check_writable(Operation::Write, to, range.len())?;
+        checked(Operation::Read, range.start(), range.len(), self.len()?)?;
+        reachable(Operation::Write, to, range.len())?;
+        let copied = platform::copy(&self.file, range, to.get())
+            .map_err(|error| IoError::host(Operation::Write, to, range.len(), error))?;
+        // What the host did not copy, if that is anything, is read and written.
+        let rest = |start: ByteOffset| start.checked_add(ByteCount(copied));
+        let left = rest(range.start()).and_then(|start| ByteRange::between(start, range.end()));
+        match (left, rest(to)) {
+            (Some(left), Some(to)) if !left.is_empty() => copy_by_hand(self, left, to),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate};
+#[cfg(target_os = "linux")]
+use nix::fcntl::copy_file_range;
 use nix::unistd::{Whence, lseek};
 
 use super::{FileAccess, LockMode, Patience};
@@ -14,6 +16,10 @@ use crate::storage::{ExtentKind, ZeroMode};
 use crate::units::ByteRange;
 
 mod byte_lock;
+
+/// Most bytes that the kernel is asked to copy at once.
+#[cfg(target_os = "linux")]
+const COPY_STEP: usize = 16 << 20;
 
 /// Opens an existing file. `O_NONBLOCK` keeps a pipe from holding us up; it means nothing to a file.
 pub(super) fn open(
@@ -136,6 +142,43 @@ pub(super) fn zero(file: &File, range: ByteRange, mode: ZeroMode) -> io::Result<
             Err(errno) => Err(errno.into()),
         };
     }
+}
+
+/// Copies a range of the file to another place in it, as far as the kernel does that: how many bytes
+/// it copied, from the start.
+#[cfg(target_os = "linux")]
+pub(super) fn copy(file: &File, range: ByteRange, to: u64) -> io::Result<u64> {
+    let (mut from, _) = bounds(range)?;
+    let mut to = i64::try_from(to).map_err(|_| io::Error::from(Errno::EFBIG))?;
+    let mut copied = 0;
+    while copied < range.len().get() {
+        let left = usize::try_from(range.len().get() - copied).unwrap_or(usize::MAX);
+        match copy_file_range(
+            file,
+            Some(&mut from),
+            file,
+            Some(&mut to),
+            left.min(COPY_STEP),
+        ) {
+            Ok(0) => break,
+            Ok(count) => copied += u64::try_from(count).unwrap_or(0),
+            Err(Errno::EINTR) => {}
+            Err(
+                Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EXDEV | Errno::EPERM,
+            ) => {
+                break;
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(copied)
+}
+
+/// As above: other systems copy nothing by themselves.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "the function of Linux may fail")]
+pub(super) fn copy(_file: &File, _range: ByteRange, _to: u64) -> io::Result<u64> {
+    Ok(0)
 }
 
 /// What stands at the start of a non-empty range within the file, and where that ends (maybe past

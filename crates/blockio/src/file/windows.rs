@@ -265,6 +265,12 @@ fn first_allocated(
     Ok((returned == size_of_u32(&output)?).then_some(output))
 }
 
+/// Copies nothing by itself: how many bytes of the range were copied.
+#[expect(clippy::unnecessary_wraps, reason = "the function of Linux may fail")]
+pub(super) fn copy(_file: &File, _range: ByteRange, _to: u64) -> io::Result<u64> {
+    Ok(0)
+}
+
 /// Puts the finished file `from` in the place of `to` (same folder) and makes that durable.
 pub(super) fn replace(from: &Path, to: &Path) -> io::Result<()> {
     let wide = |path: &Path| -> io::Result<Vec<u16>> {

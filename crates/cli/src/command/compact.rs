@@ -15,15 +15,18 @@ use crate::reference::ImageOrVolume;
 Blocks of the image that hold zeros, or only what NTFS, FAT and ext2/3/4 say is free, or what lies
 between partitions, give up their space; those at the end of the file move into it, and the file
 is cut. It happens in place; after a crash, or when it is stopped, the image is whole. On Linux,
-unused parts of blocks that stay become holes of the host's file.
+unused parts of blocks that stay become holes of the host's file, with `--scan-zeros` also zeros
+within what is used.
 
-Before that, what NTFS holds in blocks that are nearly empty moves into free clusters of fuller ones,
-so that the file gets about as short as what is in use. `--keep-clusters` leaves that out.
+Before that, what NTFS and FAT32 hold in blocks that are nearly empty moves into free clusters of
+fuller ones, so that the file gets about as short as what is in use. `--keep-clusters` leaves that
+out.
 
 A volume that Windows has mounted with --readonly (`cvol mount`) is compacted by Windows.
 
 What is not known, encrypted or was not unmounted cleanly is left alone, and so are volumes with
-shadow copies. A fixed image keeps its space. A parent of differencing images is refused.
+shadow copies. A fixed image keeps its space. A VHD child keeps blocks of zeros over data of its
+parent, which the format cannot say otherwise. A parent of differencing images is refused.
 
 Examples:
   cvol compact data --dry-run
@@ -37,6 +40,10 @@ pub(crate) struct Arguments {
     /// Change nothing, only say what would be won
     #[arg(long)]
     dry_run: bool,
+
+    /// Read all that is used: zeros within blocks that stay become holes of the host's file
+    #[arg(long)]
+    scan_zeros: bool,
 
     /// Move no clusters of file systems: blocks that hold anything stay
     #[arg(long)]
@@ -58,6 +65,7 @@ struct Document<'a> {
     blocks_before: u64,
     blocks_after: u64,
     blocks_moved: u64,
+    blocks_kept: u64,
     packed: u64,
     partitions: Vec<PartDocument<'a>>,
     by_system: bool,
@@ -77,6 +85,7 @@ impl Arguments {
         let compact = CompactImage {
             image: self.which.resolve(&self.subject)?,
             dry_run: self.dry_run,
+            scan_zeros: self.scan_zeros,
             keep_clusters: self.keep_clusters,
         };
         let reporter = context.reporter("compacting");
@@ -112,6 +121,7 @@ fn document(compacted: &CompactedImage) -> Document<'_> {
         blocks_before: compacted.blocks.0,
         blocks_after: compacted.blocks.1,
         blocks_moved: compacted.moved,
+        blocks_kept: compacted.kept,
         packed: compacted.packed.get(),
         partitions: parts.collect(),
         by_system: compacted.by_system,
@@ -143,6 +153,12 @@ fn text(compacted: &CompactedImage) -> String {
             "left"
         };
         text.push_str(&format!("{moved} {verb} blocks that were nearly empty\n"));
+    }
+    if compacted.kept > 0 {
+        text.push_str(&format!(
+            "{} blocks hold only zeros and stay: a VHD child has no other way to hide its parent\n",
+            compacted.kept
+        ));
     }
     let would = if compacted.dry_run {
         "would become "

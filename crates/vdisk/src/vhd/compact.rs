@@ -16,7 +16,7 @@
 
 use std::collections::BTreeSet;
 
-use blockio::{ByteCount, ByteOffset, Disk, ZeroMode};
+use blockio::{ByteCount, Disk, ZeroMode};
 
 use super::dynamic::DynamicDisk;
 use super::format::{FOOTER_LEN, SECTOR, UNALLOCATED};
@@ -24,7 +24,7 @@ use super::sparse::Layout;
 use crate::bounds::to_index;
 use crate::chain::Held;
 use crate::compact::{
-    CompactReport, CompactRequest, Holes, MAKES_HOLES, STEP, copy_in_file, look_for_zeros,
+    CompactReport, CompactRequest, Holes, MAKES_HOLES, STEP, Target, copy_in_file, look_for_zeros,
     stored_in,
 };
 use crate::convert::is_zero;
@@ -32,6 +32,28 @@ use crate::error::ImageError;
 
 /// A block that keeps a place: its number, and where its bitmap stands.
 type Placed = (u64, u64);
+
+/// What the first look at the blocks found.
+#[derive(Default)]
+struct Survey {
+    /// Blocks that keep their place.
+    kept: BTreeSet<u64>,
+    /// Bytes that the host keeps for what is given up.
+    given_back: u64,
+    /// Of the blocks that keep their place, those that hold zeros for which the parent has something.
+    kept_for_parent: u64,
+}
+
+/// What of a block would be missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holding {
+    /// Nothing: without its place it reads the same.
+    Nothing,
+    /// Zeros, in the place of which a child's parent would show.
+    Zeros,
+    /// Bytes.
+    Something,
+}
 
 impl DynamicDisk {
     /// See [`crate::ImageDisk::compact`].
@@ -55,8 +77,13 @@ impl DynamicDisk {
             blocks_before: count(placed.len()),
             ..CompactReport::default()
         };
-        let (kept, mut given_back) = self.survey(request, &placed)?;
+        let Survey {
+            kept,
+            mut given_back,
+            kept_for_parent,
+        } = self.survey(request, &placed)?;
         report.blocks_after = count(kept.len());
+        report.blocks_kept = kept_for_parent;
         placed.retain(|(block, _)| !kept.contains(block));
         let freed: BTreeSet<u64> = placed.iter().map(|(block, _)| *block).collect();
         if !request.dry_run {
@@ -91,44 +118,47 @@ impl DynamicDisk {
         Ok(report)
     }
 
-    /// Blocks that keep their place; and bytes that the host keeps for what is given up.
     fn survey(
         &self,
         request: &CompactRequest<'_>,
         placed: &[Placed],
-    ) -> Result<(BTreeSet<u64>, u64), ImageError> {
-        let (mut kept, mut given_back) = (BTreeSet::new(), 0);
+    ) -> Result<Survey, ImageError> {
+        let mut survey = Survey::default();
         let block_size = self.layout.block_size;
         let total = count(placed.len()).saturating_mul(block_size);
         let mut buffer = Vec::new();
         for (number, (block, place)) in (0_u64..).zip(placed) {
             request.tell(number.saturating_mul(block_size), total)?;
             let mut holes = Holes::default();
-            if self.holds_nothing(request, *block, &mut holes, &mut buffer)? {
-                let end = place + self.layout.bitmap_size + block_size;
-                given_back += stored_in(&*self.storage, *place, end)?;
-                continue;
+            match self.holding(request, *block, &mut holes, &mut buffer)? {
+                Holding::Nothing => {
+                    let end = place + self.layout.bitmap_size + block_size;
+                    survey.given_back += stored_in(&*self.storage, *place, end)?;
+                    continue;
+                }
+                Holding::Zeros => survey.kept_for_parent += 1,
+                Holding::Something => {}
             }
-            kept.insert(*block);
+            survey.kept.insert(*block);
             for hole in holes.worth_it() {
                 let stored = stored_in(&*self.storage, hole.start().get(), hole.end().get())?;
-                given_back += stored;
+                survey.given_back += stored;
                 if stored > 0 && !request.dry_run {
                     // In place, in no order with anything: these bytes are zero or nobody's.
                     self.storage.zero(hole, ZeroMode::Punch)?;
                 }
             }
         }
-        Ok((kept, given_back))
+        Ok(survey)
     }
 
-    fn holds_nothing(
+    fn holding(
         &self,
         request: &CompactRequest<'_>,
         block: u64,
         holes: &mut Holes,
         buffer: &mut Vec<u8>,
-    ) -> Result<bool, ImageError> {
+    ) -> Result<Holding, ImageError> {
         let start = block * self.layout.block_size;
         let end = (start + self.layout.block_size).min(self.size().get());
         let (mut nothing, mut untouched) = (true, self.is_differencing);
@@ -138,21 +168,27 @@ impl DynamicDisk {
                 let (held, length) = self.held(at, to - at)?;
                 untouched &= held == Held::Parent;
                 match held {
+                    Held::File(_) if is_used && !nothing && !request.scan_zeros => {}
                     Held::File(place) if is_used => {
                         let end = place + length;
-                        let collect = MAKES_HOLES.then_some(&mut *holes);
+                        let collect = request.makes_holes_of_zeros().then_some(&mut *holes);
                         nothing &= look_for_zeros(&*self.storage, place, end, collect, buffer)?;
                     }
                     Held::File(place) if MAKES_HOLES => holes.add(place, place + length),
                     _ => {}
                 }
                 if !nothing && !MAKES_HOLES {
-                    return Ok(false);
+                    return Ok(Holding::Something);
                 }
                 at += length.max(1);
             }
         }
-        Ok(untouched || (nothing && self.parent_reads_zero(start, end, buffer)?))
+        Ok(match nothing {
+            _ if untouched => Holding::Nothing,
+            false => Holding::Something,
+            true if self.parent_reads_zero(start, end, buffer)? => Holding::Nothing,
+            true => Holding::Zeros,
+        })
     }
 
     /// Whether the parent, where there is one, shows nothing in a stretch of the disk.
@@ -217,7 +253,6 @@ impl DynamicDisk {
     ) -> Result<(), ImageError> {
         let length = self.layout.bitmap_size + self.layout.block_size;
         let total = count(moves.len()).saturating_mul(length);
-        let mut buffer = Vec::new();
         let mut copied = BTreeSet::new();
         let mut outcome = Ok(());
         for (number, (block, from, to)) in (0_u64..).zip(moves) {
@@ -225,18 +260,11 @@ impl DynamicDisk {
             if outcome.is_err() {
                 break;
             }
-            let zero = MAKES_HOLES;
-            if zero {
-                let limit = ByteCount(u64::MAX);
-                let range = crate::bounds::checked_range(
-                    blockio::Operation::Zero,
-                    ByteOffset(*to),
-                    length,
-                    limit,
-                )?;
-                self.storage.zero(range, ZeroMode::Punch)?;
-            }
-            outcome = copy_in_file(&*self.storage, *from, *to, length, zero, &mut buffer);
+            let target = match MAKES_HOLES {
+                true => Target::Anything,
+                false => Target::Written,
+            };
+            outcome = copy_in_file(&*self.storage, *from, *to, length, target);
             if outcome.is_err() {
                 break;
             }

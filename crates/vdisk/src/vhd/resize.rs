@@ -25,7 +25,7 @@ use super::footer::{self, Found};
 use super::format::{FOOTER_LEN, HEADER_LEN, MAX_DISK, RawHeader, SECTOR, UNALLOCATED, checksum};
 use super::sparse::Layout;
 use crate::bounds::to_index;
-use crate::compact::copy_in_file;
+use crate::compact::{Target, copy_in_file};
 use crate::error::ImageError;
 use crate::info::ImageKind;
 use crate::resize::{refuse_data_beyond, refuse_part_of_sector};
@@ -165,7 +165,6 @@ impl DynamicDisk {
         }
         let layout = self.layout;
         let mut moved = Vec::new();
-        let mut buffer = Vec::new();
         for (block, from) in blocks {
             let entry = {
                 let mut space = self.space();
@@ -176,7 +175,7 @@ impl DynamicDisk {
                 entry?
             };
             let to = u64::from(entry) * SECTOR;
-            copy_in_file(&*self.storage, from, to, length, false, &mut buffer)?;
+            copy_in_file(&*self.storage, from, to, length, Target::Written)?;
             moved.push((block, entry));
         }
         // The copies, before the entries that lead to them.

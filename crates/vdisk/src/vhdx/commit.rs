@@ -367,6 +367,7 @@ impl VhdxImage {
             // Without holes in files (Windows: Hyper-V refuses sparse ones) zeros would have to be
             // written; they are, if the space is used again.
             let punched = cfg!(unix)
+                && self.punches_released
                 && run
                     .bytes()
                     .is_some_and(|range| self.storage.zero(range, ZeroMode::Punch).is_ok());

@@ -11,7 +11,7 @@
 //! not show in the place of zeros. So it may only where all of it that is used reads zero, the
 //! parent's part with it.
 
-use blockio::{ByteCount, ByteOffset, ByteRange, Operation, Storage, ZeroMode};
+use blockio::{ByteCount, Storage, ZeroMode};
 
 use super::bat::{BatEntry, BlockState};
 use super::commit::Publication;
@@ -21,7 +21,7 @@ use super::image::{VhdxImage, lock};
 use super::space::{Run, SpaceMap};
 use crate::chain::Held;
 use crate::compact::{
-    CompactReport, CompactRequest, Holes, MAKES_HOLES, STEP, copy_in_file, look_for_zeros,
+    CompactReport, CompactRequest, Holes, MAKES_HOLES, STEP, Target, copy_in_file, look_for_zeros,
     stored_in,
 };
 use crate::convert::is_zero;
@@ -56,6 +56,36 @@ impl VhdxImage {
         &mut self,
         request: &CompactRequest<'_>,
     ) -> Result<CompactReport, ImageError> {
+        self.punches_released = false;
+        let report = self.give_up_and_move(request);
+        self.punches_released = true;
+        // Also after a stop on request: what was given up so far counts.
+        if !request.dry_run && matches!(report, Ok(_) | Err(ImageError::Cancelled)) {
+            self.punch_what_is_left();
+        }
+        let mut report = report?;
+        if !request.dry_run {
+            let end = report.length_after.get().min(self.file_length());
+            report.stored_after = ByteCount(stored_in(&self.storage, 0, end)?);
+        }
+        Ok(report)
+    }
+
+    /// Free space between the blocks goes back to the host, and is used again after the next sync.
+    fn punch_what_is_left(&self) {
+        let end = self.space.used_end_bytes() / blockio::MIB;
+        let mut between: Vec<Run> = self.space.copy().free_runs().collect();
+        between.retain(|run| run.end() <= end);
+        for run in &between {
+            self.space.take(*run);
+        }
+        self.free_released(between);
+    }
+
+    fn give_up_and_move(
+        &mut self,
+        request: &CompactRequest<'_>,
+    ) -> Result<CompactReport, ImageError> {
         if !self.writable {
             return Err(ImageError::ReadOnly);
         }
@@ -81,9 +111,8 @@ impl VhdxImage {
         if request.dry_run {
             survey.freed.iter().for_each(|run| map.release(*run));
         } else {
-            // The entries of what was given up, then the holes: all of it is free and zero then.
+            // The entries of what was given up: all of it is free then.
             self.flush_session()?;
-            self.sync_session()?;
             map = self.space.copy();
         }
         let moves = plan(&mut map, survey.items);
@@ -98,11 +127,8 @@ impl VhdxImage {
         let moved = self.carry_out(request, &moves);
         // Also after a stop on request: what was moved so far counts.
         self.flush_session()?;
-        self.sync_session()?;
         moved?;
         report.length_after = ByteCount(self.space.used_end_bytes());
-        let end = report.length_after.get().min(self.file_length());
-        report.stored_after = ByteCount(stored_in(&self.storage, 0, end)?);
         Ok(report)
     }
 
@@ -268,11 +294,12 @@ impl VhdxImage {
             while segment.length > 0 {
                 let (held, length) = self.held_in(segment)?;
                 match held {
-                    Held::File(place) if is_used => {
+                    Held::File(place) if is_used && (nothing || request.scan_zeros) => {
                         let end = place.saturating_add(length);
-                        let collect = MAKES_HOLES.then_some(&mut *holes);
+                        let collect = request.makes_holes_of_zeros().then_some(&mut *holes);
                         nothing &= look_for_zeros(&self.storage, place, end, collect, buffer)?;
                     }
+                    Held::File(_) if is_used => {}
                     Held::File(place) if MAKES_HOLES => {
                         holes.add(place, place.saturating_add(length));
                     }
@@ -327,10 +354,9 @@ impl VhdxImage {
     ) -> Result<(), ImageError> {
         let total: u64 = moves.iter().map(|(item, _)| item.run.length).sum();
         let (mut done, mut waiting) = (0, 0);
-        let mut buffer = Vec::new();
         for (item, target) in moves {
             request.tell(done * blockio::MIB, total * blockio::MIB)?;
-            self.move_item(*item, *target, &mut buffer)?;
+            self.move_item(*item, *target)?;
             done += item.run.length;
             waiting += item.run.length;
             if waiting >= MAX_MOVED {
@@ -342,10 +368,10 @@ impl VhdxImage {
     }
 
     /// Copies, then puts the new entry in force; the commit syncs the copy before its log entry.
-    fn move_item(&self, item: Item, target: Run, buffer: &mut Vec<u8>) -> Result<(), ImageError> {
+    fn move_item(&self, item: Item, target: Run) -> Result<(), ImageError> {
         let zero = self.space.take(target);
         let length = item.run.length.saturating_mul(blockio::MIB);
-        let copied = self.copy_run(item.run, target, length, zero, buffer);
+        let copied = self.copy_run(item.run, target, length, zero);
         if let Err(error) = copied {
             // Nothing points to the target, which holds a part of the copy.
             self.space.release(target);
@@ -358,29 +384,13 @@ impl VhdxImage {
         self.replace_entry(item.entry, entry, item.run)
     }
 
-    fn copy_run(
-        &self,
-        from: Run,
-        to: Run,
-        length: u64,
-        zero: bool,
-        buffer: &mut Vec<u8>,
-    ) -> Result<(), ImageError> {
-        if !zero && MAKES_HOLES {
-            let bytes = ByteRange::new(ByteOffset(to.offset()), ByteCount(length));
-            let bytes = bytes.ok_or_else(|| {
-                ImageError::from(blockio::IoError::new(
-                    blockio::IoErrorKind::OutOfRange,
-                    Operation::Zero,
-                    ByteOffset(to.offset()),
-                    ByteCount(length),
-                ))
-            })?;
-            self.storage.zero(bytes, ZeroMode::Punch)?;
-        }
-        let keeps_holes = zero || MAKES_HOLES;
-        let (from, to) = (from.offset(), to.offset());
-        copy_in_file(&self.storage, from, to, length, keeps_holes, buffer)
+    fn copy_run(&self, from: Run, to: Run, length: u64, zero: bool) -> Result<(), ImageError> {
+        let target = match (zero, MAKES_HOLES) {
+            (true, _) => Target::Zeros,
+            (false, true) => Target::Anything,
+            (false, false) => Target::Written,
+        };
+        copy_in_file(&self.storage, from.offset(), to.offset(), length, target)
     }
 }
 

@@ -50,6 +50,9 @@ pub(super) struct VhdxImage {
     pub(super) bitmap_growth: Mutex<()>,
     /// Whether the image was opened for writing.
     pub(super) writable: bool,
+    /// Whether space that was given up goes back to the host with the commit that gave it up. Not
+    /// while the image is compacted, which uses most of it again or cuts it off.
+    pub(super) punches_released: bool,
     /// Whether a reader looks through a log that waits for its replay.
     pub(super) dirty_log: bool,
     /// Lock 1: guards the entry of a block; held shared while its payload is read or written.

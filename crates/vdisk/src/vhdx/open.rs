@@ -390,6 +390,7 @@ fn build(
         }),
         bitmap_growth: Mutex::new(()),
         writable,
+        punches_released: true,
         dirty_log: structure.dirty_log,
         blocks,
         round: Mutex::new(Round::default()),

@@ -115,6 +115,11 @@ impl<S: Storage> Storage for View<S> {
         }
     }
 
+    fn copy_within(&self, range: ByteRange, to: ByteOffset) -> Result<()> {
+        self.refuse_writes(Operation::Write, to, range.len().get())?;
+        self.storage.copy_within(range, to)
+    }
+
     fn is_read_only(&self) -> bool {
         self.overlay.is_some() || self.storage.is_read_only()
     }

@@ -1,8 +1,9 @@
 //! Compaction: what is won, what stays, and who else reads it.
 
-use blockio::{ByteOffset, ByteRange, Disk};
+use blockio::{ByteOffset, ByteRange, Disk, Storage};
 use vdisk::{CompactReport, ImageErrorKind, ImageFormat, Provisioning};
 
+use crate::chain::{FORMATS, Files, child_options};
 use crate::images::{self, File, KIB, MIB, range};
 use crate::random::Random;
 
@@ -32,6 +33,7 @@ fn compacted(file: &File, format: ImageFormat, unused: &[ByteRange], dry: bool) 
         .compact(&vdisk::CompactRequest {
             unused,
             dry_run: dry,
+            scan_zeros: true,
             progress: &|_| std::ops::ControlFlow::Continue(()),
         })
         .unwrap();
@@ -108,7 +110,6 @@ fn what_is_unused_or_zero_goes_and_the_rest_stays() {
 }
 
 fn file_length(file: &File) -> blockio::ByteCount {
-    use blockio::Storage;
     file.len().unwrap()
 }
 
@@ -170,6 +171,7 @@ fn a_compaction_that_is_stopped_leaves_the_image_whole() {
             let result = disk.compact(&vdisk::CompactRequest {
                 unused: &unused,
                 dry_run: false,
+                scan_zeros: true,
                 progress: &|_| {
                     calls.set(calls.get() + 1);
                     match calls.get() > stop_after {
@@ -193,6 +195,113 @@ fn a_compaction_that_is_stopped_leaves_the_image_whole() {
                     "{format} {number}"
                 );
             }
+        }
+    }
+}
+
+/// A child of a parent that is full, of which blocks were zeroed: a VHDX says that they are zeros, a
+/// VHD has to keep them, and the report tells how many those are.
+#[test]
+fn a_vhd_child_keeps_blocks_of_zeros_over_its_parent_and_says_how_many() {
+    for format in FORMATS {
+        let (parent, bytes) = full(format);
+        let mut files = Files::new(format, parent);
+        let file = File::default();
+        let disk = files.grow(file, &child_options(format));
+        disk.write_at(&bytes[..3 << 20], ByteOffset(0)).unwrap();
+        disk.write_at(&vec![0; 2 << 20], ByteOffset(0)).unwrap();
+        disk.close().unwrap();
+        let mut disk = files.open(vdisk::Access::ReadWrite).unwrap();
+        let report = images::compact(&mut *disk, &[]).unwrap();
+        let kept = match format {
+            ImageFormat::Vhd => report.blocks_before - report.blocks_after + report.blocks_kept,
+            _ => 0,
+        };
+        assert_eq!(report.blocks_kept, kept, "{format}: {report:?}");
+        assert_eq!(report.blocks_kept > 0, format == ImageFormat::Vhd);
+        let mut expected = bytes.clone();
+        expected[..2 << 20].fill(0);
+        assert!(images::read_all(&*disk) == expected, "{format}");
+    }
+}
+
+/// A storage that counts what is read from it.
+#[derive(Clone, Default)]
+struct Counted(File, std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl Storage for Counted {
+    fn read_at(&self, buf: &mut [u8], offset: ByteOffset) -> blockio::Result<()> {
+        self.1
+            .fetch_add(buf.len(), std::sync::atomic::Ordering::Relaxed);
+        self.0.read_at(buf, offset)
+    }
+    fn write_at(&self, buf: &[u8], offset: ByteOffset) -> blockio::Result<()> {
+        self.0.write_at(buf, offset)
+    }
+    fn sync(&self) -> blockio::Result<()> {
+        self.0.sync()
+    }
+    fn len(&self) -> blockio::Result<blockio::ByteCount> {
+        self.0.len()
+    }
+    fn set_len(&self, len: blockio::ByteCount) -> blockio::Result<()> {
+        self.0.set_len(len)
+    }
+    fn zero(&self, range: ByteRange, mode: blockio::ZeroMode) -> blockio::Result<()> {
+        self.0.zero(range, mode)
+    }
+    fn extent_at(&self, range: ByteRange) -> blockio::Result<blockio::Extent> {
+        self.0.extent_at(range)
+    }
+    fn is_read_only(&self) -> bool {
+        false
+    }
+    // What the host copies is not read by us.
+    fn copy_within(&self, range: ByteRange, to: ByteOffset) -> blockio::Result<()> {
+        self.0.copy_within(range, to)
+    }
+}
+
+/// A compaction once read all that was used to look for zeros in it, which took most of its time.
+#[test]
+fn what_is_used_is_read_only_where_zeros_in_it_are_asked_for() {
+    for format in FORMATS {
+        for scan_zeros in [false, true] {
+            let (file, mut bytes) = full(format);
+            let storage = Counted(file, std::sync::Arc::default());
+            let open = || {
+                let storage = Box::new(storage.clone());
+                vdisk::open(storage, Some(format), vdisk::Access::ReadWrite).unwrap()
+            };
+            // A block of zeros goes in any case; zeros in a part of one only where they are asked for.
+            let disk = open();
+            disk.write_at(&vec![0; 1 << 20], ByteOffset(3 * MIB))
+                .unwrap();
+            disk.write_at(&vec![0; 256 << 10], ByteOffset(5 * MIB + 64 * KIB))
+                .unwrap();
+            disk.close().unwrap();
+            bytes[3 << 20..4 << 20].fill(0);
+            let from = (5 << 20) + (64 << 10);
+            bytes[from..from + (256 << 10)].fill(0);
+            let mut disk = open();
+            storage.1.store(0, std::sync::atomic::Ordering::Relaxed);
+            let report = disk
+                .compact(&vdisk::CompactRequest {
+                    unused: &[range(8 * MIB, 4 * MIB)],
+                    dry_run: false,
+                    scan_zeros,
+                    progress: &|_| std::ops::ControlFlow::Continue(()),
+                })
+                .unwrap();
+            let read = storage.1.load(std::sync::atomic::Ordering::Relaxed);
+            disk.close().unwrap();
+            bytes[8 << 20..12 << 20].fill(0);
+            assert!(images::read_all(&*open()) == bytes, "{format}");
+            // Eleven blocks are used, and the zeros.
+            assert_eq!(read > 8 << 20, scan_zeros, "{format}: {read} bytes");
+            assert!(read < 14 << 20, "{format}: {read} bytes");
+            let blocks = report.blocks_before - report.blocks_after;
+            assert!(blocks >= 5, "{format}: {report:?}");
         }
     }
 }

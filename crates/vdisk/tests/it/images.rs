@@ -53,6 +53,9 @@ pub(crate) fn compact(
     disk.compact(&CompactRequest {
         unused,
         dry_run: false,
+        scan_zeros: unused
+            .first()
+            .is_some_and(|range| range.start().get() / 512 % 2 == 0),
         progress: &|_| ControlFlow::Continue(()),
     })
 }

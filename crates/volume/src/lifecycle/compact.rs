@@ -27,7 +27,9 @@ use crate::store::Store;
 pub struct CompactOptions {
     /// Change nothing, only find out what would be won.
     pub dry_run: bool,
-    /// How clusters of NTFS may be moved out of blocks that are nearly empty; `None`: not at all.
+    /// Look for zeros also within blocks that stay, which reads all that is used.
+    pub scan_zeros: bool,
+    /// How clusters of NTFS and FAT32 may be moved out of blocks that are nearly empty; `None`: not at all.
     pub pack: Option<ChangeOptions>,
 }
 
@@ -85,14 +87,16 @@ impl Compaction<'_> {
     fn compact(&mut self) -> Result<Compacted> {
         let mut used = used_map(&*self.disk, self.name)?;
         let plan = self.plan(&used)?;
-        let packed = plan.as_ref().map_or(ByteCount(0), PackPlan::moved);
+        let mut packed = plan.as_ref().map_or(ByteCount(0), PackPlan::moved);
         let mut unused = match &plan {
             Some(plan) if self.options.dry_run => plan.unused_after(&used),
             _ => Vec::new(),
         };
         if let Some(plan) = plan.filter(|_| !self.options.dry_run) {
-            self.pack(&plan)?;
-            used = used_map(&*self.disk, self.name)?;
+            match self.pack(&plan)? {
+                true => used = used_map(&*self.disk, self.name)?,
+                false => packed = ByteCount(0),
+            }
         }
         if unused.is_empty() {
             unused = used.unused().to_vec();
@@ -102,6 +106,7 @@ impl Compaction<'_> {
         let request = CompactRequest {
             unused: &unused,
             dry_run: self.options.dry_run,
+            scan_zeros: self.options.scan_zeros,
             progress: &|at| {
                 let sum = |bytes: ByteCount| bytes.get().saturating_add(done_before);
                 progress(sum(at.done), sum(at.total))
@@ -142,9 +147,10 @@ impl Compaction<'_> {
         }
     }
 
-    fn pack(&mut self, plan: &PackPlan) -> Result<()> {
+    /// Carries the plan out; `false` where the file system stays as it lies.
+    fn pack(&mut self, plan: &PackPlan) -> Result<bool> {
         let Some(options) = self.options.pack else {
-            return Ok(());
+            return Ok(false);
         };
         let total = plan.moved().get();
         let report = |done: u64, _| (self.progress)(done.min(total), total);
@@ -153,7 +159,7 @@ impl Compaction<'_> {
             // A file system that cannot be changed is compacted as it lies: nothing has happened to it.
             Err(error) if stays_as_it_lies(&error) => {
                 tracing::info!(image = self.name, %error, "clusters stay where they are");
-                return Ok(());
+                return Ok(false);
             }
             Err(error) => return Err(self.of_change(error)),
         };
@@ -167,7 +173,8 @@ impl Compaction<'_> {
         }
         forget(&storage).map_err(|error| self.of_change(ChangeError::Recorded(error)))?;
         drop(storage);
-        self.journal.remove()
+        self.journal.remove()?;
+        Ok(true)
     }
 }
 
