@@ -37,7 +37,7 @@ use format::{BootSector, FsInfo};
 use geometry::Geometry;
 use label::Label;
 
-pub(crate) use change::Fat32Change;
+pub(crate) use change::{Fat32Change, data_start};
 
 /// The largest file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 0xFFFF_FFFF;

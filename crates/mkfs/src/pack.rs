@@ -8,18 +8,20 @@
 //!        |
 //!   ChangeSet                         data copied to free clusters; the records that name them
 //! ```
-//! Only NTFS is packed, and only where its own record of free clusters is believed ([`crate::used`]).
-//! Blocks that hold anything else besides, and the first and the last block of a partition (which
-//! hold the boot sector and its copy), stay.
+//! NTFS and FAT32 are packed, and only where their own record of free clusters is believed
+//! ([`crate::used`]). Blocks that hold anything else besides stay, and so do those with what cannot
+//! move: on NTFS the first and the last of the partition (the boot sector and its copy), on FAT32
+//! those with the boot sectors and the tables.
 
 use std::ops::ControlFlow;
 
 use blockio::{BlockKind, ByteCount, ByteOffset, ByteRange, Disk};
 
 use crate::change::{ChangeError, ChangeOptions, ChangeSet, Meter, Overlay, State};
+use crate::fat32::Fat32Change;
 use crate::identify::FileSystem;
 use crate::ntfs::NtfsChange;
-use crate::used::UsedMap;
+use crate::used::{PartUse, UsedMap};
 
 /// Blocks that are left are worth it as long as the others are longer than what is used by more than
 /// one part in so many.
@@ -34,6 +36,7 @@ const MAX_BLOCKS: u64 = 1 << 26;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PartPlan {
     range: ByteRange,
+    file_system: FileSystem,
     leave: Vec<ByteRange>,
     into: Vec<ByteRange>,
 }
@@ -74,27 +77,24 @@ impl PackPlan {
             return Ok(plan);
         }
         for part in used.parts() {
-            if part.file_system != FileSystem::Ntfs || part.left_alone.is_some() {
+            if part.left_alone.is_some() {
                 continue;
             }
-            let blocks = blocks_of(disk, used, part.range, size)?;
+            let Some(fixed) = fixed_in(disk, part)? else {
+                continue;
+            };
+            let blocks = blocks_of(disk, used, part.range, &fixed, size)?;
             let leave = choose(&blocks, size);
             if leave.is_empty() {
                 continue;
             }
-            plan.add(used, part.range, &blocks, &leave, size);
+            plan.add(used, part, &blocks, &leave, size);
         }
         Ok(plan)
     }
 
-    fn add(
-        &mut self,
-        used: &UsedMap,
-        range: ByteRange,
-        blocks: &[Block],
-        leave: &[u64],
-        size: u64,
-    ) {
+    fn add(&mut self, used: &UsedMap, part: &PartUse, blocks: &[Block], leave: &[u64], size: u64) {
+        let range = part.range;
         let block = |number: u64| {
             ByteRange::between(ByteOffset(number * size), ByteOffset((number + 1) * size))
         };
@@ -113,6 +113,7 @@ impl PackPlan {
         self.blocks += u64::try_from(leave.len()).unwrap_or(u64::MAX);
         self.parts.push(PartPlan {
             range,
+            file_system: part.file_system,
             leave: leave.iter().filter_map(|number| block(*number)).collect(),
             into,
         });
@@ -180,29 +181,59 @@ impl PackPlan {
                 moved.collect()
             };
             let overlay = Overlay::new(disk, part.range);
-            let mut volume = NtfsChange::open(overlay, options, State::Clean)?;
-            volume.evacuate(
-                &within(&part.leave),
-                &within(&part.into),
-                &mut Meter::new(progress),
-            )?;
-            pieces = pieces.joined(volume.finish()?);
+            let (leave, into) = (within(&part.leave), within(&part.into));
+            let meter = &mut Meter::new(progress);
+            let change = match part.file_system {
+                FileSystem::Fat32 => {
+                    let mut volume = Fat32Change::open(overlay, options, State::Clean)?;
+                    volume.evacuate(&leave, &into, meter)?;
+                    volume.finish()?
+                }
+                _ => {
+                    let mut volume = NtfsChange::open(overlay, options, State::Clean)?;
+                    volume.evacuate(&leave, &into, meter)?;
+                    volume.finish()?
+                }
+            };
+            pieces = pieces.joined(change);
         }
         Ok(pieces)
     }
 }
 
-/// The blocks that lie in a partition whole and have space in the image.
+/// What of a partition cannot move, in bytes of the disk; `None` where it is not packed.
+fn fixed_in(disk: &dyn Disk, part: &PartUse) -> Result<Option<Vec<ByteRange>>, ChangeError> {
+    let (start, end) = (part.range.start(), part.range.end());
+    match part.file_system {
+        FileSystem::Ntfs => {
+            // The boot sector is in the first cluster of a partition, its copy in the last sector.
+            let boot = ByteRange::new(start, ByteCount(1));
+            let copy = end.get().checked_sub(1).map(ByteOffset);
+            let copy = copy.and_then(|last| ByteRange::between(last, end));
+            Ok(Some(boot.into_iter().chain(copy).collect()))
+        }
+        FileSystem::Fat32 => {
+            match crate::fat32::data_start(&Overlay::new(disk, part.range)) {
+                Ok(data) => Ok(ByteRange::new(start, data).map(|tables| vec![tables])),
+                Err(ChangeError::Disk(error)) => Err(error.into()),
+                // Of a shape that is not changed: it is compacted as it lies.
+                Err(_) => Ok(None),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The blocks that lie in a partition whole and have space in the image; those with anything of
+/// `fixed` stay.
 fn blocks_of(
     disk: &dyn Disk,
     used: &UsedMap,
     range: ByteRange,
+    fixed: &[ByteRange],
     size: u64,
 ) -> Result<Vec<Block>, ChangeError> {
     let (first, end) = (range.start().get().div_ceil(size), range.end().get() / size);
-    // The boot sector is in the first cluster of a partition, its copy in the last sector.
-    let boot = range.start().get() / size;
-    let copy = range.end().get().saturating_sub(1) / size;
     let mut blocks = Vec::new();
     for number in first..end {
         let block = ByteRange::between(ByteOffset(number * size), ByteOffset((number + 1) * size));
@@ -214,7 +245,7 @@ fn blocks_of(
         blocks.push(Block {
             number,
             used: size.saturating_sub(free),
-            stays: number == boot || number == copy,
+            stays: fixed.iter().any(|fixed| fixed.intersect(block).is_some()),
         });
     }
     Ok(blocks)

@@ -56,7 +56,12 @@ impl Clusters {
     }
 
     /// Sets an entry in every table; the four high bits belong to nobody and stay.
-    fn set(&self, disk: &mut Overlay<'_>, cluster: u32, value: u32) -> Result<(), ChangeError> {
+    pub(super) fn set(
+        &self,
+        disk: &mut Overlay<'_>,
+        cluster: u32,
+        value: u32,
+    ) -> Result<(), ChangeError> {
         for table in 0..self.layout.tables {
             let at = self.layout.table + table * self.layout.table_bytes + 4 * u64::from(cluster);
             let mut entry = [0; 4];

@@ -15,6 +15,7 @@
 mod add;
 mod clusters;
 mod directory;
+mod evacuate;
 mod layout;
 mod remove;
 mod resize;
@@ -34,6 +35,7 @@ use crate::security::SecurityDescriptor;
 use crate::tree::{Attributes, NodeName, Times};
 use clusters::Clusters;
 use directory::{Directory, Entry};
+pub(crate) use evacuate::data_start;
 use layout::Layout;
 use zerocopy::FromBytes;
 

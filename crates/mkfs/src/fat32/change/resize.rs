@@ -23,7 +23,7 @@ use crate::fat32::format::{
     SLOT_BYTES, ShortEntry,
 };
 
-const BAD: u32 = 0x0FFF_FFF7;
+pub(super) const BAD: u32 = 0x0FFF_FFF7;
 const FREE_SLOT: u8 = 0xE5;
 /// Bytes of a table that are looked at at once.
 const STEP: u64 = 1 << 20;
@@ -32,7 +32,7 @@ const FREE_COUNT: u64 = 488;
 
 /// Where things are in sectors.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+pub(super) struct Shape {
     sector: u64,
     per_cluster: u64,
     reserved: u64,
@@ -47,7 +47,7 @@ impl Shape {
         self.reserved + self.tables * self.table
     }
 
-    fn of(boot: &BootSector) -> Self {
+    pub(super) fn of(boot: &BootSector) -> Self {
         let mut shape = Self {
             sector: u64::from(boot.bytes_per_sector.get()),
             per_cluster: u64::from(boot.sectors_per_cluster),
@@ -86,19 +86,24 @@ impl Shape {
         Some((shape, shift))
     }
 
-    fn place(&self, cluster: u64) -> u64 {
+    /// Bytes of a cluster.
+    pub(super) const fn cluster(&self) -> u64 {
+        self.per_cluster * self.sector
+    }
+
+    pub(super) fn place(&self, cluster: u64) -> u64 {
         (self.data() + (cluster - 2) * self.per_cluster) * self.sector
     }
 }
 
 /// What each cluster in use is called from now on.
-struct Renaming {
-    shift: u64,
-    moved: BTreeMap<u64, u64>,
+pub(super) struct Renaming {
+    pub(super) shift: u64,
+    pub(super) moved: BTreeMap<u64, u64>,
 }
 
 impl Renaming {
-    fn name(&self, cluster: u64) -> u64 {
+    pub(super) fn name(&self, cluster: u64) -> u64 {
         let moved = self.moved.get(&cluster).copied();
         moved.unwrap_or_else(|| cluster.saturating_sub(self.shift))
     }
@@ -109,14 +114,14 @@ fn damaged(cluster: u64, reason: &'static str) -> ChangeError {
 }
 
 impl Fat32Change<'_> {
-    fn boot(&self) -> Result<BootSector, ChangeError> {
+    pub(super) fn boot(&self) -> Result<BootSector, ChangeError> {
         let bytes = self.disk.read_vec(0, 512)?;
         BootSector::read_from_bytes(&bytes)
             .map_err(|_| ChangeError::damaged("the boot sector", 0, "it is cut short"))
     }
 
     /// Calls `visit` with each cluster and its entry in the first table.
-    fn each_entry(
+    pub(super) fn each_entry(
         &self,
         visit: &mut dyn FnMut(u64, u32) -> Result<(), ChangeError>,
     ) -> Result<(), ChangeError> {
@@ -266,7 +271,7 @@ impl Fat32Change<'_> {
     }
 
     /// Goes through all directories; each slot that names a cluster names it by its new number.
-    fn rename_in_directories(
+    pub(super) fn rename_in_directories(
         &mut self,
         old: &Shape,
         new: &Shape,
@@ -376,6 +381,12 @@ impl Fat32Change<'_> {
             self.disk.write(&encoded, start)?;
         }
         Ok(used)
+    }
+
+    /// Has the boot sector at `at` name another first cluster of the root directory.
+    pub(super) fn write_root(&mut self, root: u32, at: u64) -> Result<(), ChangeError> {
+        let place = u64::try_from(std::mem::offset_of!(BootSector, root_cluster)).unwrap_or(0);
+        self.disk.write(&root.to_le_bytes(), at + place)
     }
 
     /// Both boot sectors, and FSInfo with its copy.
