@@ -13,6 +13,7 @@ mod ntfs_fsck;
 mod ntfs_reader;
 mod ntfs_whole;
 mod pack;
+#[path = "../../../vdisk/tests/it/random.rs"]
 mod random;
 mod resize;
 mod storage_disk;

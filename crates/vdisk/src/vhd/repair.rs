@@ -251,22 +251,21 @@ fn repair_blocks(
     layout: &Layout,
 ) -> Result<u64, ImageError> {
     let bat = Bat::load(draft, layout)?;
-    let reserved = reserved_ranges(found, layout);
-    let is_over = |start: u64, end: u64| {
-        let mut ranges = reserved.iter();
-        ranges.any(|(from, to)| start < to.get() && from.get() < end)
-    };
-    let doubled = doubled_blocks(layout, &bat, is_over);
+    let claims = Claims::of(found, layout, &bat);
     let differencing = found.footer.kind == ImageKind::Differencing;
     let mut end_of_data = 0;
     for (block, entry) in bat.allocated() {
         let start = u64::from(entry) * SECTOR;
         let data = layout.data_offset(entry);
         let end = data + layout.block_size;
-        let over = is_over(start, end);
+        let over = claims.is_over_tables(start, end);
         let is_whole = end <= found.data_limit && !over;
         // A child has no way to say that a block is zeros: its parent would show through.
-        if is_whole || doubled.contains(&block) || differencing || !repairs.options.accept_loss {
+        if is_whole
+            || claims.doubled.contains(&block)
+            || differencing
+            || !repairs.options.accept_loss
+        {
             end_of_data = end_of_data.max(match start < found.data_limit {
                 true => end,
                 false => 0,
@@ -311,12 +310,7 @@ pub(super) fn suspects(
     layout: &Layout,
 ) -> Result<Suspects, ImageError> {
     let bat = Bat::load(draft, layout)?;
-    let reserved = reserved_ranges(found, layout);
-    let is_over = |start: u64, end: u64| {
-        let mut ranges = reserved.iter();
-        ranges.any(|(from, to)| start < to.get() && from.get() < end)
-    };
-    let doubled = doubled_blocks(layout, &bat, is_over);
+    let claims = Claims::of(found, layout, &bat);
     let mut suspects = Suspects::default();
     for (block, entry) in bat.allocated() {
         let disk = block * layout.block_size;
@@ -330,38 +324,56 @@ pub(super) fn suspects(
             continue;
         };
         let end = layout.data_offset(entry) + layout.block_size;
-        if is_over(u64::from(entry) * SECTOR, end) {
+        if claims.is_over_tables(u64::from(entry) * SECTOR, end) {
             suspects.lost.push(range);
-        } else if doubled.contains(&block) {
+        } else if claims.doubled.contains(&block) {
             suspects.doubtful.push(range);
         }
     }
     Ok(suspects)
 }
 
-/// The blocks that share space with another one, those left out that are where no block can be.
-fn doubled_blocks(layout: &Layout, bat: &Bat, is_over: impl Fn(u64, u64) -> bool) -> BTreeSet<u64> {
-    let end = |entry: u32| layout.data_offset(entry) + layout.block_size;
-    let claims = bat
-        .allocated()
-        .filter(|(_, entry)| !is_over(u64::from(*entry) * SECTOR, end(*entry)));
-    let mut places: Vec<(u32, u64)> = claims.map(|(block, entry)| (entry, block)).collect();
-    places.sort_unstable();
-    let mut doubled = BTreeSet::new();
-    // The block that reaches furthest of those before.
-    let mut furthest: Option<(u64, u64)> = None;
-    for (entry, block) in places {
-        let end = end(entry);
-        if let Some((reach, owner)) = furthest
-            && u64::from(entry) * SECTOR < reach
-        {
-            doubled.extend([owner, block]);
+/// What claims which part of the file.
+struct Claims {
+    /// What the tables and the footer's copy take, from and to.
+    tables: [(ByteOffset, ByteOffset); 3],
+    /// Blocks that share space with another one, those left out that are where no block can be.
+    doubled: BTreeSet<u64>,
+}
+
+impl Claims {
+    fn of(found: &Found, layout: &Layout, bat: &Bat) -> Self {
+        let mut claims = Self {
+            tables: reserved_ranges(found, layout),
+            doubled: BTreeSet::new(),
+        };
+        let end = |entry: u32| layout.data_offset(entry) + layout.block_size;
+        let is_placed = |entry: u32| !claims.is_over_tables(u64::from(entry) * SECTOR, end(entry));
+        let placed = bat.allocated().filter(|(_, entry)| is_placed(*entry));
+        let mut places: Vec<(u32, u64)> = placed.map(|(block, entry)| (entry, block)).collect();
+        places.sort_unstable();
+        let mut doubled = BTreeSet::new();
+        // The block that reaches furthest of those before.
+        let mut furthest: Option<(u64, u64)> = None;
+        for (entry, block) in places {
+            let end = end(entry);
+            if let Some((reach, owner)) = furthest
+                && u64::from(entry) * SECTOR < reach
+            {
+                doubled.extend([owner, block]);
+            }
+            if furthest.is_none_or(|(reach, _)| end > reach) {
+                furthest = Some((end, block));
+            }
         }
-        if furthest.is_none_or(|(reach, _)| end > reach) {
-            furthest = Some((end, block));
-        }
+        claims.doubled = doubled;
+        claims
     }
-    doubled
+
+    fn is_over_tables(&self, start: u64, end: u64) -> bool {
+        let mut ranges = self.tables.iter();
+        ranges.any(|(from, to)| start < to.get() && from.get() < end)
+    }
 }
 
 /// Makes the footer stand at the end of the file and its copy at the start.

@@ -16,6 +16,7 @@ use vdisk::{Access, ImageDisk, ImageError, ImageFormat, Provisioning};
 
 use crate::chain::{Files, child_options};
 use crate::images::{self, File, MIB, range};
+use crate::past::{Past, fill};
 use crate::random::Random;
 
 const SECTOR: u64 = 512;
@@ -23,34 +24,6 @@ const DISK: u64 = 3 * MIB;
 const SECTORS: u64 = DISK / SECTOR;
 /// The version of what the parent holds.
 const PARENT: u64 = 0xfff_ffff;
-
-/// What one sector was told to hold, in order. The first version is the parent's.
-#[derive(Clone)]
-struct Past {
-    versions: Vec<(usize, u64)>,
-    done: usize,
-    flushed: Vec<(usize, usize)>,
-}
-
-impl Past {
-    fn settled(tag: u64) -> Self {
-        Self {
-            versions: vec![(0, tag)],
-            done: 1,
-            flushed: vec![(0, 1)],
-        }
-    }
-
-    fn allows(&self, position: usize, found: u64) -> bool {
-        let floor = self.flushed.iter().rev().find(|(at, _)| *at <= position);
-        let floor = floor.map_or(1, |(_, versions)| *versions).max(1);
-        let later = &self.versions[floor..];
-        found == self.versions[floor - 1].1
-            || later
-                .iter()
-                .any(|(at, tag)| *at <= position && *tag == found)
-    }
-}
 
 struct Session {
     files: Files,
@@ -60,10 +33,6 @@ struct Session {
     past: BTreeMap<u64, Past>,
     version: u64,
     random: Random,
-}
-
-fn fill(tag: u64) -> Vec<u8> {
-    tag.to_le_bytes().repeat(64)
 }
 
 /// What the parent holds: most is full, the rest is zero.
@@ -135,7 +104,7 @@ impl Session {
     ) -> blockio::Result<()> {
         if result.is_ok() {
             for (_, past) in self.past.range_mut(first..first + count) {
-                past.done = past.versions.len();
+                past.finish();
             }
         }
         result
@@ -170,7 +139,7 @@ impl Session {
     fn promise(&mut self) {
         let position = self.storage.mark("flushed").0;
         for past in self.past.values_mut() {
-            past.flushed.push((position, past.done));
+            past.promise(position);
         }
     }
 
@@ -224,7 +193,7 @@ impl Session {
                 .read_at(&mut bytes, ByteOffset(at))?;
             let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
             past.versions.push((position, tag));
-            past.done = past.versions.len();
+            past.finish();
         }
         self.promise();
         Ok(())

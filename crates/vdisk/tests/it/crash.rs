@@ -14,36 +14,12 @@ use blockio::{
 use vdisk::{Access, ImageDisk, ImageFormat, Provisioning};
 
 use crate::images::{self, KIB, MIB, range};
+use crate::past::{Past, fill};
 use crate::random::Random;
 
 const SECTOR: u64 = 512;
 const DISK: u64 = 24 * MIB;
 const BLOCK: u64 = 512 * KIB;
-
-/// What one sector held, in order.
-#[derive(Clone, Default)]
-struct Past {
-    /// Position of the history where the write began, and what it wrote; 0 is zeros.
-    versions: Vec<(usize, u64)>,
-    /// Position where a flush had returned, and how many versions it covers.
-    flushed: Vec<(usize, usize)>,
-}
-
-impl Past {
-    /// Whether the sector may hold `found` in a crash at `position`. Before anything, it is zero.
-    fn allows(&self, position: usize, found: u64) -> bool {
-        let floor = self.flushed.iter().rev().find(|(at, _)| *at <= position);
-        let floor = floor.map_or(0, |(_, versions)| *versions);
-        let kept = match floor.checked_sub(1) {
-            Some(last) => self.versions[last].1,
-            None => 0,
-        };
-        let later = self.versions[floor..]
-            .iter()
-            .filter(|(at, _)| *at <= position);
-        found == kept || later.map(|(_, tag)| *tag).any(|tag| tag == found)
-    }
-}
 
 /// An image on a simulated storage, with all that was asked of it.
 struct Session {
@@ -158,7 +134,8 @@ impl Session {
     fn promise(&mut self) {
         let position = self.storage.mark("flushed").0;
         for past in self.past.values_mut() {
-            past.flushed.push((position, past.versions.len()));
+            past.finish();
+            past.promise(position);
         }
     }
 
@@ -190,7 +167,7 @@ impl Session {
                 "{state}: sector {sector} holds {found:#x}\n{}",
                 explain()
             );
-            left.insert(*sector, settled(found));
+            left.insert(*sector, Past::settled(found));
         }
         self.no_strange_byte(&*disk, state);
         drop(disk);
@@ -233,17 +210,6 @@ impl Session {
             at = end;
         }
     }
-}
-
-fn settled(tag: u64) -> Past {
-    Past {
-        versions: vec![(0, tag)],
-        flushed: vec![(0, 1)],
-    }
-}
-
-fn fill(tag: u64) -> Vec<u8> {
-    tag.to_le_bytes().repeat(64)
 }
 
 fn open(storage: Box<dyn Storage>) -> Result<Box<dyn ImageDisk>, vdisk::ImageError> {

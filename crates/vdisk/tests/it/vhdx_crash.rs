@@ -15,6 +15,7 @@ use blockio::{
 use vdisk::{Access, ImageDisk, ImageFormat, ImageKind, Provisioning};
 
 use crate::images::{self, MIB, range};
+use crate::past::{Past, fill};
 use crate::random::Random;
 
 mod faults;
@@ -24,41 +25,6 @@ const SECTOR: u64 = 512;
 const DISK: u64 = 12 * MIB;
 const BLOCK: u64 = MIB;
 const SECTORS_PER_BLOCK: u64 = BLOCK / SECTOR;
-
-/// What one sector was told to hold, in order.
-#[derive(Clone, Default)]
-struct Past {
-    /// Position of the history where the request began, and what it wrote; 0 is zeros.
-    versions: Vec<(usize, u64)>,
-    /// How many versions there were when the last request that did not fail had returned.
-    done: usize,
-    /// Position where a flush had returned, and how many versions it covers.
-    flushed: Vec<(usize, usize)>,
-}
-
-impl Past {
-    /// A sector of which a crash left `tag`.
-    fn settled(tag: u64) -> Self {
-        Self {
-            versions: vec![(0, tag)],
-            done: 1,
-            flushed: vec![(0, 1)],
-        }
-    }
-
-    /// Whether the sector may hold `found` after a crash at `position`: what the last flush before
-    /// it covers, or anything later.
-    fn allows(&self, position: usize, found: u64) -> bool {
-        let floor = self.flushed.iter().rev().find(|(at, _)| *at <= position);
-        let floor = floor.map_or(0, |(_, versions)| *versions);
-        let kept = floor.checked_sub(1).map_or(0, |last| self.versions[last].1);
-        let later = &self.versions[floor..];
-        found == kept
-            || later
-                .iter()
-                .any(|(at, tag)| *at <= position && *tag == found)
-    }
-}
 
 /// An image on a simulated storage, with all that was asked of it.
 struct Session {
@@ -76,10 +42,6 @@ fn open(
 ) -> Result<Box<dyn ImageDisk>, vdisk::ImageError> {
     let storage = Box::new(storage.clone());
     vdisk::open(storage, Some(ImageFormat::Vhdx), Access::ReadWrite)
-}
-
-fn fill(tag: u64) -> Vec<u8> {
-    tag.to_le_bytes().repeat(64)
 }
 
 impl Session {
@@ -167,7 +129,7 @@ impl Session {
     ) -> blockio::Result<()> {
         if result.is_ok() {
             for (_, past) in self.past.range_mut(sector..sector + count) {
-                past.done = past.versions.len();
+                past.finish();
             }
         }
         result
@@ -200,7 +162,7 @@ impl Session {
     fn promise(&mut self) {
         let position = self.storage.mark("flushed").0;
         for past in self.past.values_mut() {
-            past.flushed.push((position, past.done));
+            past.promise(position);
         }
     }
 
@@ -271,7 +233,7 @@ impl Session {
             let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
             if let Some(past) = self.past.get_mut(&sector) {
                 past.versions.push((position, tag));
-                past.done = past.versions.len();
+                past.finish();
             }
         }
         self.promise();

@@ -5,6 +5,7 @@ use blockio::{ByteRange, FileAccess};
 use crate::error::{Result, VolumeError};
 use crate::layer::VolumeRef;
 use crate::store::Store;
+use crate::store::layers::LayerRows;
 
 impl Store {
     /// The ranges outside of which two volumes or snapshots are known to be alike, in order; `None`

@@ -8,6 +8,7 @@ use crate::platform;
 use crate::record::VolumeRecord;
 use crate::store::Store;
 use crate::store::folder;
+use crate::store::layers::LayerRows;
 
 impl Store {
     /// The layers of a volume, the lowest first; of several on one, the older first.

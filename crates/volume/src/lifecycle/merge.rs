@@ -31,6 +31,7 @@ use crate::progress::{OnProgress, Progress, Stage};
 use crate::record::VolumeRecord;
 use crate::store::Store;
 use crate::store::database::Transaction;
+use crate::store::layers::LayerRows;
 use crate::store::operation::Operation;
 
 /// A snapshot that was removed, or a volume that was freed.

@@ -18,6 +18,7 @@ use crate::state::{Trigger, VolumeState};
 use crate::store::Store;
 use crate::store::database::{Transaction, Unfinished};
 use crate::store::folder::RESCUE_RECORD;
+use crate::store::layers::LayerRows;
 use crate::store::operation::Operation;
 use crate::store::rescue;
 

@@ -21,6 +21,7 @@ use super::Store;
 use super::folder::{self, ImageOpenError, VOLUMES};
 use crate::error::{Result, VolumeError};
 use crate::layer::LayerRecord;
+use crate::store::layers::LayerRows;
 
 /// The gate of one layer.
 pub(crate) struct StoreGate {

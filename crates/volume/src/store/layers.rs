@@ -141,6 +141,44 @@ fn dependents(connection: &Connection, condition: &str, id: Uuid) -> Result<Vec<
     Ok(found)
 }
 
+/// What is asked of rows inside a transaction and outside of one.
+pub(crate) trait LayerRows {
+    /// What the rows are read through.
+    fn rows(&self) -> &Connection;
+
+    /// A layer and all below it, the layer first.
+    fn chain(&self, layer: Uuid) -> Result<Vec<LayerRecord>> {
+        chain(self.rows(), layer)
+    }
+
+    /// The layers of other volumes that stand on layers of a volume.
+    fn dependents(&self, volume: Uuid) -> Result<Vec<Dependent>> {
+        dependents(self.rows(), ON_VOLUME, volume)
+    }
+
+    /// The snapshots of a volume, the oldest first.
+    fn snapshots(&self, volume: Uuid) -> Result<Vec<SnapshotRecord>> {
+        snapshots(self.rows(), volume)
+    }
+
+    /// A snapshot of a volume.
+    fn find_snapshot(&self, volume: Uuid, name: &SnapshotName) -> Result<Option<SnapshotRecord>> {
+        find_snapshot(self.rows(), volume, name)
+    }
+}
+
+impl LayerRows for Database {
+    fn rows(&self) -> &Connection {
+        self.connection()
+    }
+}
+
+impl LayerRows for Transaction<'_> {
+    fn rows(&self) -> &Connection {
+        self.connection()
+    }
+}
+
 impl Database {
     /// The layers of a volume.
     pub(crate) fn layers(&self, volume: Uuid) -> Result<Vec<LayerRecord>> {
@@ -194,30 +232,6 @@ impl Database {
         Ok(bases)
     }
 
-    /// The layers of other volumes that stand on layers of a volume.
-    pub(crate) fn dependents(&self, volume: Uuid) -> Result<Vec<Dependent>> {
-        dependents(self.connection(), ON_VOLUME, volume)
-    }
-
-    /// A layer and all below it, the layer first.
-    pub(crate) fn chain(&self, layer: Uuid) -> Result<Vec<LayerRecord>> {
-        chain(self.connection(), layer)
-    }
-
-    /// The snapshots of a volume, the oldest first.
-    pub(crate) fn snapshots(&self, volume: Uuid) -> Result<Vec<SnapshotRecord>> {
-        snapshots(self.connection(), volume)
-    }
-
-    /// A snapshot of a volume.
-    pub(crate) fn find_snapshot(
-        &self,
-        volume: Uuid,
-        name: &SnapshotName,
-    ) -> Result<Option<SnapshotRecord>> {
-        find_snapshot(self.connection(), volume, name)
-    }
-
     /// The volume and the snapshot that a layer is known by: `VOLUME@SNAPSHOT`, or `VOLUME` for a
     /// head.
     pub(crate) fn name_of_layer(&self, layer: Uuid) -> Result<Option<String>> {
@@ -265,19 +279,9 @@ impl Transaction<'_> {
         layers_where(self.connection(), condition, &volume.to_string())
     }
 
-    /// A layer and all below it, the layer first.
-    pub(crate) fn chain(&self, layer: Uuid) -> Result<Vec<LayerRecord>> {
-        chain(self.connection(), layer)
-    }
-
     /// The layers that stand on a layer.
     pub(crate) fn children(&self, layer: Uuid) -> Result<Vec<Dependent>> {
         dependents(self.connection(), "layer.parent = ?1", layer)
-    }
-
-    /// The layers of other volumes that stand on layers of a volume.
-    pub(crate) fn dependents(&self, volume: Uuid) -> Result<Vec<Dependent>> {
-        dependents(self.connection(), ON_VOLUME, volume)
     }
 
     /// Whether a layer of the volume is being worked on.
@@ -286,20 +290,6 @@ impl Transaction<'_> {
             "SELECT 1 FROM layer WHERE volume = ?1 AND operation IS NOT NULL",
             params![volume.to_string()],
         )
-    }
-
-    /// The snapshots of a volume, the oldest first.
-    pub(crate) fn snapshots(&self, volume: Uuid) -> Result<Vec<SnapshotRecord>> {
-        snapshots(self.connection(), volume)
-    }
-
-    /// A snapshot of a volume.
-    pub(crate) fn find_snapshot(
-        &self,
-        volume: Uuid,
-        name: &SnapshotName,
-    ) -> Result<Option<SnapshotRecord>> {
-        find_snapshot(self.connection(), volume, name)
     }
 
     /// The snapshot that names a layer.

@@ -21,6 +21,7 @@ use crate::layer::{LayerRecord, SnapshotName, SnapshotRecord, SnapshotState};
 use crate::platform;
 use crate::record::{MAX_DOCUMENT_LENGTH, VolumeRecord, parse_id};
 use crate::state::VolumeState;
+use crate::store::layers::LayerRows;
 
 /// The version of the record that has layers.
 const VERSION: u32 = 2;

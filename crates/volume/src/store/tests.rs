@@ -15,6 +15,7 @@ use crate::lifecycle::CreateRequest;
 use crate::progress::ignore_progress;
 use crate::spec::VolumeSpec;
 use crate::state::VolumeState;
+use crate::store::layers::LayerRows;
 use crate::{VolumeErrorKind, VolumeName};
 
 mod claims;
