@@ -26,7 +26,7 @@ pub unsafe extern "C" fn containerv_volume_snapshot_create(
     border::call("containerv_volume_snapshot_create", || {
         // SAFETY: NULL or texts, as the header says.
         let name = unsafe { snapshot_name(volume, snapshot) }?;
-        handles::manager(manager)?.with(|engine| engine.take_snapshot(&name))?;
+        handles::manager(manager)?.with(|engine| engine.take_snapshot(&name, None))?;
         tracing::info!(snapshot = name, "took a snapshot");
         Ok(())
     })
@@ -199,6 +199,7 @@ pub unsafe extern "C" fn containerv_volume_compact(
         let request = CompactImage {
             image: ImageReference::Volume(name),
             dry_run: false,
+            scan_zeros: false,
             keep_clusters: false,
         };
         let manager = handles::manager(manager)?;

@@ -16,7 +16,8 @@ const ENVIRONMENT: &str = "\
 Environment:
   CVOL_ROOT          the folder of the store, as --root
   SOURCE_DATE_EPOCH  seconds since 1970: `create` and `convert` then derive every
-                     identifier from their input, and equal input gives equal bytes
+                     identifier from their input, and equal input gives equal bytes;
+                     `snapshot create` and `clone` derive theirs from what they stand on
   CVOL_SECRET_KEY_FILE, CVOL_SECRET_KEYRING
                      the file, or the name in the keyring of the system, of the key that
                      kept passwords are sealed with, instead of `secret.key` of the store

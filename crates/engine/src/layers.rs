@@ -27,17 +27,26 @@ pub struct CloneVolume {
     pub settings: Vec<(&'static str, String)>,
     /// Labels to attach.
     pub labels: BTreeMap<String, String>,
+    /// Seconds since 1970 (`SOURCE_DATE_EPOCH`): identifiers and times in the images that are made are
+    /// then derived from the base.
+    pub source_date_epoch: Option<u64>,
 }
 
 impl Engine {
-    /// Takes the snapshot `VOLUME@SNAPSHOT` of a volume that nobody writes.
+    /// Takes the snapshot `VOLUME@SNAPSHOT` of a volume that nobody writes. With `source_date_epoch`
+    /// (seconds since 1970) identifiers and times in the new image are derived from what it stands on.
     ///
     /// # Errors
     /// `InvalidArgument` (the name), `NotFound`, `AlreadyExists`, `InUse`, `Unsupported` (a raw
     /// image), `Damaged`, `NoSpace`, `Io`.
-    pub fn take_snapshot(&self, name: &str) -> Result<SnapshotRecord> {
+    pub fn take_snapshot(
+        &self,
+        name: &str,
+        source_date_epoch: Option<u64>,
+    ) -> Result<SnapshotRecord> {
         let (volume, snapshot) = snapshot_of(name)?;
-        Ok(self.store()?.take_snapshot(&volume, &snapshot)?)
+        let store = self.store()?;
+        Ok(store.take_snapshot_at(&volume, &snapshot, source_date_epoch)?)
     }
 
     /// Makes a volume what it was when the snapshot `VOLUME@SNAPSHOT` was taken.
@@ -108,6 +117,7 @@ impl Engine {
             base: volume_ref(&request.base)?,
             options,
             labels: request.labels.clone(),
+            reproducible: request.source_date_epoch,
         };
         Ok(self.store()?.clone_volume(&request)?)
     }

@@ -56,6 +56,7 @@ impl Arguments {
             options: self.options,
             settings: size.into_iter().collect(),
             labels: self.labels.into_iter().collect(),
+            source_date_epoch: values::source_date_epoch()?,
         })?;
         print(context.output, &made)?;
         Ok(Outcome::Done)

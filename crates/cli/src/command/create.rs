@@ -273,6 +273,7 @@ impl Arguments {
                 options: self.options,
                 settings,
                 labels: self.labels.into_iter().collect(),
+                source_date_epoch: values::source_date_epoch()?,
             })?;
             clone::print(context.output, &made)?;
             return Ok(Outcome::Done);

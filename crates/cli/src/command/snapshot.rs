@@ -4,7 +4,7 @@ use clap::Subcommand;
 use engine::{ErrorKind, ImageReference, LayerDetails, SnapshotState, Timestamp, VolumeRecord};
 use serde::Serialize;
 
-use super::{Context, Outcome, Result, diff};
+use super::{Context, Outcome, Result, diff, values};
 use crate::failure::{self, Failure};
 use crate::output::table::{self, Align, Column};
 use crate::output::{Form, quantity};
@@ -141,8 +141,9 @@ impl Create {
     fn run(self, context: &Context) -> Result {
         let mut created = Vec::new();
         let mut first_failure = None;
+        let epoch = values::source_date_epoch()?;
         for name in self.names {
-            match context.engine.take_snapshot(&name) {
+            match context.engine.take_snapshot(&name, epoch) {
                 Ok(_) => {
                     if context.output.form() != Form::Json {
                         context.output.print_name(&name)?;

@@ -242,3 +242,41 @@ fn what_was_changed_since_a_snapshot_is_shown_in_ranges_and_files() {
         assert!(shown.contains("/added.txt"), "{shown}");
     }
 }
+
+/// What identifiers a volume's image has, and its parent's as it remembers them.
+fn identifiers(scratch: &Scratch, name: &str) -> (serde_json::Value, serde_json::Value) {
+    let run = scratch.ok(&["--json", "info", "--volume", name]);
+    let info: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    (info["ids"].clone(), info["parent"]["linkage"].clone())
+}
+
+/// Snapshots and clones once had identifiers by chance where a volume had derived ones.
+#[test]
+fn with_an_epoch_layers_have_the_same_identifiers_in_every_run() {
+    for format in ["vhdx", "vhd"] {
+        let seen: Vec<_> = [Some("1700000000"), Some("1700000000"), None]
+            .into_iter()
+            .map(|epoch| {
+                let scratch = Scratch::new();
+                let ok = |words: &[&str]| {
+                    let mut command = scratch.command(words);
+                    if let Some(epoch) = epoch {
+                        command.env("SOURCE_DATE_EPOCH", epoch);
+                    }
+                    let output = crate::started(|| command.output());
+                    assert!(output.status.success(), "{words:?}: {output:?}");
+                };
+                ok(&["create", "data", "--size", "64M", "--format", format]);
+                ok(&["snapshot", "create", "data@one"]);
+                ok(&["clone", "data@one", "copy"]);
+                ok(&["create", "app", "--base", "data"]);
+                ["data@one", "data", "copy", "app"].map(|name| identifiers(&scratch, name))
+            })
+            .collect();
+        assert_eq!(seen[0], seen[1], "{format}");
+        assert_ne!(seen[0], seen[2], "{format}");
+        // All that stand on one are told apart.
+        assert_ne!(seen[0][1].0, seen[0][2].0, "{format}");
+        assert_ne!(seen[0][2].0, seen[0][3].0, "{format}");
+    }
+}

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use vdisk::{ImageFormat, MAX_DEPTH};
 
 use super::create::unix_milliseconds;
-use super::layer::{NewLayer, check_layered};
+use super::layer::{Dated, NewLayer, check_layered};
 use crate::error::{Result, VolumeError};
 use crate::labels::{self, Labels};
 use crate::layer::{LayerRecord, SnapshotName, SnapshotRecord, SnapshotState, VolumeRef};
@@ -18,6 +18,7 @@ use crate::spec::SpecOptions;
 use crate::state::VolumeState;
 use crate::store::Store;
 use crate::store::database::Transaction;
+use crate::store::layers::LayerRows;
 
 /// What snapshots are called that a clone needs and nobody named.
 const IMPLICIT_NAME: &str = "base";
@@ -36,6 +37,9 @@ pub struct CloneRequest {
     pub options: SpecOptions,
     /// Labels to attach.
     pub labels: Labels,
+    /// Seconds since 1970 (`SOURCE_DATE_EPOCH`): identifiers and times in the images that are made are
+    /// then derived from the base.
+    pub reproducible: Option<u64>,
 }
 
 /// A clone that was made.
@@ -66,7 +70,7 @@ impl Store {
     /// the clone; a snapshot that was taken for it stays.
     pub fn clone_volume(&self, request: &CloneRequest) -> Result<CloneOutcome> {
         labels::check(&request.labels)?;
-        let base = self.base_of(&request.base)?;
+        let base = self.base_of(&request.base, request.reproducible)?;
         let format = base.record.disk()?.format();
         let parent = self.layer(base.snapshot.layer)?;
         // Its base may have another size by now than when the snapshot was taken.
@@ -86,9 +90,13 @@ impl Store {
         };
         let layer = LayerRecord::first(id, Some(base.snapshot.layer));
         let (record, ()) = self.create_volume(record, Some(&layer), |_| {
+            let dated = Dated {
+                epoch: request.reproducible,
+                purpose: &format!("clone {}", request.name.as_str()),
+            };
             let new = NewLayer {
                 size: larger,
-                ..NewLayer::now(&layer, &parent, format)
+                ..NewLayer::new(&layer, &parent, format, dated)
             };
             Ok((self.make_layer(&new)?.data_identity, ()))
         })?;
@@ -100,7 +108,7 @@ impl Store {
     }
 
     /// The snapshot that a reference leads to, taken now where it names none.
-    fn base_of(&self, base: &VolumeRef) -> Result<Base> {
+    fn base_of(&self, base: &VolumeRef, reproducible: Option<u64>) -> Result<Base> {
         if let Some(name) = &base.snapshot {
             let (record, snapshot) = self.usable_snapshot(&base.volume, name)?;
             return Ok(Base {
@@ -118,8 +126,8 @@ impl Store {
                     took_snapshot: false,
                 });
             }
-            let taken = self.take_snapshot(&base.volume, &self.free_name(&base.volume)?);
-            match taken {
+            let name = self.free_name(&base.volume)?;
+            match self.take_snapshot_at(&base.volume, &name, reproducible) {
                 Ok(snapshot) => {
                     return Ok(Base {
                         record: self.ready(&base.volume)?,

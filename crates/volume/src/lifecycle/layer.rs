@@ -16,6 +16,7 @@ use crate::platform;
 use crate::record::VolumeRecord;
 use crate::store::Store;
 use crate::store::folder;
+use crate::store::layers::LayerRows;
 
 /// How often a volume is looked at again whose head is moving.
 const ATTEMPTS: u32 = 8;
@@ -27,24 +28,37 @@ pub(super) struct NewLayer<'a> {
     pub(super) format: ImageFormat,
     /// Size of its disk; `None` for the parent's.
     pub(super) size: Option<ByteCount>,
-    pub(super) ids: IdSource,
-    pub(super) unix_time: u64,
+    pub(super) dated: Dated<'a>,
 }
 
+/// Whether the image of a layer can be made again: its identifiers and times are then derived from the
+/// parent's identifiers, the moment and what it is made for. (What it calls its parent is not: that has
+/// the folders of the store in it.)
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dated<'a> {
+    /// Seconds since 1970 (`SOURCE_DATE_EPOCH`); `None` for now, and identifiers by chance.
+    pub(super) epoch: Option<u64>,
+    /// What it is made for.
+    pub(super) purpose: &'a str,
+}
+
+/// Keeps the seeds of layers apart from every other use of the hash.
+const SEED_CONTEXT: &str = "cvol 2026-11 seed of a reproducible layer, version 1";
+
 impl<'a> NewLayer<'a> {
-    /// A layer as large as its parent, made now.
-    pub(super) fn now(
+    /// A layer as large as its parent.
+    pub(super) fn new(
         layer: &'a LayerRecord,
         parent: &'a LayerRecord,
         format: ImageFormat,
+        dated: Dated<'a>,
     ) -> Self {
         Self {
             layer,
             parent,
             format,
             size: None,
-            ids: IdSource::Random,
-            unix_time: unix_milliseconds() / 1000,
+            dated,
         }
     }
 }
@@ -159,12 +173,13 @@ impl Store {
         let file = new.layer.file_name(new.format);
         faults::step("creating the layer")?;
         let storage = folder::create_image(&folder, &file)?;
+        let (ids, unix_time) = self.origin_of_layer(new)?;
         let options = ChildOptions {
             size: new.size,
             block_size: None,
             names: self.parent_names(new.layer.volume, new.parent, new.format),
-            ids: new.ids,
-            unix_time: new.unix_time,
+            ids,
+            unix_time,
         };
         let failed = |source| VolumeError::Image {
             name: file.clone(),
@@ -183,6 +198,27 @@ impl Store {
         )
         .map_err(|error| explain(&file, new.layer.volume, &file, error))?;
         vdisk::link_state(&storage, new.format).map_err(failed)
+    }
+
+    /// Where the identifiers of a new layer come from, and its time in seconds since 1970.
+    fn origin_of_layer(&self, new: &NewLayer<'_>) -> Result<(IdSource, u64)> {
+        let Some(epoch) = new.dated.epoch else {
+            return Ok((IdSource::Random, unix_milliseconds() / 1000));
+        };
+        let storage = self.lock_layer(new.parent, new.format, FileAccess::ReadOnly)?;
+        let info = vdisk::info(&storage, Some(new.format));
+        let info = info.map_err(|source| VolumeError::Image {
+            name: self.shown_layer(new.parent.id),
+            source,
+        })?;
+        let mut words = vec![new.dated.purpose.to_owned(), epoch.to_string()];
+        words.extend(info.ids.into_iter().map(|(_, id)| id));
+        let mut hash = blake3::Hasher::new_derive_key(SEED_CONTEXT);
+        for word in words {
+            hash.update(&u64::try_from(word.len()).unwrap_or(u64::MAX).to_le_bytes());
+            hash.update(word.as_bytes());
+        }
+        Ok((IdSource::Seeded(*hash.finalize().as_bytes()), epoch))
     }
 
     /// Size of the disk of a layer, which need not be that of its volume now.

@@ -19,13 +19,14 @@ use vdisk::{Access, MAX_DEPTH};
 
 use super::claim::refuse_claims;
 use super::create::unix_milliseconds;
-use super::layer::{NewLayer, check_layered, no_snapshot};
+use super::layer::{Dated, NewLayer, check_layered, no_snapshot};
 use crate::error::{Result, VolumeError};
 use crate::faults;
 use crate::layer::{LayerRecord, LayerState, SnapshotName, SnapshotRecord, SnapshotState};
 use crate::name::VolumeName;
 use crate::record::VolumeRecord;
 use crate::store::Store;
+use crate::store::layers::LayerRows;
 use crate::store::operation::Operation;
 
 /// Most snapshots of a volume: their record must stay small.
@@ -43,6 +44,20 @@ impl Store {
         volume: &VolumeName,
         name: &SnapshotName,
     ) -> Result<SnapshotRecord> {
+        self.take_snapshot_at(volume, name, None)
+    }
+
+    /// As [`Store::take_snapshot`]; with `reproducible` (seconds since 1970, `SOURCE_DATE_EPOCH`) the
+    /// identifiers and times in the new image are derived from what it stands on.
+    ///
+    /// # Errors
+    /// As for [`Store::take_snapshot`].
+    pub fn take_snapshot_at(
+        &self,
+        volume: &VolumeName,
+        name: &SnapshotName,
+        reproducible: Option<u64>,
+    ) -> Result<SnapshotRecord> {
         check_layered(&self.ready(volume)?)?;
         let (record, _lock) = self.lock_head_at_rest(volume)?;
         let snapshot = SnapshotRecord {
@@ -52,7 +67,11 @@ impl Store {
             state: SnapshotState::Ready,
         };
         let parent = self.layer(record.head)?;
-        self.replace_head(&record, &parent, Some(&snapshot))?;
+        let dated = Dated {
+            epoch: reproducible,
+            purpose: &format!("snapshot {name}"),
+        };
+        self.replace_head(&record, &parent, Some(&snapshot), dated)?;
         Ok(snapshot)
     }
 
@@ -85,7 +104,11 @@ impl Store {
             return Err(no_snapshot(&record, name));
         }
         let old = self.layer(record.head)?;
-        let operation = self.replace_head(&record, &parent, None)?;
+        let dated = Dated {
+            epoch: None,
+            purpose: "restore",
+        };
+        let operation = self.replace_head(&record, &parent, None, dated)?;
         // Windows removes no open file. Who opens it from here on finds that it is no head.
         drop(lock);
         if let Some(operation) = operation {
@@ -102,6 +125,7 @@ impl Store {
         record: &VolumeRecord,
         parent: &LayerRecord,
         snapshot: Option<&SnapshotRecord>,
+        dated: Dated<'_>,
     ) -> Result<Option<Operation>> {
         let layer = LayerRecord {
             id: Uuid::new_v4(),
@@ -109,8 +133,9 @@ impl Store {
             parent: Some(parent.id),
             born_as: None,
         };
+        let new = NewLayer::new(&layer, parent, record.disk()?.format(), dated);
         let operation = self.begin_layer(record, &layer, snapshot)?;
-        let made = self.make_and_switch(record, &layer, parent, snapshot, &operation);
+        let made = self.make_and_switch(record, &new, snapshot, &operation);
         match made {
             Ok(()) if snapshot.is_none() => Ok(Some(operation)),
             Ok(()) => {
@@ -165,13 +190,12 @@ impl Store {
     fn make_and_switch(
         &self,
         record: &VolumeRecord,
-        layer: &LayerRecord,
-        parent: &LayerRecord,
+        new: &NewLayer<'_>,
         snapshot: Option<&SnapshotRecord>,
         operation: &Operation,
     ) -> Result<()> {
-        let new = NewLayer::now(layer, parent, record.disk()?.format());
-        let made = self.make_layer(&new)?;
+        let layer = new.layer;
+        let made = self.make_layer(new)?;
         // A volume that is restored has the size that it had.
         let resized = match made.size == record.disk()?.size() {
             true => None,

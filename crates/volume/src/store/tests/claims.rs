@@ -153,6 +153,7 @@ fn nothing_changes_a_volume_that_is_claimed_and_readers_keep_readers() {
             Box::new(|s| {
                 let options = CompactOptions {
                     dry_run: false,
+                    scan_zeros: false,
                     pack: None,
                 };
                 s.compact(&name("data"), options, &|_, _| {
@@ -229,6 +230,7 @@ fn a_clone_of_what_a_machine_writes_is_made_of_a_snapshot_alone() {
         base: VolumeRef::parse(text).unwrap(),
         options: SpecOptions::default(),
         labels: Labels::new(),
+        reproducible: None,
     };
     let error = store.clone_volume(&of("data")).unwrap_err();
     assert_eq!(error.kind(), VolumeErrorKind::InUse, "{error}");

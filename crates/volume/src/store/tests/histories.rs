@@ -211,6 +211,7 @@ impl World {
                     base: reference(&base, Some(&snapshot)),
                     options: SpecOptions::default(),
                     labels: crate::Labels::default(),
+                    reproducible: None,
                 };
                 (
                     "clone",
@@ -250,6 +251,7 @@ impl World {
                 // The disks hold no file system whose clusters could move.
                 let compact_options = CompactOptions {
                     dry_run: false,
+                    scan_zeros: false,
                     pack: None,
                 };
                 let compact = move |store: &Store| {
