@@ -16,6 +16,7 @@ use volume::{
 
 use crate::Engine;
 use crate::access;
+use crate::compact::refuse_parent;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::place::Place;
@@ -217,7 +218,9 @@ impl Engine {
             ImageReference::File(path) => {
                 // A file that is not there is said so as by every other verb.
                 fs::metadata(path).map_err(Error::host("open", path))?;
-                volume::change_image(path, None, options, work)
+                refuse_parent(path, "changing")?;
+                let gate = self.gate(image)?;
+                volume::change_image(path, None, &*gate, options, work)
             }
             ImageReference::Volume(name) => {
                 self.store()?.change(&volume_name(name)?, options, work)

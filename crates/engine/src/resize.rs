@@ -81,7 +81,7 @@ impl Engine {
             ImageReference::File(path) => {
                 // A file that is not there is said so as by every other verb.
                 fs::metadata(path).map_err(Error::host("open", path))?;
-                refuse_parent(path, "resized")?;
+                refuse_parent(path, "resizing")?;
                 let gate = self.gate(&resize.image)?;
                 volume::resize_image(path, None, &*gate, request, &report)
             }

@@ -10,6 +10,7 @@ use nbd::{
 use vdisk::ImageDisk;
 
 use crate::Engine;
+use crate::compact::refuse_parent;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::volumes::volume_name;
@@ -80,6 +81,7 @@ impl Engine {
         let format = self.format_of(image, format)?;
         match image {
             ImageReference::File(path) => {
+                refuse_parent(path, "writing")?;
                 let gate = self.gate(image)?;
                 Ok(volume::open_image_for_writing(path, format, &*gate)?)
             }

@@ -193,3 +193,40 @@ fn a_child_is_merged_into_its_parent_or_stands_alone() {
         assert_eq!(refused.code, 2, "{}", refused.stderr);
     }
 }
+
+/// `cp` into a parent once went through: a VHD child, which cannot notice, then showed other bytes.
+#[test]
+fn a_parent_of_images_beside_it_is_not_written() {
+    let scratch = Scratch::new();
+    scratch.write("new.txt", b"new");
+    for format in ["vhdx", "vhd"] {
+        scratch.ok(&["create", "data", "--size", "64M", "--format", format]);
+        let (parent, child) = (format!("parent.{format}"), format!("child.{format}"));
+        scratch.ok(&["convert", "--volume", "data", &parent]);
+        scratch.ok(&["cp", "new.txt", &format!("{parent}:/before")]);
+        scratch.ok(&["diff-create", &parent, &child]);
+        let before = std::fs::read(scratch.path(&parent)).unwrap();
+        for words in [
+            &["cp", "new.txt", &format!("{parent}:/after")][..],
+            &["rm", &format!("{parent}:/before")],
+            &["mkdir", &format!("{parent}:/folder")],
+            &["label", &parent, "OTHER"],
+            &["compact", &parent],
+            &["resize", &parent, "+8M"],
+            &["serve", "--image", &parent, "--socket", "served.sock"],
+        ] {
+            if cfg!(windows) && words[0] == "serve" {
+                continue;
+            }
+            let run = scratch.run(words);
+            assert_eq!(run.code, 7, "{words:?}: {}", run.stderr);
+            assert!(run.stderr.contains(&child), "{}", run.stderr);
+        }
+        assert!(std::fs::read(scratch.path(&parent)).unwrap() == before);
+        // The child itself may change, and a parent without a child again.
+        scratch.ok(&["cp", "new.txt", &format!("{child}:/after")]);
+        std::fs::remove_file(scratch.path(&child)).unwrap();
+        scratch.ok(&["cp", "new.txt", &format!("{parent}:/after")]);
+        scratch.ok(&["rm", "data"]);
+    }
+}

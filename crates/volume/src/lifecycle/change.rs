@@ -18,7 +18,7 @@ use blockio::{ByteCount, ByteOffset, ByteRange, FileAccess, FileStorage, Storage
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use mkfs::change::{ChangeError, ChangeOptions, ChangeSet, Growth, VolumeChange, forget};
-use vdisk::{Access, DenyAll, ImageDisk, ImageFormat, ParentGate};
+use vdisk::{Access, ImageDisk, ImageFormat, ParentGate};
 
 use super::claim::Opener;
 use crate::error::{Result, VolumeError};
@@ -342,19 +342,21 @@ fn journal_path(image: PathBuf) -> Option<PathBuf> {
     Some(image.with_file_name(format!("{name}{JOURNAL_SUFFIX}")))
 }
 
-/// Changes what is in an image that nobody uses: all of it, or nothing.
+/// Changes what is in an image that nobody uses: all of it, or nothing. `gate` leads to the parents of a
+/// differencing one, which are only read.
 ///
 /// # Errors
 /// As for [`Store::change`].
 pub fn change_image<T>(
     image: &Path,
     format: Option<ImageFormat>,
+    gate: &dyn ParentGate,
     options: ChangeOptions,
     work: ChangeWork<'_, T>,
 ) -> Result<T> {
     let journal = journal_of(image)?;
     let name = image.display().to_string();
-    let disk = open_image_for_writing(image, format, &DenyAll)?;
+    let disk = open_image_for_writing(image, format, gate)?;
     change_locked(disk, &journal, &name, options, work)
 }
 
