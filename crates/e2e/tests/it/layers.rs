@@ -88,6 +88,118 @@ fn write_version(folder: &Path, version: u64, random: &mut Random) {
     std::fs::write(folder.join("large.bin"), text).unwrap();
 }
 
+/// Most clones at once.
+const MOST_CLONES: usize = 3;
+
+/// What a store holds, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    /// The version of the volume.
+    now: String,
+    /// Those of its snapshots, by name.
+    kept: BTreeMap<String, String>,
+    /// Those of its clones, by name.
+    clones: BTreeMap<String, String>,
+}
+
+/// A command, and what the store holds if it does what it is for.
+struct Wanted {
+    words: Vec<String>,
+    then: Known,
+}
+
+/// The files that versions of a volume are made from.
+struct Source {
+    folder: std::path::PathBuf,
+}
+
+impl Known {
+    /// What is found, and the snapshots whose removal began.
+    fn find(cvol: &Cvol) -> (Self, Vec<String>) {
+        let (kept, removing) = snapshots(cvol);
+        let mut clones = cvol.names();
+        clones.retain(|name| name != "data");
+        let found = Self {
+            now: version(cvol, "data"),
+            kept,
+            clones: clones
+                .into_iter()
+                .map(|name| {
+                    let version = version(cvol, &name);
+                    (name, version)
+                })
+                .collect(),
+        };
+        (found, removing)
+    }
+
+    fn any(of: &BTreeMap<String, String>, random: &mut Random) -> Option<(String, String)> {
+        let count = u64::try_from(of.len()).unwrap().max(1);
+        let number = usize::try_from(random.below(count)).unwrap();
+        let (name, version) = of.iter().nth(number)?;
+        Some((name.clone(), version.clone()))
+    }
+
+    fn wish(&self, round: u64, source: &Source, random: &mut Random) -> Wanted {
+        let mut then = self.clone();
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let snapshot = Self::any(&self.kept, random);
+        let clone = Self::any(&self.clones, random);
+        let words: Vec<String> = match (random.below(20), snapshot, clone) {
+            (0..4, ..) => {
+                write_version(&source.folder, round, random);
+                then.now = round.to_string();
+                let content = format!("{}/.", source.folder.display());
+                words(&["cp", &content, "data:/"])
+            }
+            (4..6, Some((name, version)), _) => {
+                then.now = version;
+                words(&["snapshot", "restore", &name])
+            }
+            (6..10, Some((name, _)), _) => {
+                then.kept.remove(&name);
+                words(&["snapshot", "rm", &name])
+            }
+            (10..12, ..) => words(&["compact", "data"]),
+            (12..14, Some((name, version)), _) if self.clones.len() < MOST_CLONES => {
+                let fresh = format!("clone-{round}");
+                then.clones.insert(fresh.clone(), version);
+                words(&["clone", &name, &fresh])
+            }
+            (14, _, Some((name, _))) => {
+                then.clones.remove(&name);
+                words(&["rm", &name])
+            }
+            (15, _, Some((name, _))) => words(&["flatten", &name]),
+            (16..18, ..) => {
+                let size = format!("{}M", 256 + random.below(40) * 8);
+                words(&["resize", "data", &size])
+            }
+            _ => {
+                let fresh = format!("data@s{round}");
+                then.kept.insert(fresh.clone(), self.now.clone());
+                words(&["snapshot", "create", &fresh])
+            }
+        };
+        Wanted { words, then }
+    }
+}
+
+/// Starts a command and kills it after a moment; whether it was running still.
+fn killed(cvol: &Cvol, words: &[&str], random: &mut Random) -> bool {
+    let mut child = cvol
+        .command(words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_micros(random.below(20_000)));
+    let was_running = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    was_running
+}
+
 /// `CVOL_LAYER_KILLS` says how many commands are started.
 #[test]
 fn commands_on_layers_killed_at_any_moment_lose_nothing_and_leave_no_stray() {
@@ -95,95 +207,62 @@ fn commands_on_layers_killed_at_any_moment_lose_nothing_and_leave_no_stray() {
     let rounds: u64 = asked.map_or(60, |text| text.parse().unwrap());
     let cvol = store();
     let mut random = Random(0x1a_7e25);
-    let source = cvol.work().join("source");
-    write_version(&source, 0, &mut random);
-    let from = source.to_str().unwrap();
+    let source = Source {
+        folder: cvol.work().join("source"),
+    };
+    write_version(&source.folder, 0, &mut random);
+    let from = source.folder.to_str().unwrap();
     cvol.ok(&["create", "data", "--size", "256M", "--from", from]);
-    let content = format!("{from}/.");
-    let (mut now, mut kept) = ("0".to_owned(), BTreeMap::<String, String>::new());
-    let mut killed = 0;
+    let (mut known, _) = Known::find(&cvol);
+    let (mut kills, mut by_verb) = (0, BTreeMap::<String, u64>::new());
     for round in 1..=rounds {
-        let names: Vec<String> = kept.keys().cloned().collect();
-        let any = |random: &mut Random| {
-            let count = u64::try_from(names.len()).unwrap().max(1);
-            let number = usize::try_from(random.below(count)).unwrap();
-            names.get(number).cloned()
-        };
-        let fresh = format!("data@s{round}");
-        // What the command does, if it does it: the version of the volume, and the snapshots.
-        let (mut then, mut kept_then) = (now.clone(), kept.clone());
-        let arguments: Vec<String> = match (random.below(12), any(&mut random)) {
-            (0..3, _) => {
-                write_version(&source, round, &mut random);
-                then = round.to_string();
-                vec!["cp".into(), content.clone(), "data:/".into()]
-            }
-            (3..5, Some(name)) => {
-                then = kept[&name].clone();
-                vec!["snapshot".into(), "restore".into(), name]
-            }
-            (5..8, Some(name)) => {
-                kept_then.remove(&name);
-                vec!["snapshot".into(), "rm".into(), name]
-            }
-            (8..10, _) => vec!["compact".into(), "data".into()],
-            _ => {
-                kept_then.insert(fresh.clone(), now.clone());
-                vec!["snapshot".into(), "create".into(), fresh]
-            }
-        };
-        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut child = cvol
-            .command(&words)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_micros(random.below(20_000)));
-        let was_running = child.try_wait().unwrap().is_none();
-        killed += u64::from(was_running);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let seen = version(&cvol, "data");
-        let (ready, removing) = snapshots(&cvol);
+        let wanted = known.wish(round, &source, &mut random);
+        let words: Vec<&str> = wanted.words.iter().map(String::as_str).collect();
+        if killed(&cvol, &words, &mut random) {
+            kills += 1;
+            let verb = words.iter().take(1 + usize::from(words[0] == "snapshot"));
+            let verb: Vec<&str> = verb.copied().collect();
+            *by_verb.entry(verb.join(" ")).or_default() += 1;
+        }
+        let (seen, removing) = Known::find(&cvol);
+        // What is written and what is kept are one change each; no command makes two of them.
         assert!(
-            seen == now || seen == then,
-            "{words:?}: {seen} is neither {now} nor {then}"
-        );
-        let is_old = ready == kept;
-        assert!(
-            is_old || ready == kept_then,
-            "{words:?}: {ready:?} after {kept:?}"
+            seen == known || seen == wanted.then,
+            "{words:?}: {seen:?} is neither {known:?} nor {:?}",
+            wanted.then
         );
         // What began is completed by asking again, and changes nothing that is read.
         for name in removing {
             if random.below(2) == 0 {
                 cvol.ok(&["snapshot", "rm", &name]);
-                assert_eq!(version(&cvol, "data"), seen);
+                assert_eq!(version(&cvol, "data"), seen.now);
             }
         }
-        (now, kept) = (seen, ready);
+        known = seen;
     }
-    println!("{killed} of {rounds} commands were killed");
+    println!("{kills} of {rounds} commands were killed: {by_verb:?}");
     assert!(
-        killed * 20 >= rounds,
-        "only {killed} of {rounds} were still running when killed"
+        kills * 20 >= rounds,
+        "only {kills} of {rounds} were still running when killed"
     );
     let (_, removing) = snapshots(&cvol);
     for name in removing {
         cvol.ok(&["snapshot", "rm", &name]);
     }
+    // A change of size that was cut short is completed by whoever opens the volume for writing.
+    cvol.ok(&["compact", "data"]);
     assert_no_strays(&cvol);
     // The doctor finds nothing, or what it mends.
     if !cvol.output(&["doctor", "--deep"]).status.success() {
         cvol.output(&["doctor", "--fix", "--deep"]);
         cvol.ok(&["doctor", "--deep"]);
     }
-    for name in kept.keys().map(String::as_str).chain(["data"]) {
+    let names = known.kept.keys().chain(known.clones.keys());
+    for name in names.map(String::as_str).chain(["data"]) {
         cvol.ok(&["check", "--volume", name]);
         cvol.ok(&["fsck", "--volume", name]);
     }
-    assert_eq!(version(&cvol, "data"), now);
+    assert_eq!(Known::find(&cvol).0, known);
 }
 
 #[test]
@@ -353,11 +432,15 @@ fn a_full_host_leaves_every_layer_as_it_was() {
         let from = source.to_str().unwrap().to_owned();
         write_version(&source, 1, &mut random);
         cvol.ok(&["create", "data", "--size", "64M", "--from", &from]);
-        let commands: [&[&str]; 7] = [
+        let commands: [&[&str]; 11] = [
+            &["compact", "data"],
+            &["resize", "data", "+200M"],
             &["snapshot", "create", "data@one"],
             &["clone", "data@one", "copy"],
             &["snapshot", "create", "data@two"],
             &["flatten", "copy"],
+            &["compact", "copy"],
+            &["resize", "copy", "+100M"],
             &["snapshot", "restore", "data@two"],
             &["snapshot", "rm", "data@one"],
             &["snapshot", "rm", "data@two"],

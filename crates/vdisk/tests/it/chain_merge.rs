@@ -107,6 +107,37 @@ fn a_child_that_takes_in_reads_the_same_after_every_crash_and_can_go_on() {
 }
 
 #[test]
+fn a_child_that_gets_another_parent_reads_the_same_after_every_crash_and_can_go_on() {
+    let mut states = 0;
+    for format in FORMATS {
+        // Onto its grandparent: what its parent has comes into it.
+        let (world, storage) = three(format, 71);
+        let expected = &world.images["child"].bytes;
+        let check = RebaseCheck::Compare;
+        rebase(&world.folder, "child", format, "image-1", check).unwrap();
+        assert!(world.folder.read("child", format) == *expected);
+        for state in storage.history().crash_states(plan(9)) {
+            let mut folder = world.folder.clone();
+            let image = Arc::new(state.image());
+            folder.files.insert("child".to_owned(), image.clone());
+            let seen = folder.open("child", format, Access::ReadWrite);
+            let seen = seen.unwrap_or_else(|error| panic!("{state}: {error}"));
+            assert!(images::read_all(&*seen) == *expected, "{state}");
+            drop(seen);
+            states += 1;
+            if states % 7 == 0 {
+                rebase(&folder, "child", format, "image-1", check).unwrap();
+                assert!(folder.read("child", format) == *expected, "{state}");
+                let report = vdisk::check(&image, Some(format)).unwrap();
+                assert!(report.is_sound(), "{state}: {:?}", report.findings());
+            }
+        }
+    }
+    println!("{states} crash states of rebases");
+    assert!(states > 100, "{states}");
+}
+
+#[test]
 fn a_child_covers_its_parent_after_every_crash_of_a_merge_into_that() {
     let mut states = 0;
     for format in FORMATS {
