@@ -176,7 +176,6 @@ pub(super) fn copy(file: &File, range: ByteRange, to: u64) -> io::Result<u64> {
 
 /// As above: other systems copy nothing by themselves.
 #[cfg(not(target_os = "linux"))]
-#[expect(clippy::unnecessary_wraps, reason = "the function of Linux may fail")]
 pub(super) fn copy(_file: &File, _range: ByteRange, _to: u64) -> io::Result<u64> {
     Ok(0)
 }
