@@ -242,6 +242,7 @@ fn a_mounted_volume_is_resized_and_compacted_by_the_system() {
         let request = CompactImage {
             image: image.clone(),
             dry_run: false,
+            scan_zeros: false,
             keep_clusters: false,
         };
         stage.engine.compact(&request, &go_on)
@@ -272,6 +273,7 @@ fn a_mounted_volume_is_resized_and_compacted_by_the_system() {
     let stopped = CompactImage {
         image: image.clone(),
         dry_run: false,
+        scan_zeros: false,
         keep_clusters: false,
     };
     stage.disks.change(|host| host.looks_until_done = 1000);

@@ -106,6 +106,7 @@ impl Engine {
             stored: (before, after),
             blocks: (0, 0),
             moved: 0,
+            kept: 0,
             packed: ByteCount(0),
             by_system: true,
         })

@@ -106,7 +106,7 @@ fn what_images_stand_on_is_opened_to_the_machine_as_long_as_one_of_them_is_attac
         let stage = Stage::new(system);
         stage.mounts();
         let engine = &stage.engine;
-        engine.take_snapshot("data@before").unwrap();
+        engine.take_snapshot("data@before", None).unwrap();
         let clone = CloneVolume {
             base: "data@before".to_owned(),
             name: "copy".to_owned(),
