@@ -182,7 +182,7 @@ impl Stage {
     pub(super) fn check_bare(&self, context: &str) {
         let host = self.windows.host();
         assert_eq!(host.machines[ID].disks, [].into(), "{context}");
-        assert_eq!(host.files_open_to(ID), [""; 0], "{context}");
+        assert_eq!(host.access, [].into(), "{context}");
         assert_eq!(self.broker.places(), [], "{context}");
         let disks = self.sh("ls /sys/bus/scsi/devices | grep -c : || true");
         assert_eq!(disks.trim(), "0", "{context}");
