@@ -6,9 +6,9 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 #[cfg(target_os = "linux")]
 use nix::fcntl::copy_file_range;
+use nix::fcntl::{FallocateFlags, OFlag, fallocate};
 use nix::unistd::{Whence, lseek};
 
 use super::{FileAccess, LockMode, Patience};

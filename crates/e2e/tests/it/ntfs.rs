@@ -148,7 +148,7 @@ pub(crate) fn wait_until_unlocked(partition: &Path) {
         if !locks.lines().any(|line| line.contains(&entry)) {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
