@@ -356,6 +356,10 @@ fn without_windows_it_is_said_what_to_do_instead() {
         options: vec!["size=2G,fs=refs".to_owned()],
         ..CreateVolume::default()
     };
+    let folder_of_another = tempfile::tempdir().unwrap();
+    let root = folder_of_another.path().join("store");
+    let engine = Engine::new(Config::with_root(root.clone()));
     let error = engine.create_volume(&request, &go_on).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(!root.exists(), "a store was made for nothing");
 }

@@ -301,7 +301,7 @@ mod tests {
             ),
             (
                 "type=smb,source=//s/d,target=/x,username=u,password-file=-,secret=v",
-                67,
+                68,
                 "two passwords",
             ),
             ("source=a,target=/x,secret=v", 28, "means nothing"),

@@ -104,6 +104,8 @@ impl Engine {
         if disk.is_some_and(|disk| disk.file_system().is_made_by_system()) {
             request.formatter = self.system_formatter();
         }
+        // Before a store is made for what cannot be.
+        request.check()?;
         let report = |done: volume::Progress| {
             progress(Progress {
                 done: ByteCount(done.bytes),

@@ -22,7 +22,6 @@ use super::{CreateOutcome, CreateRequest, clone, fill};
 use crate::driver::{self, Making};
 use crate::error::{Result, VolumeError};
 use crate::faults;
-use crate::labels;
 use crate::layer::LayerRecord;
 use crate::progress::{OnProgress, Progress, Stage};
 use crate::record::VolumeRecord;
@@ -45,9 +44,8 @@ impl Store {
         request: &CreateRequest,
         progress: OnProgress<'_>,
     ) -> Result<CreateOutcome> {
-        labels::check(&request.labels)?;
+        request.check()?;
         let driver = driver::of(request.spec.kind());
-        driver.check(request)?;
         // Held until the row is ready: whoever changes the key finds the volume, or comes before it.
         let key = match request.password {
             Some(_) => Some(self.lock_keys()?),

@@ -33,7 +33,9 @@ use uuid::Uuid;
 use vdisk::ImageInfo;
 
 use crate::claim::Claim;
-use crate::labels::Labels;
+use crate::driver;
+use crate::error::Result;
+use crate::labels::{self, Labels};
 use crate::layer::{LayerRecord, LayerState, SnapshotRecord};
 use crate::name::VolumeName;
 use crate::record::VolumeRecord;
@@ -99,6 +101,15 @@ impl CreateRequest {
             password: None,
             formatter: None,
         }
+    }
+
+    /// Whether it can be carried out as far as that is known without a store.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `Unsupported`.
+    pub fn check(&self) -> Result<()> {
+        labels::check(&self.labels)?;
+        driver::of(self.spec.kind()).check(self)
     }
 }
 
