@@ -5,12 +5,15 @@
 //! The double lies where the library would, in the system folder of a Wine prefix of its own. The tests
 //! with the machine are those of `crates/e2e/tests/it/hcs/`, which are told here what they need.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::Target;
-use super::wine::Wine;
+use super::programs::{DoubledHost, run_with_service};
+use super::wine::{Wine, in_windows};
 use crate::failure::{Failure, Outcome};
 use crate::{agent, demo, process, setup, test, workspace};
 
@@ -19,6 +22,13 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// The library, as cargo names it.
 const LIBRARY: &str = "computecore.dll";
+
+/// The machine that `hyperv.c` knows, and its disk controller, the first of hcsshim's.
+const MACHINE: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
+const CONTROLLER: &str = "df6d0690-79e5-55b6-a5ec-c1e2f77f580a";
+
+/// `E_ACCESSDENIED`.
+const ACCESS_DENIED: u32 = 0x8007_0005;
 
 /// A program in C: its name, words for the compiler, what it prints, and what the log of the double ends
 /// with.
@@ -55,6 +65,7 @@ pub(super) fn run(target: &Target, words: &[String]) -> Outcome {
     let _up = wine.stay_up()?;
     if words.is_empty() {
         programs(&wine)?;
+        run_with_service(target, &wine, &Host::new()?)?;
     }
     machine(&wine, &built.join("cvol.exe"), words)
 }
@@ -116,9 +127,55 @@ fn run_one(program: &Program, wine: &Wine, folder: &Path) -> Outcome {
     Err(Failure::new(format!("{name}.c left open: {open:?}")))
 }
 
-/// A path as programs of Windows see it: under Wine the drive Z: is the root of this machine.
-fn in_windows(path: &Path) -> String {
-    format!("Z:{}", path.display()).replace('/', "\\")
+/// A host with one machine that runs, kept in a file.
+struct Host {
+    file: PathBuf,
+}
+
+impl Host {
+    fn new() -> Result<Self, Failure> {
+        let folder = workspace::empty_scratch("windows/hcs-host")?;
+        Ok(Self {
+            file: folder.join("host.json"),
+        })
+    }
+}
+
+impl DoubledHost for Host {
+    fn equip(&self, command: &mut Command, refused: u32) -> Outcome {
+        let host = json!({ "machines": { MACHINE: {
+            "guest": "Windows",
+            "state": "Running",
+            "owner": "hyperv.c",
+            "controllers": [CONTROLLER],
+        }}});
+        workspace::write(&self.file, host.to_string())?;
+        command.env("HCS_DOUBLE_STATE", in_windows(&self.file));
+        if refused > 0 {
+            let trouble = json!({ refused.to_string(): { "Fail": ACCESS_DENIED } });
+            command.env("HCS_DOUBLE_TROUBLE", trouble.to_string());
+        }
+        Ok(())
+    }
+
+    fn check_empty(&self) -> Outcome {
+        let text = workspace::read_text(&self.file)?;
+        let host: Value = serde_json::from_str(&text)
+            .map_err(|error| Failure::new(format!("the host of the double: {error}")))?;
+        let disks = &host["machines"][MACHINE]["disks"];
+        let lists = host["access"].as_object().into_iter().flatten();
+        let may_open = lists
+            .filter(|(_, list)| list["machines"] != json!([]))
+            .count();
+        // A program whose first call is refused writes nothing.
+        let is_empty = disks.as_object().is_none_or(serde_json::Map::is_empty);
+        if is_empty && may_open == 0 {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "hyperv.c left in the machine: {text}"
+        )))
+    }
 }
 
 /// Volumes in a machine of QEMU.

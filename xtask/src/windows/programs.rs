@@ -1,12 +1,12 @@
 //! Programs in C that use the library containerv_volume, compiled by mingw against the installed layout
 //! and run under Wine: the same tests and examples that this machine runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use super::Target;
-use super::wine::Wine;
+use super::wine::{Wine, in_windows};
 use crate::failure::{Failure, Outcome};
 use crate::{capi_install, process, workspace};
 
@@ -75,30 +75,83 @@ const PROGRAMS: [Program; 12] = [
     },
 ];
 
+/// The one that needs the Host Compute Service, or the double of it.
+const WITH_SERVICE: Program = program(&["crates/capi/tests/c/hyperv.c"], "hyperv: ");
+
+/// What it says where nothing went wrong.
+const WHOLE: &str = "hyperv: ok";
+
+/// More calls of the service than it makes.
+const MOST_CALLS: u32 = 200;
+
+/// The library, installed, and a folder for programs with it.
+struct Installed {
+    prefix: PathBuf,
+    folder: PathBuf,
+}
+
+impl Installed {
+    fn prepare(target: &Target) -> Result<Self, Failure> {
+        let built = capi_install::build_for_windows(target, false)?;
+        let prefix = workspace::scratch("windows/capi-prefix")?;
+        capi_install::install_for_windows(&prefix, &built)?;
+        let folder = workspace::empty_scratch("windows/capi-programs")?;
+        let library = prefix.join("bin/containerv_volume.dll");
+        std::fs::copy(&library, folder.join("containerv_volume.dll"))
+            .map_err(|error| Failure::io("copying", &library, &error))?;
+        Ok(Self { prefix, folder })
+    }
+}
+
 pub(super) fn run(target: &Target) -> Outcome {
-    let built = capi_install::build_for_windows(target, false)?;
-    let prefix = workspace::scratch("windows/capi-prefix")?;
-    capi_install::install_for_windows(&prefix, &built)?;
+    let installed = Installed::prepare(target)?;
     let wine = Wine::prepare()?;
     let _up = wine.stay_up()?;
-    let folder = workspace::empty_scratch("windows/capi-programs")?;
-    let library = prefix.join("bin/containerv_volume.dll");
-    std::fs::copy(&library, folder.join("containerv_volume.dll"))
-        .map_err(|error| Failure::io("copying", &library, &error))?;
     for (number, program) in PROGRAMS.iter().enumerate() {
-        let compiled = compile(program, number, &prefix, &folder)?;
-        run_one(program, &compiled, &wine)?;
+        let compiled = compile(program, number, &installed)?;
+        run_one(program, wine.command(&compiled))?;
     }
     println!("windows: {} programs in C ran under Wine", PROGRAMS.len());
     Ok(())
 }
 
-fn compile(
-    program: &Program,
-    number: usize,
-    prefix: &Path,
-    folder: &Path,
-) -> Result<PathBuf, Failure> {
+/// The program that brings volumes into a machine by its system id, once as it should be and then with
+/// each call of the service refused in turn. `with_host` gives a command a host of the double that has the
+/// machine, the calls that go wrong, and says afterwards what is left in it.
+pub(super) fn run_with_service(target: &Target, wine: &Wine, host: &dyn DoubledHost) -> Outcome {
+    let installed = Installed::prepare(target)?;
+    let compiled = compile(&WITH_SERVICE, PROGRAMS.len(), &installed)?;
+    let mut undone = 0;
+    for refused in 0..MOST_CALLS {
+        let mut command = wine.command(&compiled);
+        host.equip(&mut command, refused)?;
+        let said = run_one(&WITH_SERVICE, command)?;
+        host.check_empty()?;
+        match (refused, said.contains(WHOLE)) {
+            (0, false) => return Err(Failure::new(format!("hyperv.c under Wine: {said}"))),
+            (0, true) => {}
+            // The call that was to be refused was never made.
+            (_, true) => {
+                println!("windows: hyperv.c undid {undone} attachments, each with a call refused");
+                return Ok(());
+            }
+            (_, false) => undone += 1,
+        }
+    }
+    Err(Failure::new("hyperv.c never ends calling the service"))
+}
+
+/// A host of the double of the service, for one program after the other.
+pub(super) trait DoubledHost {
+    /// Gives a program a fresh host; the call of this number is refused, 0 for none.
+    fn equip(&self, command: &mut Command, refused: u32) -> Outcome;
+
+    /// Fails where the program left something in it.
+    fn check_empty(&self) -> Outcome;
+}
+
+fn compile(program: &Program, number: usize, installed: &Installed) -> Result<PathBuf, Failure> {
+    let Installed { prefix, folder } = installed;
     let place = folder.join(format!("program-{number}.exe"));
     let mut compiler = Command::new("x86_64-w64-mingw32-gcc");
     compiler.args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
@@ -123,17 +176,15 @@ fn compile(
     Ok(place)
 }
 
-fn run_one(program: &Program, compiled: &Path, wine: &Wine) -> Outcome {
+/// What it said.
+fn run_one(program: &Program, mut command: Command) -> Result<String, Failure> {
     let work = workspace::empty_scratch("windows/capi-work")?;
     let said = workspace::empty_scratch("windows/capi-said")?;
-    let mut command = wine.command(compiled);
-    // Under Wine the drive Z: is the root of this machine.
-    let work = format!("Z:{}", work.display()).replace('/', "\\");
-    command.arg(work).args(program.arguments);
+    command.arg(in_windows(&work)).args(program.arguments);
     let output = process::output_within(&mut command, &said, LIMIT)?;
     let text = String::from_utf8_lossy(&output.stdout);
     if output.status.success() && text.contains(program.says) {
-        return Ok(());
+        return Ok(text.into_owned());
     }
     Err(Failure::new(format!(
         "{} under Wine ended with {}: {text}{}",

@@ -162,6 +162,11 @@ impl Drop for StayingUp {
     }
 }
 
+/// A path as programs of Windows see it: under Wine the drive Z: is the root of this machine.
+pub(super) fn in_windows(path: &Path) -> String {
+    format!("Z:{}", path.display()).replace('/', "\\")
+}
+
 /// Debian and Ubuntu keep the 64-bit loader off the path.
 pub(crate) fn find() -> Option<PathBuf> {
     let kept = Path::new("/usr/lib/wine/wine64");

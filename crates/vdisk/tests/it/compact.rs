@@ -297,8 +297,9 @@ fn what_is_used_is_read_only_where_zeros_in_it_are_asked_for() {
             disk.close().unwrap();
             bytes[8 << 20..12 << 20].fill(0);
             assert!(images::read_all(&*open()) == bytes, "{format}");
-            // Eleven blocks are used, and the zeros.
-            assert_eq!(read > 8 << 20, scan_zeros, "{format}: {read} bytes");
+            // Eleven blocks are used, and the zeros. Where files have no holes, nothing is looked for.
+            let looks = scan_zeros && cfg!(unix);
+            assert_eq!(read > 8 << 20, looks, "{format}: {read} bytes");
             assert!(read < 14 << 20, "{format}: {read} bytes");
             let blocks = report.blocks_before - report.blocks_after;
             assert!(blocks >= 5, "{format}: {report:?}");

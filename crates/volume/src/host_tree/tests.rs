@@ -455,7 +455,12 @@ fn many_small_files_come_in_order_each_with_its_own_content() {
     for number in [5, 333, 1700] {
         let link = format!("file-{number:05}-again");
         fs::hard_link(at(&format!("file-{number:05}")), at(&link)).unwrap();
-        expected.push((link, Vec::new()));
+        // Windows' names are not known to be of one file, so each has the content.
+        let bytes = match cfg!(windows) {
+            true => fs::read(at(&link)).unwrap(),
+            false => Vec::new(),
+        };
+        expected.push((link, bytes));
         let below = format!("file-{number:05}.d");
         fs::create_dir(at(&below)).unwrap();
         expected.push((below.clone(), Vec::new()));
