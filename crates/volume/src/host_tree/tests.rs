@@ -489,7 +489,9 @@ fn many_small_files_come_in_order_each_with_its_own_content() {
     for (found, expected) in found.iter().zip(&expected) {
         assert!(found == expected, "{} and {}", found.0, expected.0);
     }
-    assert_eq!(tree.totals().unwrap().entries, 2000 + 3 + 3 * 400);
+    // A second name of a file is no entry, where it is known to be one.
+    let names = if cfg!(windows) { 3 } else { 0 };
+    assert_eq!(tree.totals().unwrap().entries, 2000 + 3 + 3 * 400 + names);
 }
 
 #[test]

@@ -67,15 +67,7 @@ pub(crate) fn create_root(path: &Path) -> io::Result<()> {
 pub(crate) fn make_private(_folder: &Dir, path: &Path) -> io::Result<()> {
     let rules = Descriptor::of_root()?;
     let what = DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION;
-    rules.give_to(path, what)?;
-    let name = wide(path);
-    // That hands the rules on to what is in the folder; on the folder itself Wine adds those of the folder
-    // above, protected or not.
-    // SAFETY: the name ends with a zero, and the descriptor lives across the call.
-    match unsafe { SetFileSecurityW(name.as_ptr(), what, rules.0) } {
-        0 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
-    }
+    rules.give_to(path, what)
 }
 
 /// Replaces who may do what with a file, by rules in SDDL.
@@ -190,7 +182,17 @@ impl Descriptor {
                 list,
                 null(),
             )
-        })
+        })?;
+        if what & PROTECTED_DACL_SECURITY_INFORMATION == 0 {
+            return Ok(());
+        }
+        // That handed the rules on to what is in a folder; on the file or folder itself Wine adds those of
+        // the folder above, protected or not.
+        // SAFETY: the name ends with a zero, and the descriptor lives across the call.
+        match unsafe { SetFileSecurityW(name.as_ptr(), what, self.0) } {
+            0 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
     }
 
     /// Its list of rules, which lives as long as it does.
@@ -340,9 +342,9 @@ mod tests {
         set_file_rules(&file, &rules).unwrap();
         let found = file_rules(&file).unwrap();
         assert!(found.contains(&own), "{found}");
-        // What everybody may is told with or without running it, by how Wine takes the file's mode.
-        assert!(found.contains("(A;;0x12"), "{found}");
-        assert!(found.contains(";;;WD)"), "{found}");
+        // Where Wine keeps it as a mode, who may read may run too.
+        let reads = ["(A;;0x120089;;;WD)", "(A;;0x1200a9;;;WD)"];
+        assert!(reads.iter().any(|rule| found.contains(rule)), "{found}");
         set_file_rules(&file, &format!("D:P(A;;FA;;;{own})")).unwrap();
         let found = file_rules(&file).unwrap();
         assert!(!found.contains("WD"), "{found}");
