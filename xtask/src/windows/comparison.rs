@@ -309,7 +309,7 @@ fn failures(there: &Side) -> Outcome {
         (&["create", "con"], 2),
         (&["inspect", "missing"], 3),
         (&["create", "empty"], 4),
-        (&["create", "refs", "--fs", "refs"], 7),
+        (&["cp", "filled:/x", "filled:/y"], 7),
     ];
     for (words, code) in cases {
         let output = there.output(words)?;
