@@ -7,6 +7,6 @@ use crate::hcs::compute_core::ComputeCore;
 use crate::sides::{Fault, FaultKind};
 
 pub(super) fn load(_file: Option<&Path>) -> Result<Arc<dyn ComputeCore>, Fault> {
-    let what = "the Host Compute Service is a part of Windows; on this system use QEMU";
+    let what = "it is a part of Windows; on this system use QEMU";
     Err(Fault::new(FaultKind::Unsupported, what))
 }
