@@ -85,7 +85,8 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound`, `InvalidArgument`, `InUse`, `Damaged` (also where the volume was not unmounted
-    /// cleanly), `Unsupported` (also rules of access on FAT), `NoSpace`, `Interrupted`, `Io`. The volume is then as it was.
+    /// cleanly), `Unsupported` (also rules of access on FAT), `NoSpace`, `Interrupted`, `Io`. The volume is
+    /// then as it was.
     pub fn copy_in(&self, request: &CopyIn, progress: ProgressFn<'_>) -> Result<CopiedIn> {
         for source in &request.sources {
             fs::symlink_metadata(source).map_err(Error::host("read", source))?;

@@ -132,7 +132,13 @@ pub(crate) fn target_of(claim: &Claim) -> Option<HostTarget> {
     HostTarget::parse(claim.claimant.attachment.strip_prefix(HOST)?).ok()
 }
 
-fn system(volume: &VolumeRecord) -> impl FnOnce(Fault) -> HostMountFailure {
+/// The same in words; empty where it is none.
+pub(crate) fn told_target(claim: &Claim) -> String {
+    target_of(claim).map_or_else(String::new, |target| target.to_string())
+}
+
+/// What the system said of a volume.
+pub(crate) fn system(volume: &VolumeRecord) -> impl FnOnce(Fault) -> HostMountFailure {
     let volume = volume.name.to_string();
     |source| HostMountFailure::System { volume, source }
 }
@@ -173,7 +179,7 @@ impl Engine {
             let is_there = target_of(claim).is_some_and(|other| other.key() == target.key());
             if is_there || claim.volume == record.id {
                 let volume = self.name_of(claim)?;
-                let target = target_of(claim).map_or_else(String::new, |it| it.to_string());
+                let target = told_target(claim);
                 return Err(HostMountFailure::Taken { target, volume }.into());
             }
         }
@@ -270,7 +276,7 @@ impl Engine {
             let is_attached = self.is_attached(disks.as_deref(), claim)?;
             mounts.push(HostMount {
                 volume: self.name_of(claim)?,
-                target: target_of(claim).map_or_else(String::new, |it| it.to_string()),
+                target: told_target(claim),
                 read_only: claim.mode == ClaimMode::Reader,
                 since: claim.since(),
                 is_attached,
@@ -283,14 +289,16 @@ impl Engine {
     /// released, and what is left of their mount points is removed.
     pub(crate) fn examine_host_mounts(&self, mend: bool, diagnosis: &mut Diagnosis) -> Result<()> {
         let store = self.store()?;
+        // Only where there is something to ask about.
+        let mut disks = None;
         for claim in store.claims()?.iter().filter(|claim| is_of_host(claim)) {
-            let disks = self.host_disks().ok();
+            let disks = disks.get_or_insert_with(|| self.host_disks().ok());
             if self.is_attached(disks.as_deref(), claim)? != Some(false) {
                 continue;
             }
             let record = store.volume_by_id(claim.volume)?;
             let message = format!("{claim}, and its disk is not attached");
-            let cure = match (mend, &disks, &record, target_of(claim)) {
+            let cure = match (mend, &*disks, &record, target_of(claim)) {
                 (false, ..) => StoreCure::Mendable,
                 (true, Some(disks), Some(record), Some(target)) => {
                     match self.end_mount(&**disks, claim, record, &target, false) {

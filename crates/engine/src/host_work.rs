@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use attach::virtdisk::{DiskWork, WorkEnd, information_of, work_on_image};
+use attach::virtdisk::{DiskWork, HostDisks, WorkEnd, information_of, work_on_image};
 use blockio::ByteCount;
 use volume::{Claim, ClaimMode, NewSize, VolumeRecord};
 
 use crate::Engine;
 use crate::compact::CompactedImage;
 use crate::error::{Error, Result};
-use crate::host_mounts::{HostMountFailure, target_of};
+use crate::host_mounts::{HostMountFailure, system, told_target};
 use crate::progress::{Progress, ProgressFn};
 use crate::resize::{ResizeImage, ResizedImage};
 
@@ -21,11 +21,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 const SECTOR: u64 = 512;
 
 fn refused(record: &VolumeRecord, claim: &Claim, reason: &'static str) -> Error {
-    let target = target_of(claim).map_or_else(String::new, |target| target.to_string());
-    let volume = record.name.to_string();
     HostMountFailure::Mounted {
-        volume,
-        target,
+        volume: record.name.to_string(),
+        target: told_target(claim),
         reason,
     }
     .into()
@@ -46,7 +44,7 @@ impl Engine {
         }
         let disks = self.host_disks()?;
         let image = self.image_of(record)?;
-        let old = information_of(&*disks, &image).map_err(said(record))?;
+        let old = information_of(&*disks, &image).map_err(system(record))?;
         let old = old.virtual_size;
         let new = match resize.size {
             NewSize::Exactly(size) => Some(size.get()),
@@ -60,7 +58,7 @@ impl Engine {
         };
         if !resize.dry_run && new != old {
             let work = DiskWork::Resize { size: new };
-            self.work_on(record, &image, work, progress)?;
+            work_on(&*disks, (record, &image), work, progress)?;
         }
         Ok(ResizedImage {
             name: record.name.to_string(),
@@ -91,11 +89,11 @@ impl Engine {
         let disks = self.host_disks()?;
         let image = self.image_of(record)?;
         let length = || -> Result<ByteCount> {
-            let found = information_of(&*disks, &image).map_err(said(record))?;
+            let found = information_of(&*disks, &image).map_err(system(record))?;
             Ok(ByteCount(found.physical_size))
         };
         let before = length()?;
-        self.work_on(record, &image, DiskWork::Compact, progress)?;
+        work_on(&*disks, (record, &image), DiskWork::Compact, progress)?;
         let after = length()?;
         Ok(CompactedImage {
             name: record.name.to_string(),
@@ -111,33 +109,27 @@ impl Engine {
             by_system: true,
         })
     }
-
-    fn work_on(
-        &self,
-        record: &VolumeRecord,
-        image: &str,
-        work: DiskWork,
-        progress: ProgressFn<'_>,
-    ) -> Result<()> {
-        let disks = self.host_disks()?;
-        let was_stopped = Cell::new(false);
-        let told = |done, all| {
-            let flow = progress(Progress {
-                done: ByteCount(done),
-                total: Some(ByteCount(all)),
-                files: None,
-            });
-            was_stopped.set(was_stopped.get() || flow == ControlFlow::Break(()));
-            !was_stopped.get()
-        };
-        match work_on_image(&*disks, image, work, PAUSE, &told).map_err(said(record))? {
-            WorkEnd::Done => Ok(()),
-            WorkEnd::Cancelled => Err(Error::Interrupted),
-        }
-    }
 }
 
-fn said(record: &VolumeRecord) -> impl FnOnce(attach::Fault) -> HostMountFailure {
-    let volume = record.name.to_string();
-    |source| HostMountFailure::System { volume, source }
+/// Has the system work on the image of a volume until that ends.
+fn work_on(
+    disks: &dyn HostDisks,
+    (record, image): (&VolumeRecord, &str),
+    work: DiskWork,
+    progress: ProgressFn<'_>,
+) -> Result<()> {
+    let was_stopped = Cell::new(false);
+    let told = |done, all| {
+        let flow = progress(Progress {
+            done: ByteCount(done),
+            total: Some(ByteCount(all)),
+            files: None,
+        });
+        was_stopped.set(was_stopped.get() || flow == ControlFlow::Break(()));
+        !was_stopped.get()
+    };
+    match work_on_image(disks, image, work, PAUSE, &told).map_err(system(record))? {
+        WorkEnd::Done => Ok(()),
+        WorkEnd::Cancelled => Err(Error::Interrupted),
+    }
 }

@@ -256,7 +256,13 @@ impl Planner<'_> {
             Action::ServeDisk { serial: other, .. } if other == serial => true,
             action => action.image().is_some_and(|image| image.key() == key),
         };
-        match self.ledger.entries().iter().find(|entry| is_left(entry)) {
+        self.refuse_moving(path, is_left)
+    }
+
+    /// Refuses a file of which an entry of the ledger is in the way.
+    fn refuse_moving(&self, path: &HostPath, is_in_the_way: impl Fn(&Entry) -> bool) -> Planned {
+        let mut entries = self.ledger.entries().iter();
+        match entries.find(|entry| is_in_the_way(entry)) {
             Some(entry) => Err(PlanRefusal::Moving {
                 what: path.to_string(),
                 by: self.ledger.first_holder(entry),
@@ -305,19 +311,11 @@ impl Planner<'_> {
     /// Refuses a file whose access somebody takes back or gives just now.
     fn check_left_over_access(&self, path: &HostPath) -> Planned {
         let key = path.key();
-        let mut entries = self.ledger.entries().iter();
-        let moving = entries.find(|entry| {
+        self.refuse_moving(path, |entry| {
             let is_it =
                 matches!(entry.action(), Action::GrantAccess { path, .. } if path.key() == key);
             is_it && entry.state() != EntryState::Done
-        });
-        match moving {
-            Some(entry) => Err(PlanRefusal::Moving {
-                what: path.to_string(),
-                by: self.ledger.first_holder(entry),
-            }),
-            None => Ok(()),
-        }
+        })
     }
 
     /// Access that the machine has for another disk is enough: there is one kind of it.

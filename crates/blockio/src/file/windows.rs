@@ -1,7 +1,7 @@
 //! What Windows is asked for: positional I/O, share modes, zeroing, allocated ranges.
 //!
-//! With `windows_holders.rs` the only file of this crate with `unsafe`. The sparse attribute is never set: Windows refuses
-//! to attach a VHD or VHDX file that carries it.
+//! With `windows_holders.rs` the only file of this crate with `unsafe`. The sparse attribute is never set:
+//! Windows refuses to attach a VHD or VHDX file that carries it.
 #![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};

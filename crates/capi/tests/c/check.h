@@ -51,4 +51,17 @@ static inline char *path_in(const char *folder, const char *name)
     return path;
 }
 
+/* No machine has anything of the store, and the volume "data" is free. */
+static inline void nothing_is_left(void)
+{
+    struct containerv_volume_info info;
+    char *json = NULL;
+
+    CHECK(containerv_volume_attachments(NULL, NULL, &json) == 0);
+    CHECK(strcmp(json, "[]") == 0);
+    containerv_volume_string_free(json);
+    CHECK(containerv_volume_inspect("data", &info) == 0 && info.in_use == 0);
+    containerv_volume_info_free(&info);
+}
+
 #endif

@@ -6,18 +6,6 @@
 static char id[] = "0f0e0d0c-0b0a-4908-8706-050403020100";
 static char way[] = "none";
 
-static void nothing_is_left(void)
-{
-    struct containerv_volume_info info;
-    char *json = NULL;
-
-    CHECK(containerv_volume_attachments(NULL, NULL, &json) == 0);
-    CHECK(strcmp(json, "[]") == 0);
-    containerv_volume_string_free(json);
-    CHECK(containerv_volume_inspect("data", &info) == 0 && info.in_use == 0);
-    containerv_volume_info_free(&info);
-}
-
 static void the_program_is_told_what_to_mount(void)
 {
     struct containerv_volume_info info;

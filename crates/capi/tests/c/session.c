@@ -11,18 +11,6 @@ static struct containerv_options *with_data(void)
     return options;
 }
 
-static void nothing_is_left(void)
-{
-    struct containerv_volume_info info;
-    char *json = NULL;
-
-    CHECK(containerv_volume_attachments(NULL, NULL, &json) == 0);
-    CHECK(strcmp(json, "[]") == 0);
-    containerv_volume_string_free(json);
-    CHECK(containerv_volume_inspect("data", &info) == 0 && info.in_use == 0);
-    containerv_volume_info_free(&info);
-}
-
 static void machines_that_are_none(void)
 {
     struct containerv_options *options = with_data();
