@@ -216,6 +216,26 @@ fn sound_but_for_an_end_that_is_torn(image: &Arc<SparseMemoryStorage>, format: I
     );
 }
 
+/// After a crash it can be done again, or to the end: what was before both ends is there, and behind it
+/// are zeros.
+pub(crate) fn resize_again(
+    mut disk: Box<dyn ImageDisk>,
+    new: u64,
+    kept: &[u8],
+    open: impl Fn() -> Box<dyn ImageDisk>,
+) {
+    let size = disk.size().get();
+    if new < size {
+        disk.discard(range(new, size - new)).unwrap();
+    }
+    disk.resize(ByteCount(new)).unwrap();
+    disk.close().unwrap();
+    let found = images::read_all(&*open());
+    assert_eq!(found.len(), index(new));
+    assert!(found[..kept.len()] == *kept);
+    assert!(found[kept.len()..].iter().all(|byte| *byte == 0));
+}
+
 /// What the disk holds in an image that a crash left; it has the old size or the new one.
 fn look(
     image: SparseMemoryStorage,
@@ -236,7 +256,7 @@ fn look(
     // Whoever opens it for writing and closes it leaves it without a fault.
     disk.close().unwrap();
     assert!(vdisk::check(&image, Some(format)).unwrap().is_sound());
-    let mut disk = open();
+    let disk = open();
     let mut found = images::read_all(&*disk);
     if format == ImageFormat::Vhd && size > old {
         // A fixed one may show its old footer behind the old end, see `vdisk::vhd`.
@@ -249,16 +269,7 @@ fn look(
     let kept = index(old.min(new));
     assert!(found[..kept] == bytes[..kept]);
     assert!(found[kept..].iter().all(|byte| *byte == 0) || size == old);
-    // It can be done again, or to the end.
-    if new < size {
-        disk.discard(range(new, size - new)).unwrap();
-    }
-    disk.resize(ByteCount(new)).unwrap();
-    disk.close().unwrap();
-    let found = images::read_all(&*open());
-    assert_eq!(found.len(), index(new));
-    assert!(found[..kept] == bytes[..kept]);
-    assert!(found[kept..].iter().all(|byte| *byte == 0));
+    resize_again(disk, new, &bytes[..kept], open);
     assert!(vdisk::check(&image, Some(format)).unwrap().is_sound());
     info
 }
