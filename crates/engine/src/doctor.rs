@@ -2,7 +2,9 @@
 //! wanted, every file system.
 
 use vdisk::RepairState;
-use volume::{StoreClass, StoreCure, StoreFinding, VolumeRecord, VolumeState};
+use volume::{
+    LayerState, SnapshotState, StoreClass, StoreCure, StoreFinding, VolumeRecord, VolumeState,
+};
 
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -109,12 +111,51 @@ impl Engine {
             if record.spec.disk().is_none() {
                 continue;
             }
+            self.examine_removals(&record, request.mend, &mut diagnosis, progress)?;
             self.examine_image(&record, request, &mut diagnosis)?;
             if request.deep {
                 self.examine_file_systems(&record, &mut diagnosis, progress)?;
             }
         }
         Ok(diagnosis)
+    }
+
+    /// The snapshots of a volume whose removal somebody began and nobody ended: they are no state of
+    /// the volume any more, and ending it is all that can be done with them.
+    fn examine_removals(
+        &self,
+        record: &VolumeRecord,
+        mend: bool,
+        diagnosis: &mut Diagnosis,
+        progress: ProgressFn<'_>,
+    ) -> Result<()> {
+        for layer in self.store()?.layers(&record.name)? {
+            let snapshot = match layer.snapshot {
+                Some(found) if found.state == SnapshotState::Removing => found,
+                _ => continue,
+            };
+            let subject = format!("{}@{}", record.name, snapshot.name);
+            // Opening the store took over what the dead had left: this merge is alive.
+            if layer.state != LayerState::Ready {
+                let message = "it is being removed";
+                diagnosis.add("in-use", &subject, message, StoreCure::NotNeeded);
+                continue;
+            }
+            let mut message = "its removal was begun and not ended".to_owned();
+            let cure = match mend {
+                false => StoreCure::Mendable,
+                true => match self.remove_snapshot(&subject, progress) {
+                    Ok(_) => StoreCure::Mended,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+                    Err(error) => {
+                        message.push_str(&format!("; ending it failed: {}", with_causes(&error)));
+                        StoreCure::ByHand
+                    }
+                },
+            };
+            diagnosis.add("snapshot-removal", &subject, message, cure);
+        }
+        Ok(())
     }
 
     /// The image of a volume with all below it, and those of its snapshots.
@@ -135,6 +176,7 @@ impl Engine {
         let snapshots = self.store()?.snapshots(&record.name)?;
         let snapshots = snapshots
             .iter()
+            .filter(|snapshot| snapshot.state == SnapshotState::Ready)
             .map(|snapshot| format!("{name}@{}", snapshot.name));
         let all = std::iter::once(name.to_owned()).chain(snapshots);
         for subject in all {
@@ -218,12 +260,6 @@ impl Engine {
 
 /// What an image that cannot be looked at says.
 fn unreadable(subject: &str, error: &Error, diagnosis: &mut Diagnosis) -> Result<()> {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
     let cure = match error.kind() {
         ErrorKind::InUse => StoreCure::NotNeeded,
         _ => StoreCure::ByHand,
@@ -232,6 +268,17 @@ fn unreadable(subject: &str, error: &Error, diagnosis: &mut Diagnosis) -> Result
         StoreCure::NotNeeded => "in-use",
         _ => "image",
     };
-    diagnosis.add(class, subject, message, cure);
+    diagnosis.add(class, subject, with_causes(error), cure);
     Ok(())
+}
+
+/// The text of an error with those of its causes.
+fn with_causes(error: &Error) -> String {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    message
 }
