@@ -10,6 +10,7 @@ mod capi_install;
 mod ci;
 mod demo;
 mod e2e;
+mod failed_tests;
 mod failure;
 mod fuzz;
 mod process;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use crate::arguments::Arguments;
+use crate::failed_tests::{self, FailedTests};
 use crate::failure::{Failure, Outcome};
 use crate::setup::Group;
 use crate::{agent, process, setup};
@@ -33,6 +34,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     let skip_missing = arguments.flag("--skip-missing");
     let words = arguments.after_dashes();
     arguments.finish()?;
+    failed_tests::forget();
     prepare(skip_missing)?;
 
     let mut command = process::cargo();
@@ -138,10 +140,13 @@ pub(crate) fn run_counted(command: &mut Command) -> Result<(Outcome, Count), Fai
         .spawn()
         .map_err(|error| Failure::new(format!("cannot start cargo: {error}")))?;
     let mut count = Count::default();
+    let mut failed = FailedTests::default();
     if let Some(output) = child.stdout.take() {
         let mut screen = std::io::stdout();
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-            count.take(&String::from_utf8_lossy(&line));
+            let text = String::from_utf8_lossy(&line);
+            count.take(&text);
+            failed.take(&text);
             // A screen that is gone does not end the tests.
             let _ = screen
                 .write_all(&line)
@@ -149,6 +154,7 @@ pub(crate) fn run_counted(command: &mut Command) -> Result<(Outcome, Count), Fai
             let _ = screen.flush();
         }
     }
+    failed.keep();
     let status = child
         .wait()
         .map_err(|error| Failure::new(format!("waiting for cargo: {error}")))?;
