@@ -92,11 +92,32 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Fails with the kind of the first failure that was told on the way, if there was one.
-pub(crate) fn told(first: Option<ErrorKind>) -> Result<(), Failure> {
-    match first {
-        Some(kind) => Err(Failure::Told(kind)),
-        None => Ok(()),
+/// The failures of a verb that goes on with the next name: each is told at once.
+#[derive(Debug)]
+pub(crate) struct OnTheWay {
+    form: Form,
+    first: Option<ErrorKind>,
+}
+
+impl OnTheWay {
+    /// None yet.
+    pub(crate) fn new(form: Form) -> Self {
+        Self { form, first: None }
+    }
+
+    /// Tells one.
+    pub(crate) fn add(&mut self, failure: impl Into<Failure>) {
+        let failure = failure.into();
+        failure.tell(self.form);
+        self.first.get_or_insert(failure.kind());
+    }
+
+    /// Fails with the kind of the first, if there was one.
+    pub(crate) fn end(self) -> Result<(), Failure> {
+        match self.first {
+            Some(kind) => Err(Failure::Told(kind)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::repair_report;
 use super::{Context, Outcome, Result};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 use crate::reference::ImageToRead;
 
 /// Check the structure of an image file, or of the image of a volume
@@ -93,17 +93,13 @@ impl Arguments {
             return repair_report::run(context, &request, self.dry_run);
         }
         let checked = context.engine.check_image(&image, self.image.format)?;
-        match context.output.form() {
-            Form::Json => context.output.print_json(&document(&checked))?,
-            Form::Quiet => {}
-            Form::Text => {
-                let mut lines = text(&checked.name, &checked.report);
-                for (name, report) in &checked.parents {
-                    lines.push_str(&text(name, report));
-                }
-                context.output.print(&lines)?;
+        context.output.report(&document(&checked), || {
+            let mut lines = text(&checked.name, &checked.report);
+            for (name, report) in &checked.parents {
+                lines.push_str(&text(name, report));
             }
-        }
+            lines
+        })?;
         Ok(if checked.is_sound() {
             Outcome::Done
         } else {

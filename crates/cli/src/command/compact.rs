@@ -6,7 +6,7 @@ use engine::{CompactImage, CompactedImage};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 use crate::reference::ImageOrVolume;
 
 /// Give back the space in an image that its file systems do not use
@@ -93,11 +93,9 @@ impl Arguments {
             .engine
             .compact(&compact, &|progress| reporter.report(progress))?;
         drop(reporter);
-        match context.output.form() {
-            Form::Json => context.output.print_json(&document(&compacted))?,
-            Form::Quiet => {}
-            Form::Text => context.output.print(&text(&compacted))?,
-        }
+        context
+            .output
+            .report(&document(&compacted), || text(&compacted))?;
         Ok(Outcome::Done)
     }
 }

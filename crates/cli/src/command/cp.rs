@@ -122,24 +122,9 @@ impl Arguments {
                 .engine
                 .copy_in(&request, &|progress| reporter.report(progress))?
         };
-        match context.output.form() {
-            Form::Json => context.output.print_json(&document_in(copied))?,
-            Form::Quiet => {}
-            Form::Text => {
-                for note in &copied.notes {
-                    context.output.note(note);
-                }
-                if context.output.is_verbose() {
-                    context.output.note(&summary(
-                        copied.files,
-                        copied.directories,
-                        copied.symlinks,
-                        copied.bytes.get(),
-                    ));
-                }
-            }
-        }
-        Ok(Outcome::Done)
+        let document = document_in(copied);
+        let counts = (document.files, document.directories, document.symlinks);
+        tell(context, &document, &document.notes, counts, document.bytes)
     }
 
     fn copy_out(self, context: &Context) -> Result {
@@ -172,24 +157,16 @@ impl Arguments {
                 .engine
                 .copy_out(&request, &|progress| reporter.report(progress))?
         };
-        match context.output.form() {
-            Form::Json => context.output.print_json(&document(&copied))?,
-            Form::Quiet => {}
-            Form::Text => {
-                for path in &copied.left_out {
-                    context.output.note(&format!("{path}: left out"));
-                }
-                if context.output.is_verbose() {
-                    context.output.note(&summary(
-                        copied.files,
-                        copied.directories,
-                        copied.symlinks,
-                        copied.bytes.get(),
-                    ));
-                }
-            }
-        }
-        Ok(Outcome::Done)
+        let left_out = copied.left_out.iter();
+        let notes: Vec<String> = left_out.map(|path| format!("{path}: left out")).collect();
+        let counts = (copied.files, copied.directories, copied.symlinks);
+        tell(
+            context,
+            &document(&copied),
+            &notes,
+            counts,
+            copied.bytes.get(),
+        )
     }
 }
 
@@ -215,12 +192,29 @@ fn document_in(copied: CopiedIn) -> DocumentIn {
     }
 }
 
-fn summary(files: u64, directories: u64, symlinks: u64, bytes: u64) -> String {
-    format!(
-        "{}, {}, {}, {} copied",
-        quantity::counted(files, "file", "files"),
-        quantity::counted(directories, "directory", "directories"),
-        quantity::counted(symlinks, "link", "links"),
-        quantity::bytes(bytes)
-    )
+/// Tells what was copied: its document for a program; for people the notes, and under `--verbose` how
+/// many files, directories and links, of how many bytes.
+fn tell<T: Serialize>(
+    context: &Context,
+    document: &T,
+    notes: &[String],
+    (files, directories, symlinks): (u64, u64, u64),
+    bytes: u64,
+) -> Result {
+    if context.output.form() == Form::Json {
+        context.output.print_json(document)?;
+    }
+    for note in notes {
+        context.output.note(note);
+    }
+    if context.output.is_verbose() {
+        context.output.note(&format!(
+            "{}, {}, {}, {} copied",
+            quantity::counted(files, "file", "files"),
+            quantity::counted(directories, "directory", "directories"),
+            quantity::counted(symlinks, "link", "links"),
+            quantity::bytes(bytes)
+        ));
+    }
+    Ok(Outcome::Done)
 }

@@ -4,7 +4,7 @@ use engine::{DetachOutcome, DetachWhat};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
-use crate::failure::{self, Failure};
+use crate::failure::{Failure, OnTheWay};
 use crate::output::{Form, terminal};
 use crate::steps::Steps;
 
@@ -70,13 +70,11 @@ impl Arguments {
             context.engine.detach(&self.vm, &what, self.force, &watch)?
         };
         self.tell(context, &outcome)?;
-        let mut first = None;
+        let mut failures = OnTheWay::new(context.output.form());
         for fault in outcome.faults {
-            let failure = Failure::from(fault);
-            failure.tell(context.output.form());
-            first.get_or_insert(failure.kind());
+            failures.add(fault);
         }
-        failure::told(first)?;
+        failures.end()?;
         if self.forget && outcome.left.is_empty() {
             context.engine.forget_machine(&self.vm)?;
         }

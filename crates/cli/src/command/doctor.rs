@@ -4,7 +4,7 @@ use engine::{Diagnosis, ExamineStore, StoreCure, Symptom};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 
 /// Look over the whole store, and mend what is safe
 #[derive(Debug, clap::Args)]
@@ -61,11 +61,9 @@ impl Arguments {
                 .engine
                 .examine_store(request, &|progress| reporter.report(progress))?
         };
-        match context.output.form() {
-            Form::Json => context.output.print_json(&document(&diagnosis))?,
-            Form::Quiet => {}
-            Form::Text => context.output.print(&text(&diagnosis))?,
-        }
+        context
+            .output
+            .report(&document(&diagnosis), || text(&diagnosis))?;
         Ok(match diagnosis.is_sound() {
             true => Outcome::Done,
             false => Outcome::ProblemsFound,

@@ -6,7 +6,7 @@ use engine::{CheckedVolume, CheckedVolumes, FindingSeverity, VolumeFinding};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 use crate::reference::ImageOrVolume;
 
 /// Check the file systems in a volume or an image file (NTFS, FAT32)
@@ -84,11 +84,9 @@ impl Arguments {
             .engine
             .check_volume(&image, &|progress| reporter.report(progress))?;
         drop(reporter);
-        match context.output.form() {
-            Form::Json => context.output.print_json(&document(&checked))?,
-            Form::Quiet => {}
-            Form::Text => context.output.print(&text(&checked))?,
-        }
+        context
+            .output
+            .report(&document(&checked), || text(&checked))?;
         Ok(if checked.is_clean() {
             Outcome::Done
         } else {

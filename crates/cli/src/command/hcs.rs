@@ -10,7 +10,7 @@ use engine::{DocumentKind, Problem, SchemaVersion};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result, machine};
-use crate::output::{Form, terminal};
+use crate::output::terminal;
 
 /// Work with the Host Compute Service and its documents
 #[derive(Debug, clap::Args)]
@@ -101,22 +101,21 @@ impl Validate {
         };
         let problems = context.engine.validate_hcs(&self.file, kind, self.schema)?;
         let file = self.file.display().to_string();
-        match context.output.form() {
-            Form::Json => context.output.print_json(&Document {
-                file,
-                schema: self.schema.to_string(),
-                valid: problems.is_empty(),
-                problems: problems
-                    .iter()
-                    .map(|problem| ProblemDocument {
-                        path: &problem.path,
-                        message: &problem.message,
-                    })
-                    .collect(),
-            })?,
-            Form::Quiet => {}
-            Form::Text => context.output.print(&text(&file, self.schema, &problems))?,
-        }
+        let document = Document {
+            file,
+            schema: self.schema.to_string(),
+            valid: problems.is_empty(),
+            problems: problems
+                .iter()
+                .map(|problem| ProblemDocument {
+                    path: &problem.path,
+                    message: &problem.message,
+                })
+                .collect(),
+        };
+        context
+            .output
+            .report(&document, || text(&document.file, self.schema, &problems))?;
         Ok(if problems.is_empty() {
             Outcome::Done
         } else {

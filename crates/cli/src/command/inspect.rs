@@ -7,7 +7,7 @@ use engine::{
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
-use crate::failure::{self, Failure};
+use crate::failure::OnTheWay;
 
 /// Show all that is known of volumes, as a JSON array
 #[derive(Debug, clap::Args)]
@@ -124,19 +124,15 @@ struct LayerDocument {
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         let mut found = Vec::new();
-        let mut first_failure = None;
+        let mut failures = OnTheWay::new(context.output.form());
         for name in &self.names {
             match context.engine.inspect_volume(name) {
                 Ok(details) => found.push(document(&details)),
-                Err(error) => {
-                    let failure = Failure::from(error);
-                    failure.tell(context.output.form());
-                    first_failure.get_or_insert(failure.kind());
-                }
+                Err(error) => failures.add(error),
             }
         }
         context.output.print_json(&found)?;
-        failure::told(first_failure)?;
+        failures.end()?;
         Ok(Outcome::Done)
     }
 }

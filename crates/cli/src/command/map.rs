@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Context, Outcome, Result};
 use crate::output::table::{Align, render};
-use crate::output::{Form, quantity, svg, terminal};
+use crate::output::{quantity, svg, terminal};
 use crate::reference::ImageToRead;
 
 /// Runs that are printed without --all.
@@ -95,11 +95,9 @@ impl Arguments {
             let title = name.rsplit(['/', '\\']).next().unwrap_or(&name);
             engine::write_file(path, svg::picture(&map, title).as_bytes())?;
         }
-        match context.output.form() {
-            Form::Json => context.output.print_json(&document(&name, &map))?,
-            Form::Quiet => {}
-            Form::Text => context.output.print(&text(&map, self.all))?,
-        }
+        context
+            .output
+            .report(&document(&name, &map), || text(&map, self.all))?;
         Ok(Outcome::Done)
     }
 }

@@ -4,7 +4,7 @@ use engine::MountVolume;
 
 use super::mounts::MountDocument;
 use super::{Context, Outcome, Result};
-use crate::output::{Form, terminal};
+use crate::output::terminal;
 
 /// Mount a volume on this host, at a drive letter or an empty folder (Windows)
 #[derive(Debug, clap::Args)]
@@ -41,16 +41,10 @@ impl Arguments {
             target: self.target,
             read_only: self.readonly,
         })?;
-        match context.output.form() {
-            Form::Json => context.output.print_json(&MountDocument::of(&mounted))?,
-            Form::Quiet => {}
-            Form::Text => {
-                let target = terminal::escape(&mounted.target);
-                context
-                    .output
-                    .print(&format!("{} at {target}\n", mounted.volume))?;
-            }
-        }
+        context.output.report(&MountDocument::of(&mounted), || {
+            let target = terminal::escape(&mounted.target);
+            format!("{} at {target}\n", mounted.volume)
+        })?;
         Ok(Outcome::Done)
     }
 }

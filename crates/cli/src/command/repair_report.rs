@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::check;
 use super::{Context, Outcome, Result};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -86,28 +86,19 @@ pub(super) fn undone(context: &Context, name: &str) -> Result {
         image: &'a str,
         undone: bool,
     }
-    match context.output.form() {
-        Form::Json => context.output.print_json(&Undone {
-            image: name,
-            undone: true,
-        })?,
-        Form::Quiet => {}
-        Form::Text => {
-            let name = terminal::escape(name);
-            context
-                .output
-                .print(&format!("{name}: as it was before its repair\n"))?;
-        }
-    }
+    let document = Undone {
+        image: name,
+        undone: true,
+    };
+    context.output.report(&document, || {
+        let name = terminal::escape(name);
+        format!("{name}: as it was before its repair\n")
+    })?;
     Ok(Outcome::Done)
 }
 
 fn tell(context: &Context, told: &Told<'_>) -> Result {
-    match context.output.form() {
-        Form::Json => context.output.print_json(&document(told))?,
-        Form::Quiet => {}
-        Form::Text => context.output.print(&text(told))?,
-    }
+    context.output.report(&document(told), || text(told))?;
     Ok(match told.plan.remaining().is_sound() {
         true => Outcome::Done,
         false => Outcome::ProblemsFound,

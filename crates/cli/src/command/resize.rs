@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Context, Outcome, Result};
 use crate::failure::Failure;
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 use crate::reference::ImageOrVolume;
 
 /// Make a volume or an image file larger or smaller, with the file system in it
@@ -99,11 +99,9 @@ impl Arguments {
             .engine
             .resize(&request, &|progress| reporter.report(progress))?;
         drop(reporter);
-        match context.output.form() {
-            Form::Json => context.output.print_json(&document(&resized))?,
-            Form::Quiet => {}
-            Form::Text => context.output.print(&text(&resized))?,
-        }
+        context
+            .output
+            .report(&document(&resized), || text(&resized))?;
         Ok(Outcome::Done)
     }
 }

@@ -3,7 +3,7 @@
 use engine::ErrorKind;
 
 use super::{Context, Outcome, Result};
-use crate::failure::{self, Failure};
+use crate::failure::{Failure, OnTheWay};
 use crate::output::Form;
 use crate::reference;
 
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         let mut removed = Vec::new();
-        let mut first_failure = None;
+        let mut failures = OnTheWay::new(context.output.form());
         for name in &self.names {
             match self.remove(context, name) {
                 Ok(name) => {
@@ -47,17 +47,14 @@ impl Arguments {
                     removed.push(name);
                 }
                 Err(error) if self.force && error.kind() == ErrorKind::NotFound => {}
-                Err(failure) => {
-                    failure.tell(context.output.form());
-                    first_failure.get_or_insert(failure.kind());
-                }
+                Err(failure) => failures.add(failure),
             }
         }
         if context.output.form() == Form::Json {
             let document = serde_json::json!({ "removed": removed });
             context.output.print_json(&document)?;
         }
-        failure::told(first_failure)?;
+        failures.end()?;
         Ok(Outcome::Done)
     }
 

@@ -5,7 +5,7 @@ use engine::{ErrorKind, ImageReference, LayerDetails, SnapshotState, Timestamp, 
 use serde::Serialize;
 
 use super::{Context, Outcome, Result, diff, values};
-use crate::failure::{self, Failure};
+use crate::failure::OnTheWay;
 use crate::output::table::{self, Align, Column};
 use crate::output::{Form, quantity};
 
@@ -140,7 +140,7 @@ impl Arguments {
 impl Create {
     fn run(self, context: &Context) -> Result {
         let mut created = Vec::new();
-        let mut first_failure = None;
+        let mut failures = OnTheWay::new(context.output.form());
         let epoch = values::source_date_epoch()?;
         for name in self.names {
             match context.engine.take_snapshot(&name, epoch) {
@@ -150,18 +150,14 @@ impl Create {
                     }
                     created.push(name);
                 }
-                Err(error) => {
-                    let failure = Failure::from(error);
-                    failure.tell(context.output.form());
-                    first_failure.get_or_insert(failure.kind());
-                }
+                Err(error) => failures.add(error),
             }
         }
         if context.output.form() == Form::Json {
             let document = serde_json::json!({ "created": created });
             context.output.print_json(&document)?;
         }
-        failure::told(first_failure)?;
+        failures.end()?;
         Ok(Outcome::Done)
     }
 }
@@ -198,7 +194,7 @@ impl Diff {
 impl Remove {
     fn run(self, context: &Context) -> Result {
         let mut removed = Vec::new();
-        let mut first_failure = None;
+        let mut failures = OnTheWay::new(context.output.form());
         for name in self.names {
             let outcome = {
                 let reporter = context.reporter("merging");
@@ -217,18 +213,14 @@ impl Remove {
                     });
                 }
                 Err(error) if self.force && error.kind() == ErrorKind::NotFound => {}
-                Err(error) => {
-                    let failure = Failure::from(error);
-                    failure.tell(context.output.form());
-                    first_failure.get_or_insert(failure.kind());
-                }
+                Err(error) => failures.add(error),
             }
         }
         if context.output.form() == Form::Json {
             let document = serde_json::json!({ "removed": removed });
             context.output.print_json(&document)?;
         }
-        failure::told(first_failure)?;
+        failures.end()?;
         Ok(Outcome::Done)
     }
 }

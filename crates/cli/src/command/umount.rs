@@ -2,7 +2,7 @@
 
 use super::mounts::MountDocument;
 use super::{Context, Outcome, Result};
-use crate::output::{Form, terminal};
+use crate::output::terminal;
 
 /// End the mount of a volume on this host (Windows)
 #[derive(Debug, clap::Args)]
@@ -28,16 +28,10 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         let ended = context.engine.unmount_volume(&self.what, self.force)?;
-        match context.output.form() {
-            Form::Json => context.output.print_json(&MountDocument::of(&ended))?,
-            Form::Quiet => {}
-            Form::Text => {
-                let target = terminal::escape(&ended.target);
-                context
-                    .output
-                    .print(&format!("{} is not at {target} any more\n", ended.volume))?;
-            }
-        }
+        context.output.report(&MountDocument::of(&ended), || {
+            let target = terminal::escape(&ended.target);
+            format!("{} is not at {target} any more\n", ended.volume)
+        })?;
         Ok(Outcome::Done)
     }
 }

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use engine::ErrorKind;
 
 use super::{Context, Outcome, Result};
-use crate::failure;
+use crate::failure::OnTheWay;
 
 /// Start, use and end small virtual machines
 #[derive(Debug, clap::Args)]
@@ -121,22 +121,18 @@ impl Remove {
 /// fails.
 fn each(context: &Context, names: &[String], act: impl Fn(&str) -> engine::Result<()>) -> Result {
     let form = context.output.form();
-    let mut first = None;
+    let mut failures = OnTheWay::new(form);
     let mut done = Vec::new();
     for name in names {
         match act(name) {
             Ok(()) if form == crate::output::Form::Json => done.push(name),
             Ok(()) => context.output.print_name(name)?,
-            Err(error) => {
-                let error = failure::Failure::from(error);
-                first = first.or(Some(error.kind()));
-                error.tell(form);
-            }
+            Err(error) => failures.add(error),
         }
     }
     if form == crate::output::Form::Json {
         context.output.print_json(&done)?;
     }
-    failure::told(first)?;
+    failures.end()?;
     Ok(Outcome::Done)
 }

@@ -66,6 +66,19 @@ impl Output {
         self.print(&document)
     }
 
+    /// Prints a result: its document for a program, its text for people, nothing under `--quiet`.
+    pub(crate) fn report<T: Serialize>(
+        self,
+        document: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => self.print_json(document),
+            Form::Quiet => Ok(()),
+            Form::Text => self.print(&text()),
+        }
+    }
+
     /// Says something on standard error that is no failure; silent under `--quiet` and `--json`.
     pub(crate) fn note(self, text: &str) {
         if self.form == Form::Text {

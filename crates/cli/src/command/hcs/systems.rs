@@ -117,21 +117,18 @@ fn list_text(systems: &[HcsSystemSummary]) -> String {
 impl Show {
     pub(super) fn run(self, context: &Context) -> Result {
         let details = context.engine.hcs_system(&self.id)?;
-        match context.output.form() {
-            Form::Json => context.output.print_json(&DetailsDocument {
-                id: &details.id,
-                state: word(&details.state),
-                schema: details.schema.to_string(),
-                storage: details.storage.map(|storage| StorageDocument {
-                    reads: storage.reads,
-                    read_bytes: storage.read_bytes,
-                    writes: storage.writes,
-                    written_bytes: storage.written_bytes,
-                }),
-            })?,
-            Form::Quiet => {}
-            Form::Text => context.output.print(&show_text(&details))?,
-        }
+        let document = DetailsDocument {
+            id: &details.id,
+            state: word(&details.state),
+            schema: details.schema.to_string(),
+            storage: details.storage.map(|storage| StorageDocument {
+                reads: storage.reads,
+                read_bytes: storage.read_bytes,
+                writes: storage.writes,
+                written_bytes: storage.written_bytes,
+            }),
+        };
+        context.output.report(&document, || show_text(&details))?;
         Ok(Outcome::Done)
     }
 }
