@@ -7,17 +7,19 @@
 //! A tenth of `CVOL_CRASH_STATES` says how many states are tried at least: each is a chain, read twice.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use blockio::{
     ByteOffset, CrashPlan, CrashState, Disk, Fault, FaultTarget, SimStorage, SparseMemoryStorage,
 };
-use vdisk::{Access, ImageDisk, ImageError, ImageFormat, Provisioning};
+use vdisk::{Access, ImageError, ImageFormat, Provisioning};
 
 use crate::chain::{Files, child_options};
 use crate::images::{self, File, MIB, range};
 use crate::past::{Past, fill};
 use crate::random::Random;
+use crate::tracked::{Tracked, few};
 
 const SECTOR: u64 = 512;
 const DISK: u64 = 3 * MIB;
@@ -28,11 +30,21 @@ const PARENT: u64 = 0xfff_ffff;
 struct Session {
     files: Files,
     parent: File,
-    storage: SimStorage,
-    disk: Option<Box<dyn ImageDisk>>,
-    past: BTreeMap<u64, Past>,
-    version: u64,
-    random: Random,
+    it: Tracked,
+}
+
+impl Deref for Session {
+    type Target = Tracked;
+
+    fn deref(&self) -> &Tracked {
+        &self.it
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Tracked {
+        &mut self.it
+    }
 }
 
 /// What the parent holds: most is full, the rest is zero.
@@ -72,80 +84,30 @@ impl Session {
         seed: u64,
     ) -> Self {
         let disk = files.open_file(Arc::new(storage.clone()), Access::ReadWrite);
-        Self {
+        let it = Tracked {
             disk: Some(disk.unwrap()),
-            files,
-            parent,
             storage,
             past,
             version: seed % 10_000 * 1000 + 1,
             random: Random::new(seed),
-        }
-    }
-
-    fn disk(&self) -> &dyn ImageDisk {
-        &**self.disk.as_ref().unwrap()
-    }
-
-    fn note(&mut self, first: u64, tags: impl Iterator<Item = u64>) {
-        let position = self.storage.position().0;
-        for (sector, tag) in (first..).zip(tags) {
-            let past = self.past.entry(sector);
-            let past = past.or_insert_with(|| Past::settled(parents(sector)));
-            past.versions.push((position, tag));
-        }
-    }
-
-    fn finish(
-        &mut self,
-        first: u64,
-        count: u64,
-        result: blockio::Result<()>,
-    ) -> blockio::Result<()> {
-        if result.is_ok() {
-            for (_, past) in self.past.range_mut(first..first + count) {
-                past.finish();
-            }
-        }
-        result
+        };
+        Self { files, parent, it }
     }
 
     fn write(&mut self, sector: u64, count: u64) -> blockio::Result<()> {
-        self.version += 1;
-        let version = self.version;
-        let tags = move |n| ((sector + n) << 32) + version;
-        self.note(sector, (0..count).map(tags));
-        let bytes: Vec<u8> = (0..count).flat_map(|n| fill(tags(n))).collect();
+        let bytes = self.next_version(sector, count, parents);
         let result = self.disk().write_at(&bytes, ByteOffset(sector * SECTOR));
         self.finish(sector, count, result)
     }
 
     fn clear(&mut self, sector: u64, count: u64, discard: bool) -> blockio::Result<()> {
-        self.note(sector, (0..count).map(|_| 0));
+        self.note(sector, (0..count).map(|_| 0), parents);
         let range = range(sector * SECTOR, count * SECTOR);
         let result = match discard {
             true => self.disk().discard(range),
             false => self.disk().write_zeroes(range),
         };
         self.finish(sector, count, result)
-    }
-
-    fn flush(&mut self) -> blockio::Result<()> {
-        self.disk().flush()?;
-        self.promise();
-        Ok(())
-    }
-
-    fn promise(&mut self) {
-        let position = self.storage.mark("flushed").0;
-        for past in self.past.values_mut() {
-            past.promise(position);
-        }
-    }
-
-    fn close(&mut self) {
-        self.disk.take().unwrap().close().unwrap();
-        self.promise();
     }
 
     fn reopen(&mut self) {
@@ -172,31 +134,12 @@ impl Session {
         }
     }
 
-    /// Compacts, some of the sectors being nobody's any more: those hold what they held or zeros,
-    /// and what it is afterwards stays.
     fn compact(&mut self, sector: u64, count: u64) -> blockio::Result<()> {
-        let position = self.storage.position().0;
-        let sectors = sector..(sector + count).min(DISK / SECTOR);
-        let count = usize::try_from(sectors.end - sectors.start).unwrap();
-        self.note(sectors.start, std::iter::repeat_n(0, count));
-        let unused = [range(
-            sectors.start * SECTOR,
-            (sectors.end - sectors.start) * SECTOR,
-        )];
-        images::compact_step(&mut **self.disk.as_mut().unwrap(), &unused)?;
-        for (sector, past) in self.past.range_mut(sectors) {
-            let mut bytes = [0; 512];
-            let at = sector * SECTOR;
-            self.disk
-                .as_ref()
-                .unwrap()
-                .read_at(&mut bytes, ByteOffset(at))?;
-            let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
-            past.versions.push((position, tag));
-            past.finish();
-        }
-        self.promise();
-        Ok(())
+        let sectors = sector..(sector + count).min(SECTORS);
+        let count = sectors.end - sectors.start;
+        self.note(sector, (0..count).map(|_| 0), parents);
+        let unused = [range(sector * SECTOR, count * SECTOR)];
+        self.it.compact(sectors, &unused, |sector| sector * SECTOR)
     }
 
     fn verify(&self, state: &CrashState) -> BTreeMap<u64, Past> {
@@ -258,15 +201,6 @@ impl Session {
 fn wanted_states(default: usize) -> usize {
     let asked = std::env::var("CVOL_CRASH_STATES");
     asked.map_or(default, |text| text.parse::<usize>().unwrap() / 10)
-}
-
-fn few(seed: u64) -> CrashPlan {
-    CrashPlan {
-        exhaustive: 1,
-        samples: 1,
-        torn_samples: 1,
-        ..CrashPlan::quick(seed)
-    }
 }
 
 /// Runs a random history and tries its crash states; every so-manieth is where another session

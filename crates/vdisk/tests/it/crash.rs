@@ -5,6 +5,7 @@
 //! or from before is recognised. `CVOL_CRASH_ROUNDS` multiplies the number of histories.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 
 use blockio::{
@@ -16,18 +17,27 @@ use vdisk::{Access, ImageDisk, ImageFormat, Provisioning};
 use crate::images::{self, KIB, MIB, range};
 use crate::past::{Past, fill};
 use crate::random::Random;
+use crate::tracked::Tracked;
 
 const SECTOR: u64 = 512;
 const DISK: u64 = 24 * MIB;
 const BLOCK: u64 = 512 * KIB;
 
 /// An image on a simulated storage, with all that was asked of it.
-struct Session {
-    storage: SimStorage,
-    disk: Option<Box<dyn ImageDisk>>,
-    past: BTreeMap<u64, Past>,
-    version: u64,
-    random: Random,
+struct Session(Tracked);
+
+impl Deref for Session {
+    type Target = Tracked;
+
+    fn deref(&self) -> &Tracked {
+        &self.0
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Tracked {
+        &mut self.0
+    }
 }
 
 impl Session {
@@ -45,24 +55,13 @@ impl Session {
     }
 
     fn on(storage: SimStorage, past: BTreeMap<u64, Past>, seed: u64) -> Self {
-        Self {
+        Self(Tracked {
             disk: Some(open(Box::new(storage.clone())).unwrap()),
             storage,
             past,
             version: seed % 1000 * 1000,
             random: Random::new(seed),
-        }
-    }
-
-    fn disk(&self) -> &dyn ImageDisk {
-        &**self.disk.as_ref().unwrap()
-    }
-
-    fn note(&mut self, first: u64, tags: impl Iterator<Item = u64>, position: usize) {
-        for (sector, tag) in (first..).zip(tags) {
-            let past = self.past.entry(sector).or_default();
-            past.versions.push((position, tag));
-        }
+        })
     }
 
     fn step(&mut self) {
@@ -72,76 +71,31 @@ impl Session {
             _ => self.random.below(DISK / SECTOR - 16),
         };
         let count = 1 + self.random.below(6);
-        let position = self.storage.position().0;
-        match self.random.below(10) {
-            0..6 => {
-                self.version += 1;
-                let tags: Vec<u64> = (0..count)
-                    .map(|n| ((sector + n) << 32) + self.version)
-                    .collect();
-                let bytes: Vec<u8> = tags.iter().flat_map(|tag| fill(*tag)).collect();
-                self.note(sector, tags.into_iter(), position);
-                self.disk()
-                    .write_at(&bytes, ByteOffset(sector * SECTOR))
-                    .unwrap();
-            }
+        let bytes = range(sector * SECTOR, count * SECTOR);
+        let done = match self.random.below(10) {
+            0..6 => self.write(sector, count),
             6 => {
-                self.note(sector, (0..count).map(|_| 0), position);
-                let range = range(sector * SECTOR, count * SECTOR);
-                self.disk().write_zeroes(range).unwrap();
+                self.note(sector, (0..count).map(|_| 0), |_| 0);
+                self.disk().write_zeroes(bytes)
             }
             7 => {
-                self.note(sector, (0..count).map(|_| 0), position);
-                let range = range(sector * SECTOR, count * SECTOR);
-                self.disk().discard(range).unwrap();
+                self.note(sector, (0..count).map(|_| 0), |_| 0);
+                self.disk().discard(bytes)
             }
-            8 if self.random.below(2) == 0 => self.compact(sector, 8 * count).unwrap(),
-            _ => {
-                self.disk().flush().unwrap();
-                self.promise();
+            8 if self.random.below(2) == 0 => {
+                let sectors = sector..(sector + 8 * count).min(DISK / SECTOR);
+                self.note_cleared(sectors.clone());
+                let unused = [range(sector * SECTOR, (sectors.end - sector) * SECTOR)];
+                self.compact(sectors, &unused, |sector| sector * SECTOR)
             }
-        }
+            _ => self.flush(),
+        };
+        self.finish(sector, count, done).unwrap();
     }
 
-    /// Compacts, some of the sectors being nobody's any more: those hold what they held or zeros,
-    /// and what it is afterwards stays.
-    fn compact(&mut self, sector: u64, count: u64) -> blockio::Result<()> {
-        let position = self.storage.position().0;
-        let sectors = sector..(sector + count).min(DISK / SECTOR);
-        for (_, past) in self.past.range_mut(sectors.clone()) {
-            past.versions.push((position, 0));
-        }
-        let unused = [range(
-            sectors.start * SECTOR,
-            (sectors.end - sectors.start) * SECTOR,
-        )];
-        images::compact_step(&mut **self.disk.as_mut().unwrap(), &unused)?;
-        for (sector, past) in self.past.range_mut(sectors) {
-            let mut bytes = [0; 512];
-            let at = sector * SECTOR;
-            self.disk
-                .as_ref()
-                .unwrap()
-                .read_at(&mut bytes, ByteOffset(at))?;
-            let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
-            past.versions.push((position, tag));
-        }
-        self.promise();
-        Ok(())
-    }
-
-    /// A flush returned: what was written before it must be there from here on.
-    fn promise(&mut self) {
-        let position = self.storage.mark("flushed").0;
-        for past in self.past.values_mut() {
-            past.finish();
-            past.promise(position);
-        }
-    }
-
-    fn close(&mut self) {
-        self.disk.take().unwrap().close().unwrap();
-        self.promise();
+    fn write(&mut self, sector: u64, count: u64) -> blockio::Result<()> {
+        let bytes = self.next_version(sector, count, |_| 0);
+        self.disk().write_at(&bytes, ByteOffset(sector * SECTOR))
     }
 
     fn reopen(&mut self) {
@@ -344,8 +298,7 @@ fn fault_at(target: FaultTarget, nth: u64, no_space: bool) -> bool {
     for _ in 0..6 {
         session.step();
     }
-    session.disk().flush().unwrap();
-    session.promise();
+    session.flush().unwrap();
     let mut fault = Fault::new(target, nth).after_bytes(512);
     if no_space {
         fault = fault.no_space().sticky();
@@ -353,13 +306,9 @@ fn fault_at(target: FaultTarget, nth: u64, no_space: bool) -> bool {
     session.storage.inject(fault);
     let mut failed = false;
     for number in 0..12 {
-        let position = session.storage.position().0;
         let sector = number * 2 * BLOCK / SECTOR + 7;
-        session.version += 1;
-        let tag = (sector << 32) + session.version;
-        session.note(sector, [tag].into_iter(), position);
-        let at = ByteOffset(sector * SECTOR);
-        failed |= session.disk().write_at(&fill(tag), at).is_err();
+        let written = session.write(sector, 1);
+        failed |= session.finish(sector, 1, written).is_err();
         match session.disk().flush() {
             Ok(()) if !failed => session.promise(),
             Ok(()) => {}

@@ -22,6 +22,7 @@ mod random;
 mod repair;
 mod resize;
 mod salvage;
+mod tracked;
 mod vhd;
 mod vhdx;
 mod vhdx_crash;

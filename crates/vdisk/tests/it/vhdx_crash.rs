@@ -7,6 +7,7 @@
 //! number that was is printed.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
 use blockio::{
     ByteOffset, CrashPlan, CrashState, Disk, Fault, FaultTarget, SimStorage, SparseMemoryStorage,
@@ -17,6 +18,7 @@ use vdisk::{Access, ImageDisk, ImageFormat, ImageKind, Provisioning};
 use crate::images::{self, MIB, range};
 use crate::past::{Past, fill};
 use crate::random::Random;
+use crate::tracked::{Tracked, few};
 
 mod faults;
 
@@ -28,13 +30,23 @@ const SECTORS_PER_BLOCK: u64 = BLOCK / SECTOR;
 
 /// An image on a simulated storage, with all that was asked of it.
 struct Session {
-    storage: SimStorage,
-    disk: Option<Box<dyn ImageDisk>>,
-    past: BTreeMap<u64, Past>,
-    version: u64,
-    random: Random,
+    it: Tracked,
     /// With 200, the entries of the blocks stand in five pages of the table; with 1, in one.
     spread: u64,
+}
+
+impl Deref for Session {
+    type Target = Tracked;
+
+    fn deref(&self) -> &Tracked {
+        &self.it
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut Tracked {
+        &mut self.it
+    }
 }
 
 fn open(
@@ -60,15 +72,15 @@ impl Session {
     }
 
     fn on(storage: SimStorage, past: BTreeMap<u64, Past>, seed: u64, spread: u64) -> Self {
-        Self {
+        let it = Tracked {
             disk: Some(open(&storage).unwrap()),
             storage,
             past,
             // Versions of different sessions differ.
             version: seed % 1_000_000 * 1000,
             random: Random::new(seed),
-            spread,
-        }
+        };
+        Self { it, spread }
     }
 
     /// Where sectors are on the disk: start and length in bytes, block by block.
@@ -88,28 +100,12 @@ impl Session {
         places
     }
 
-    fn disk(&self) -> &dyn ImageDisk {
-        &**self.disk.as_ref().unwrap()
-    }
-
     fn is_dynamic(&self) -> bool {
         self.disk().info().kind == ImageKind::Dynamic
     }
 
-    fn note(&mut self, first: u64, tags: impl Iterator<Item = u64>) {
-        let position = self.storage.position().0;
-        for (sector, tag) in (first..).zip(tags) {
-            let past = self.past.entry(sector).or_default();
-            past.versions.push((position, tag));
-        }
-    }
-
     fn write(&mut self, sector: u64, count: u64) -> blockio::Result<()> {
-        self.version += 1;
-        let version = self.version;
-        let tags = move |n| ((sector + n) << 40) + version;
-        self.note(sector, (0..count).map(tags));
-        let bytes: Vec<u8> = (0..count).flat_map(|n| fill(tags(n))).collect();
+        let bytes = self.next_version(sector, count, |_| 0);
         let mut rest = &bytes[..];
         let places = self.places(sector, count);
         let result = places.into_iter().try_for_each(|(at, length)| {
@@ -120,28 +116,10 @@ impl Session {
         self.finish(sector, count, result)
     }
 
-    /// What failed may be there or not; what succeeded is, after the next flush.
-    fn finish(
-        &mut self,
-        sector: u64,
-        count: u64,
-        result: blockio::Result<()>,
-    ) -> blockio::Result<()> {
-        if result.is_ok() {
-            for (_, past) in self.past.range_mut(sector..sector + count) {
-                past.finish();
-            }
-        }
-        result
-    }
-
     /// Discards a range. Only sectors that hold something need to be followed: the others are
     /// zeros before and after.
     fn clear(&mut self, sector: u64, count: u64, discard: bool) -> blockio::Result<()> {
-        let position = self.storage.position().0;
-        for past in self.past.range_mut(sector..sector + count) {
-            past.1.versions.push((position, 0));
-        }
+        self.note_cleared(sector..sector + count);
         let places = self.places(sector, count);
         let result = places
             .into_iter()
@@ -150,25 +128,6 @@ impl Session {
                 false => self.disk().write_zeroes(range(at, length)),
             });
         self.finish(sector, count, result)
-    }
-
-    fn flush(&mut self) -> blockio::Result<()> {
-        self.disk().flush()?;
-        self.promise();
-        Ok(())
-    }
-
-    /// A flush returned: what was asked for before it must be there from here on.
-    fn promise(&mut self) {
-        let position = self.storage.mark("flushed").0;
-        for past in self.past.values_mut() {
-            past.promise(position);
-        }
-    }
-
-    fn close(&mut self) {
-        self.disk.take().unwrap().close().unwrap();
-        self.promise();
     }
 
     fn reopen(&mut self) {
@@ -204,40 +163,16 @@ impl Session {
         }
     }
 
-    /// Compacts, some of the sectors being nobody's any more: those hold what they held or zeros,
-    /// and what it is afterwards stays.
     fn compact(&mut self, sector: u64, count: u64) -> blockio::Result<()> {
-        let position = self.storage.position().0;
         let sectors = sector..(sector + count).min(DISK / SECTOR);
-        for (_, past) in self.past.range_mut(sectors.clone()) {
-            past.versions.push((position, 0));
-        }
-        let unused: Vec<_> = self
-            .places(sectors.start, sectors.end - sectors.start)
-            .into_iter()
-            .map(|(at, length)| range(at, length))
-            .collect();
-        images::compact_step(&mut **self.disk.as_mut().unwrap(), &unused)?;
-        let followed: Vec<u64> = self
-            .past
-            .range(sectors)
-            .map(|(sector, _)| *sector)
-            .collect();
-        for sector in followed {
-            let mut bytes = [0; 512];
-            let at = self.places(sector, 1)[0].0;
-            self.disk
-                .as_ref()
-                .unwrap()
-                .read_at(&mut bytes, ByteOffset(at))?;
-            let tag = u64::from_le_bytes(bytes[..8].try_into().unwrap());
-            if let Some(past) = self.past.get_mut(&sector) {
-                past.versions.push((position, tag));
-                past.finish();
-            }
-        }
-        self.promise();
-        Ok(())
+        self.note_cleared(sectors.clone());
+        let places = self.places(sector, sectors.end - sector).into_iter();
+        let unused: Vec<_> = places.map(|(at, length)| range(at, length)).collect();
+        let spread = self.spread;
+        self.it.compact(sectors, &unused, |sector| {
+            let (block, within) = (sector / SECTORS_PER_BLOCK, sector % SECTORS_PER_BLOCK);
+            block * spread * BLOCK + within * SECTOR
+        })
     }
 
     /// Looks at a crash state; what is left is known afterwards, sector by sector.
@@ -323,16 +258,6 @@ impl Session {
 /// How many states are tried at least.
 fn wanted_states(default: usize) -> usize {
     std::env::var("CVOL_CRASH_STATES").map_or(default, |text| text.parse().unwrap())
-}
-
-/// A few states at each position.
-fn few(seed: u64) -> CrashPlan {
-    CrashPlan {
-        exhaustive: 1,
-        samples: 1,
-        torn_samples: 1,
-        ..CrashPlan::quick(seed)
-    }
 }
 
 /// Runs a random history and tries its crash states; every so-manieth is where another session
