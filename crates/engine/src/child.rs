@@ -13,7 +13,7 @@ use crate::convert::now;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::parents::{self, PathGate};
-use crate::target::{TemporaryFile, check_target};
+use crate::target::Target;
 
 /// A differencing image to be made.
 #[derive(Clone, Debug)]
@@ -40,7 +40,12 @@ impl Engine {
     /// `InvalidArgument` (options that do not fit), `NoSpace`, `Io`.
     pub fn create_child(&self, request: &CreateChild) -> Result<ImageInfo> {
         let source = ImageReference::File(request.parent.clone());
-        check_target(&request.child, request.replace, &source)?;
+        let target = Target {
+            path: &request.child,
+            replace: request.replace,
+            source: &source,
+        };
+        target.check()?;
         let (parent_name, name) = (
             request.parent.display().to_string(),
             request.child.display().to_string(),
@@ -63,15 +68,13 @@ impl Engine {
             ids: ids(request, &of_parent),
             unix_time: request.source_date_epoch.unwrap_or_else(now),
         };
-        let (temporary, storage) = TemporaryFile::create_beside(&request.child)?;
-        let made = vdisk::create_child(Box::new(storage), of_parent.format, &options, parent)
-            .map_err(Error::image("create", &name))?;
-        let info = made.info();
-        // Closed before its name changes: Windows renames no open file.
-        made.close().map_err(Error::image("write", &name))?;
-        check_target(&request.child, request.replace, &source)?;
-        temporary.take_place_of(&request.child)?;
-        Ok(info)
+        target.make(|storage| {
+            let made = vdisk::create_child(Box::new(storage), of_parent.format, &options, parent)
+                .map_err(Error::image("create", &name))?;
+            let info = made.info();
+            made.close().map_err(Error::image("write", &name))?;
+            Ok(info)
+        })
     }
 }
 

@@ -11,9 +11,9 @@ use vdisk::{CreateOptions, IdSource, ImageFormat, Provisioning};
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
-use crate::progress::{Progress, ProgressFn};
+use crate::progress::{ProgressFn, of_image};
 use crate::seed::seed_of;
-use crate::target::{TemporaryFile, check_target};
+use crate::target::Target;
 
 /// What is to be converted into what.
 #[derive(Clone, Debug)]
@@ -63,37 +63,30 @@ impl Engine {
         request: &ConvertImage,
         progress: ProgressFn<'_>,
     ) -> Result<ConvertedImage> {
-        check_target(&request.target, request.replace, &request.source)?;
+        let target = Target {
+            path: &request.target,
+            replace: request.replace,
+            source: &request.source,
+        };
+        target.check()?;
         let source = self.open_disk(&request.source, request.source_format)?;
-        let name = request.target.display().to_string();
         let options = create_options(request, &*source, progress)
             .map_err(Error::image("read", request.source.to_string()))?;
-        let (temporary, storage) = TemporaryFile::create_beside(&request.target)?;
-        let target = vdisk::create(Box::new(storage), request.target_format, &options)
-            .map_err(Error::image("create", &name))?;
-        let report = |done: vdisk::Progress| {
-            progress(Progress {
-                done: done.done,
-                total: Some(done.total),
-                files: None,
-            })
-        };
         // Threads that race for blocks give them out in an order that differs from run to run.
         let convert = match request.source_date_epoch {
             Some(_) => vdisk::convert_in_order,
             None => vdisk::convert,
         };
-        let summary = convert(&*source, &*target, &report)
-            .map_err(Error::image("convert", request.source.to_string()))?;
-        let virtual_size = target.size();
-        // Closing makes the bytes durable; the file is closed before its name changes, since
-        // Windows renames no open file.
-        target.close().map_err(Error::image("write", &name))?;
-        let file_length = fs::metadata(&temporary.path)
+        let (summary, virtual_size) =
+            target.make_image(request.target_format, &options, |disk| {
+                let converted = convert(&*source, disk, &of_image(progress));
+                let summary =
+                    converted.map_err(Error::image("convert", request.source.to_string()))?;
+                Ok((summary, disk.size()))
+            })?;
+        let file_length = fs::metadata(&request.target)
             .map_err(Error::host("read", &request.target))?
             .len();
-        check_target(&request.target, request.replace, &request.source)?;
-        temporary.take_place_of(&request.target)?;
         Ok(ConvertedImage {
             target: request.target.clone(),
             format: request.target_format,

@@ -10,7 +10,7 @@ use crate::Engine;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::place::{Place, of_browse};
-use crate::progress::{Progress, ProgressFn};
+use crate::progress::{Progress, ProgressFn, of_image};
 use crate::volumes::volume_ref;
 
 pub use volume::browse::{ChangedEntry, EntryChange};
@@ -41,13 +41,7 @@ impl Engine {
         let was = self.open_disk(before, None)?;
         let is = self.open_disk(after, None)?;
         let within = self.may_differ(before, after)?;
-        let told = |done: vdisk::Progress| {
-            progress(Progress {
-                done: done.done,
-                total: Some(done.total),
-                files: None,
-            })
-        };
+        let told = of_image(progress);
         let mut found = Differences::default();
         vdisk::differences(&*was, &*is, within.as_deref(), &told, &mut |range| {
             found.ranges.push(range);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ use crate::Engine;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::progress::{Progress, ProgressFn};
-use crate::target::{TemporaryFile, check_target};
+use crate::target::Target;
 
 /// What is to be written where.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Engine {
             keep_going,
         } = request;
         if let ExportTarget::File { path, replace } = &target {
-            check_target(path, *replace, &source)?;
+            made_at(path, *replace, &source).check()?;
         }
         let disk: Box<dyn Disk> = self.open_disk(&source, None)?;
         let work = Work {
@@ -96,16 +96,21 @@ impl Engine {
             ExportTarget::Stream(out) => return work.write(out, Error::Output),
             ExportTarget::File { path, replace } => (path, replace),
         };
-        let (temporary, storage) = TemporaryFile::create_beside(&path)?;
         let host = |error| Error::host("write", &path)(error);
-        let file = storage.as_file().try_clone().map_err(host)?;
-        let exported = work.write(Box::new(file), host)?;
-        storage.as_file().sync_all().map_err(host)?;
-        // Windows renames no open file.
-        drop(storage);
-        check_target(&path, replace, &source)?;
-        temporary.take_place_of(&path)?;
-        Ok(exported)
+        made_at(&path, replace, &source).make(|storage| {
+            let file = storage.as_file().try_clone().map_err(host)?;
+            let exported = work.write(Box::new(file), host)?;
+            storage.as_file().sync_all().map_err(host)?;
+            Ok(exported)
+        })
+    }
+}
+
+fn made_at<'t>(path: &'t Path, replace: bool, source: &'t ImageReference) -> Target<'t> {
+    Target {
+        path,
+        replace,
+        source,
     }
 }
 

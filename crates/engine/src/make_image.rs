@@ -8,7 +8,7 @@ use crate::Engine;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 use crate::progress::{Progress, ProgressFn};
-use crate::target::{TemporaryFile, check_target};
+use crate::target::Target;
 use crate::volumes::{CreateVolume, checked};
 
 impl Engine {
@@ -26,8 +26,12 @@ impl Engine {
     ) -> Result<BuildReport> {
         let request = checked(request)?;
         let itself = ImageReference::File(path.to_owned());
-        check_target(path, false, &itself)?;
-        let (temporary, storage) = TemporaryFile::create_beside(path)?;
+        let target = Target {
+            path,
+            replace: false,
+            source: &itself,
+        };
+        target.check()?;
         let report = |done: volume::Progress| {
             progress(Progress {
                 done: blockio::ByteCount(done.bytes),
@@ -35,14 +39,13 @@ impl Engine {
                 files: Some(done.files),
             })
         };
-        let made = volume::fill_image(&request, storage, &report);
-        let made = made.map_err(|error| match error.kind() {
-            volume::VolumeErrorKind::Interrupted => Error::Interrupted,
-            _ => error.into(),
-        })?;
-        check_target(path, false, &itself)?;
-        temporary.take_place_of(path)?;
-        Ok(made)
+        target.make(|storage| {
+            let made = volume::fill_image(&request, storage, &report);
+            made.map_err(|error| match error.kind() {
+                volume::VolumeErrorKind::Interrupted => Error::Interrupted,
+                _ => error.into(),
+            })
+        })
     }
 }
 

@@ -4,7 +4,6 @@
 //! what was stopped or died can be done again.
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use blockio::{ByteCount, FileAccess, FileStorage};
@@ -13,7 +12,7 @@ use vdisk::{ImageFormat, MergeSummary, ParentNames, PullLevels, RebaseCheck};
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::parents::{self, PathGate};
-use crate::progress::{Progress, ProgressFn};
+use crate::progress::{ProgressFn, of_image};
 
 /// A differencing image that was merged into its parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +56,9 @@ impl Engine {
         let path = gate.find(format, &named).map_err(failed())?;
         complete_change(&path, format, &gate.of(&path))?;
         let parent = gate.open_for_writing(&path).map_err(failed())?;
-        let summary = vdisk::merge_into_parent(Box::new(storage), parent, format, &told(progress))
-            .map_err(failed())?;
+        let summary =
+            vdisk::merge_into_parent(Box::new(storage), parent, format, &of_image(progress))
+                .map_err(failed())?;
         if !keep_child {
             fs::remove_file(child).map_err(Error::host("remove", child))?;
         }
@@ -110,7 +110,7 @@ impl Engine {
             parent,
             &names,
             check,
-            &told(progress),
+            &of_image(progress),
         )
         .map_err(Error::image("rebase", &name))
     }
@@ -128,7 +128,7 @@ impl Engine {
             &gate,
             PullLevels::All,
             &ParentNames::default(),
-            &told(progress),
+            &of_image(progress),
         )
         .map_err(Error::image("flatten", &name))
     }
@@ -165,15 +165,5 @@ fn complete_change(image: &Path, format: ImageFormat, gate: &PathGate) -> Result
 fn no_parent(name: &str) -> Error {
     Error::InvalidRequest {
         message: format!("{name} is no differencing image: it stands on nothing"),
-    }
-}
-
-fn told<'p>(progress: ProgressFn<'p>) -> impl Fn(vdisk::Progress) -> ControlFlow<()> + 'p {
-    move |done| {
-        progress(Progress {
-            done: done.done,
-            total: Some(done.total),
-            files: None,
-        })
     }
 }

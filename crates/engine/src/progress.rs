@@ -17,3 +17,16 @@ pub struct Progress {
 
 /// Called now and then during an operation; `Break` stops it, and what is half made is removed.
 pub type ProgressFn<'a> = &'a dyn Fn(Progress) -> ControlFlow<()>;
+
+/// The progress of work on images as that of the engine.
+pub(crate) fn of_image<'p>(
+    progress: ProgressFn<'p>,
+) -> impl Fn(vdisk::Progress) -> ControlFlow<()> + 'p {
+    move |done| {
+        progress(Progress {
+            done: done.done,
+            total: Some(done.total),
+            files: None,
+        })
+    }
+}

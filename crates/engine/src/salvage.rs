@@ -10,8 +10,8 @@ use vdisk::{CreateOptions, DenyAll, Fix, ImageFormat, Salvage, SalvageOptions, S
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
-use crate::progress::{Progress, ProgressFn};
-use crate::target::{TemporaryFile, check_target};
+use crate::progress::{ProgressFn, of_image};
+use crate::target::Target;
 
 /// What is to be salvaged into what.
 #[derive(Clone, Debug)]
@@ -55,7 +55,12 @@ impl Engine {
         request: &SalvageImage,
         progress: ProgressFn<'_>,
     ) -> Result<SalvagedImage> {
-        check_target(&request.target, request.replace, &request.source)?;
+        let target = Target {
+            path: &request.target,
+            replace: request.replace,
+            source: &request.source,
+        };
+        target.check()?;
         let source_name = request.source.to_string();
         let storage = self.open_storage(&request.source)?;
         let format = self.format_of(&request.source, request.source_format)?;
@@ -69,22 +74,10 @@ impl Engine {
             options.logical_sector = info.logical_sector;
             options.physical_sector = info.physical_sector;
         }
-        let name = request.target.display().to_string();
-        let (temporary, storage) = TemporaryFile::create_beside(&request.target)?;
-        let target = vdisk::create(Box::new(storage), request.target_format, &options)
-            .map_err(Error::image("create", &name))?;
-        let report = |done: vdisk::Progress| {
-            progress(Progress {
-                done: done.done,
-                total: Some(done.total),
-                files: None,
-            })
-        };
-        let copied = salvage.copy_to(&*target, &report);
-        let report = copied.map_err(Error::image("salvage", &source_name))?;
-        target.close().map_err(Error::image("write", &name))?;
-        check_target(&request.target, request.replace, &request.source)?;
-        temporary.take_place_of(&request.target)?;
+        let report = target.make_image(request.target_format, &options, |disk| {
+            let copied = salvage.copy_to(disk, &of_image(progress));
+            copied.map_err(Error::image("salvage", &source_name))
+        })?;
         Ok(SalvagedImage {
             target: request.target.clone(),
             report,

@@ -9,36 +9,79 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use blockio::{FileStorage, replace_file, write_file_atomically};
+use vdisk::{CreateOptions, ImageDisk, ImageFormat};
 
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
 
-/// Refuses a target that exists (unless it is to be replaced), is a folder, or is the source.
-pub(crate) fn check_target(path: &Path, replace: bool, source: &ImageReference) -> Result<()> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::host("look at", path)(error)),
-    };
-    if !replace {
-        return Err(Error::TargetExists {
-            path: path.to_owned(),
-        });
+/// A file to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'t> {
+    pub(crate) path: &'t Path,
+    /// Whether an existing file is replaced.
+    pub(crate) replace: bool,
+    /// What it is made from.
+    pub(crate) source: &'t ImageReference,
+}
+
+impl Target<'_> {
+    /// Refuses a target that exists (unless it is to be replaced), is a folder, or is the source.
+    pub(crate) fn check(&self) -> Result<()> {
+        let metadata = match fs::symlink_metadata(self.path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::host("look at", self.path)(error)),
+        };
+        if !self.replace {
+            return Err(Error::TargetExists {
+                path: self.path.to_owned(),
+            });
+        }
+        if !metadata.is_file() {
+            return Err(Error::InvalidRequest {
+                message: format!("{} is no file that could be replaced", self.path.display()),
+            });
+        }
+        if let ImageReference::File(source) = self.source
+            && let (Ok(source), Ok(target)) =
+                (fs::canonicalize(source), fs::canonicalize(self.path))
+            && source == target
+        {
+            return Err(Error::InvalidRequest {
+                message: format!("{} is both source and target", self.path.display()),
+            });
+        }
+        Ok(())
     }
-    if !metadata.is_file() {
-        return Err(Error::InvalidRequest {
-            message: format!("{} is no file that could be replaced", path.display()),
-        });
+
+    /// Makes the file. `write` gets an empty one under another name, makes it durable and closes it:
+    /// Windows renames no open file.
+    pub(crate) fn make<T>(&self, write: impl FnOnce(FileStorage) -> Result<T>) -> Result<T> {
+        let (temporary, storage) = TemporaryFile::create_beside(self.path)?;
+        let made = write(storage)?;
+        // It may have come into being meanwhile.
+        self.check()?;
+        temporary.take_place_of(self.path)?;
+        Ok(made)
     }
-    if let ImageReference::File(source) = source
-        && let (Ok(source), Ok(target)) = (fs::canonicalize(source), fs::canonicalize(path))
-        && source == target
-    {
-        return Err(Error::InvalidRequest {
-            message: format!("{} is both source and target", path.display()),
-        });
+
+    /// Makes an image, with what `fill` writes to its disk.
+    pub(crate) fn make_image<T>(
+        &self,
+        format: ImageFormat,
+        options: &CreateOptions,
+        fill: impl FnOnce(&dyn ImageDisk) -> Result<T>,
+    ) -> Result<T> {
+        let name = self.path.display().to_string();
+        self.make(|storage| {
+            let image = vdisk::create(Box::new(storage), format, options)
+                .map_err(Error::image("create", &name))?;
+            let filled = fill(&*image)?;
+            // Closing makes the bytes durable.
+            image.close().map_err(Error::image("write", &name))?;
+            Ok(filled)
+        })
     }
-    Ok(())
 }
 
 /// Makes `bytes` the whole content of a file, in one step.
@@ -60,14 +103,14 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// A file that is removed on drop unless it took its place.
-pub(crate) struct TemporaryFile {
-    pub(crate) path: PathBuf,
+struct TemporaryFile {
+    path: PathBuf,
     armed: bool,
 }
 
 impl TemporaryFile {
     /// A new file in the folder of `target`.
-    pub(crate) fn create_beside(target: &Path) -> Result<(Self, FileStorage)> {
+    fn create_beside(target: &Path) -> Result<(Self, FileStorage)> {
         let Some(name) = target.file_name() else {
             return Err(Error::InvalidRequest {
                 message: format!("{} names no file", target.display()),
@@ -86,7 +129,7 @@ impl TemporaryFile {
     }
 
     /// Gives the file its name.
-    pub(crate) fn take_place_of(mut self, target: &Path) -> Result<()> {
+    fn take_place_of(mut self, target: &Path) -> Result<()> {
         let name = target.display().to_string();
         replace_file(&self.path, target).map_err(Error::image("write", name))?;
         self.armed = false;
@@ -115,8 +158,12 @@ mod tests {
         fs::write(&source, "x").unwrap();
         fs::create_dir(folder.path().join("sub")).unwrap();
         let spelled = |text: &str| {
-            let text = folder.path().join(text);
-            check_target(&text, true, &ImageReference::File(source.clone()))
+            let target = Target {
+                path: &folder.path().join(text),
+                replace: true,
+                source: &ImageReference::File(source.clone()),
+            };
+            target.check()
         };
         let mut same = vec!["Image.raw", "sub/../Image.raw"];
         // Windows does not tell cases apart.
