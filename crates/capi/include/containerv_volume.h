@@ -234,7 +234,7 @@ struct containerv_volume_info {
      */
     char *path;
     /**
-     * "ntfs", "fat32" or "none"; NULL where it has no image.
+     * "ntfs", "fat32", "none", or what Windows made: "refs", "scratch"; NULL where it has no image.
      */
     char *filesystem;
     /**
@@ -389,8 +389,8 @@ struct containerv_windows_mount_options {
 };
 
 /**
- * A machine that runs, and how it is reached: by the Host Compute Service, by the sockets of QEMU, or, where
- * the store knows it already (`cvol vm run`), by its name alone.
+ * A machine that runs, and how it is reached: by the Host Compute Service, by the sockets of QEMU, or,
+ * where the store knows it already (`cvol vm run`), by its name alone.
  */
 struct containerv_machine {
     /**
@@ -410,9 +410,9 @@ struct containerv_machine {
      */
     char *qmp_socket;
     /**
-     * The socket at whose other end the agent in the guest is. For hcs_system_id the way to it: "hvsocket" or
-     * NULL (a socket of the hypervisor), "tcp:127.0.0.1:PORT" (a tunnel), or "none", where the program mounts
-     * in the guest itself, as `containerv_volume_attachments` tells it under `guest_work`.
+     * The socket at whose other end the agent in the guest is. For hcs_system_id the way to it: "hvsocket"
+     * or NULL (a socket of the hypervisor), "tcp:127.0.0.1:PORT" (a tunnel), or "none", where the program
+     * mounts in the guest itself, as `containerv_volume_attachments` tells it under `guest_work`.
      */
     char *agent_socket;
     /**
@@ -904,13 +904,15 @@ int containerv_volume_guest_input(struct containerv_options *options,
  * `containerv_volume_cleanup` takes.
  *
  * Disks for QEMU are served by the command `cvol`, which is started for that: it is looked for at
- * CVOL_PROGRAM of the environment, and on the path. A machine that the store does not know becomes known; what is attached to it is written down there, so
- * that it can be cleaned up after a crash of the program, and by `cvol ps` and `cvol detach`. A progress
- * callback is asked between steps, and ends it by another answer than 0.
+ * CVOL_PROGRAM of the environment, and on the path. A machine that the store does not know becomes known;
+ * what is attached to it is written down there, so that it can be cleaned up after a crash of the program,
+ * and by `cvol ps` and `cvol detach`. A progress callback is asked between steps, and ends it by another
+ * answer than 0.
  *
- * Fails with EINVAL, ENOENT (the machine, a volume, a directory), EBUSY (a volume or target that somebody
- * has), ENOTSUP (what the machine cannot do; machines of HCS where there is no such service),
- * ECANCELED, ENOSPC, EIO, EBADF. What was done is undone; what could not be is told by `cvol ps`.
+ * Fails with EINVAL (also where the options have no mount), ENOENT (the machine, a volume, a directory),
+ * EBUSY (a volume or target that somebody has), ENOTSUP (what the machine cannot do; machines of HCS where
+ * there is no such service), ECANCELED, ENOSPC, EIO, EBADF. What was done is undone; what could not be is
+ * told by `cvol ps`.
  */
 CONTAINERV_VOLUME_API
 int containerv_volume_setup(struct containerv_options *options,
@@ -919,8 +921,9 @@ int containerv_volume_setup(struct containerv_options *options,
 
 /**
  * Takes an attachment of a machine away again, by its number; CV_VOLUME_ALL_ATTACHMENTS takes all of them,
- * and has the store forget a machine that became known by `containerv_volume_setup`. The machine may be gone: then what is left of it on the host is. `force` other than
- * 0 passes over a guest that does not do its part; what it had not written is lost.
+ * and has the store forget a machine that became known by `containerv_volume_setup`. The machine may be
+ * gone: then what is left of it on the host is taken away. `force` other than 0 passes over a guest that
+ * does not do its part; what it had not written is lost.
  *
  * May be called again as often as one likes: what is not there any more is no error. What
  * `containerv_volume_prepare` made is removed by `containerv_volume_release` afterwards.

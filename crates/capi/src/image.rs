@@ -34,7 +34,7 @@ pub unsafe extern "C" fn containerv_volume_create_vhd(
                 text::optional(filesystem, "filesystem")?,
             )
         };
-        let options = volumes::options_of(size_mb, filesystem.as_deref());
+        let options = volumes::options_of(size_mb, filesystem.as_deref())?;
         match path {
             Some(path) => {
                 // SAFETY: as above.

@@ -125,7 +125,7 @@ impl Request {
         };
         let mut request = Self::new(kind, source.unwrap_or_default(), target);
         request.read_only = volume.read_only != 0;
-        request.take_size(volume.size_mb, file_system.as_deref());
+        request.take_size(volume.size_mb, file_system.as_deref())?;
         request.check()?;
         Ok(request)
     }
@@ -144,13 +144,7 @@ impl Request {
             )
         };
         let what = what.unwrap_or_default();
-        let known = BIND | RECURSIVE | READONLY | CREATE;
-        if mount.flags & !known != 0 {
-            let flags = mount.flags & !known;
-            return Err(Failure::argument(format!(
-                "the mount at {target:?} has flags 0x{flags:x}, which are not known"
-            )));
-        }
+        check_flags(mount.flags, &target)?;
         let file_system = file_system.map(|name| name.to_ascii_lowercase());
         let (kind, on_disk) = match file_system.as_deref() {
             Some("bind") => (Kind::Bind, None),
@@ -202,6 +196,7 @@ impl Request {
                 text::optional(options.share_name, "share_name")?,
             )
         };
+        check_flags(mount.flags, &target)?;
         let kind = kind_of(options.r#type)?;
         let source = match kind {
             Kind::Temporary => String::new(),
@@ -212,21 +207,22 @@ impl Request {
         request.create = mount.flags & CREATE != 0;
         request.share_name = share_name;
         request.persistent = options.persistent != 0;
-        request.take_size(options.size_mb, file_system.as_deref());
+        request.take_size(options.size_mb, file_system.as_deref())?;
         request.check()?;
         Ok(request)
     }
 
     /// A size and a file system, which mean what the kind makes of them.
-    fn take_size(&mut self, size_mb: u64, file_system: Option<&str>) {
+    fn take_size(&mut self, size_mb: u64, file_system: Option<&str>) -> Result<()> {
         match self.kind {
             Kind::Temporary if size_mb != 0 => self.size = Some(format!("{size_mb}M")),
             Kind::Named | Kind::Image if size_mb != 0 => {
-                self.made_by = Some(volumes::options_of(size_mb, file_system));
+                self.made_by = Some(volumes::options_of(size_mb, file_system)?);
             }
             Kind::Image => self.guest_file_system = file_system.map(str::to_ascii_lowercase),
             _ => {}
         }
+        Ok(())
     }
 
     /// What needs no machine to be seen.
@@ -274,6 +270,16 @@ impl Request {
         }
         let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
         fields.join(",")
+    }
+}
+
+/// Refuses flags that mean nothing.
+fn check_flags(flags: u32, target: &str) -> Result<()> {
+    match flags & !(BIND | RECURSIVE | READONLY | CREATE) {
+        0 => Ok(()),
+        unknown => Err(Failure::argument(format!(
+            "the mount at {target:?} has flags 0x{unknown:x}, which are not known"
+        ))),
     }
 }
 

@@ -32,13 +32,15 @@ const OWNER: &str = "containerv_volume";
 /// `containerv_volume_cleanup` takes.
 ///
 /// Disks for QEMU are served by the command `cvol`, which is started for that: it is looked for at
-/// CVOL_PROGRAM of the environment, and on the path. A machine that the store does not know becomes known; what is attached to it is written down there, so
-/// that it can be cleaned up after a crash of the program, and by `cvol ps` and `cvol detach`. A progress
-/// callback is asked between steps, and ends it by another answer than 0.
+/// CVOL_PROGRAM of the environment, and on the path. A machine that the store does not know becomes known;
+/// what is attached to it is written down there, so that it can be cleaned up after a crash of the program,
+/// and by `cvol ps` and `cvol detach`. A progress callback is asked between steps, and ends it by another
+/// answer than 0.
 ///
-/// Fails with EINVAL, ENOENT (the machine, a volume, a directory), EBUSY (a volume or target that somebody
-/// has), ENOTSUP (what the machine cannot do; machines of HCS where there is no such service),
-/// ECANCELED, ENOSPC, EIO, EBADF. What was done is undone; what could not be is told by `cvol ps`.
+/// Fails with EINVAL (also where the options have no mount), ENOENT (the machine, a volume, a directory),
+/// EBUSY (a volume or target that somebody has), ENOTSUP (what the machine cannot do; machines of HCS where
+/// there is no such service), ECANCELED, ENOSPC, EIO, EBADF. What was done is undone; what could not be is
+/// told by `cvol ps`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn containerv_volume_setup(
     options: *mut containerv_options,
@@ -63,8 +65,9 @@ pub unsafe extern "C" fn containerv_volume_setup(
 }
 
 /// Takes an attachment of a machine away again, by its number; CV_VOLUME_ALL_ATTACHMENTS takes all of them,
-/// and has the store forget a machine that became known by `containerv_volume_setup`. The machine may be gone: then what is left of it on the host is. `force` other than
-/// 0 passes over a guest that does not do its part; what it had not written is lost.
+/// and has the store forget a machine that became known by `containerv_volume_setup`. The machine may be
+/// gone: then what is left of it on the host is taken away. `force` other than 0 passes over a guest that
+/// does not do its part; what it had not written is lost.
 ///
 /// May be called again as often as one likes: what is not there any more is no error. What
 /// `containerv_volume_prepare` made is removed by `containerv_volume_release` afterwards.

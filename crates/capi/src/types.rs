@@ -112,7 +112,7 @@ pub struct containerv_volume_info {
     /// The file of its image, the directory or file of the host, or `//server/share`; NULL where it has
     /// none of these.
     pub path: *mut c_char,
-    /// "ntfs", "fat32" or "none"; NULL where it has no image.
+    /// "ntfs", "fat32", "none", or what Windows made: "refs", "scratch"; NULL where it has no image.
     pub filesystem: *mut c_char,
     /// "vhdx", "vhd" or "raw"; NULL where it has no image.
     pub format: *mut c_char,
@@ -150,8 +150,8 @@ pub struct containerv_volume_snapshot {
     pub used_bytes: u64,
 }
 
-/// A machine that runs, and how it is reached: by the Host Compute Service, by the sockets of QEMU, or, where
-/// the store knows it already (`cvol vm run`), by its name alone.
+/// A machine that runs, and how it is reached: by the Host Compute Service, by the sockets of QEMU, or,
+/// where the store knows it already (`cvol vm run`), by its name alone.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct containerv_machine {
@@ -163,9 +163,9 @@ pub struct containerv_machine {
     pub hcs_schema: *mut c_char,
     /// The socket of the monitor (QMP) of a machine of QEMU; else NULL.
     pub qmp_socket: *mut c_char,
-    /// The socket at whose other end the agent in the guest is. For hcs_system_id the way to it: "hvsocket" or
-    /// NULL (a socket of the hypervisor), "tcp:127.0.0.1:PORT" (a tunnel), or "none", where the program mounts
-    /// in the guest itself, as `containerv_volume_attachments` tells it under `guest_work`.
+    /// The socket at whose other end the agent in the guest is. For hcs_system_id the way to it: "hvsocket"
+    /// or NULL (a socket of the hypervisor), "tcp:127.0.0.1:PORT" (a tunnel), or "none", where the program
+    /// mounts in the guest itself, as `containerv_volume_attachments` tells it under `guest_work`.
     pub agent_socket: *mut c_char,
     /// What runs in it.
     pub guest: containerv_guest_value,

@@ -28,7 +28,8 @@ pub unsafe extern "C" fn containerv_volume_create(name: *const c_char, size_mb: 
     border::call("containerv_volume_create", || {
         // SAFETY: NULL or a text, as the header says.
         let name = unsafe { text::required(name, "name") }?;
-        create(&*Manager::of_process()?, name, &options_of(size_mb, None))
+        let options = options_of(size_mb, None)?;
+        create(&*Manager::of_process()?, name, &options)
     })
 }
 
@@ -50,7 +51,7 @@ pub unsafe extern "C" fn containerv_volume_create_fs(
                 text::optional(filesystem, "filesystem")?,
             )
         };
-        let options = options_of(size_mb, filesystem.as_deref());
+        let options = options_of(size_mb, filesystem.as_deref())?;
         create(&*Manager::of_process()?, name, &options)
     })
 }
@@ -209,15 +210,21 @@ pub unsafe extern "C" fn containerv_volume_string_free(text: *mut c_char) {
 }
 
 /// The option string of a size and a file system as containerv gives them.
-pub(crate) fn options_of(size_mb: u64, filesystem: Option<&str>) -> String {
+pub(crate) fn options_of(size_mb: u64, filesystem: Option<&str>) -> Result<String> {
     let mut options = Vec::new();
     if size_mb != 0 {
         options.push(format!("size={size_mb}M"));
     }
     if let Some(filesystem) = filesystem {
+        // A comma would begin another option.
+        if filesystem.contains(',') {
+            return Err(Failure::argument(format!(
+                "{filesystem:?} is no file system"
+            )));
+        }
         options.push(format!("fs={}", filesystem.to_ascii_lowercase()));
     }
-    options.join(",")
+    Ok(options.join(","))
 }
 
 /// Makes a volume.

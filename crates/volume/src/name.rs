@@ -52,7 +52,7 @@ pub enum NameProblem {
 
 /// A refused name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("volume name \"{name}\" {problem}")]
+#[error("name \"{name}\" {problem}")]
 pub struct NameError {
     name: String,
     problem: NameProblem,

@@ -107,6 +107,11 @@ pub(crate) const TOOLS: &[Tool] = &[
         &["gcc-mingw-w64-x86-64"],
         &[Windows],
     ),
+    tool(
+        "x86_64-w64-mingw32-g++",
+        &["g++-mingw-w64-x86-64-win32"],
+        &[Windows],
+    ),
     tool("wine64", &["wine64"], &[Wine]),
 ];
 

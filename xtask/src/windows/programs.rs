@@ -39,7 +39,7 @@ const fn program(sources: &'static [&'static str], says: &'static str) -> Progra
     }
 }
 
-const PROGRAMS: [Program; 12] = [
+const PROGRAMS: [Program; 13] = [
     program(&["crates/capi/tests/c/abi.c"], "abi: ok"),
     program(&["crates/capi/tests/c/bad_input.c"], "bad_input: ok"),
     program(&["crates/capi/tests/c/life.c"], "life: ok"),
@@ -54,6 +54,7 @@ const PROGRAMS: [Program; 12] = [
         &["crates/capi/tests/c/beside_containerv.c"],
         "beside_containerv: ok",
     ),
+    program(&["crates/capi/tests/c/from_cpp.cpp"], "from_cpp: ok"),
     Program {
         compiler: &["-DCONTAINERV_VOLUME_DLL"],
         ..program(&["examples/c/volumes.c"], "data is ready and takes")
@@ -153,8 +154,21 @@ pub(super) trait DoubledHost {
 fn compile(program: &Program, number: usize, installed: &Installed) -> Result<PathBuf, Failure> {
     let Installed { prefix, folder } = installed;
     let place = folder.join(format!("program-{number}.exe"));
-    let mut compiler = Command::new("x86_64-w64-mingw32-gcc");
-    compiler.args(["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+    let is_cpp = program
+        .sources
+        .iter()
+        .all(|source| source.ends_with(".cpp"));
+    let (name, words) = match is_cpp {
+        // Its own library goes with the program: Wine has none.
+        true => (
+            "x86_64-w64-mingw32-g++",
+            &["-std=c++11", "-static-libgcc", "-static-libstdc++"][..],
+        ),
+        false => ("x86_64-w64-mingw32-gcc", &["-std=c99"][..]),
+    };
+    let mut compiler = Command::new(name);
+    compiler.args(words);
+    compiler.args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
     // Formats of C99, not those of the old runtime.
     compiler.args(["-O1", "-D__USE_MINGW_ANSI_STDIO=1"]);
     compiler.args(program.compiler);

@@ -89,6 +89,93 @@ static void texts_that_are_none(void)
     free(longest);
 }
 
+/* A file system that holds a comma was once taken for an option of its own: a volume went away with its
+ * container, and had a label that nobody gave it. */
+static void file_systems_that_hold_options(void)
+{
+    struct containerv_options *options = containerv_volume_options_new(NULL);
+    struct containerv_windows_mount_options windows;
+    struct containerv_windows_volume volume;
+    struct containerv_volume_info *list = NULL;
+    struct containerv_mount mount;
+    char path[] = "/images/one.vhdx", target[] = "/data", more[] = "ntfs,label=other";
+    int count = 7;
+
+    CHECK(options != NULL);
+    FAILS(containerv_volume_create_fs("one", 64, "ntfs,persistent=false"), INVALID);
+    FAILS(containerv_volume_create_fs("one", 64, ","), INVALID);
+    FAILS(containerv_volume_create_vhd("one", NULL, 64, more), INVALID);
+    FAILS(containerv_volume_create_vhd(NULL, path, 64, more), INVALID);
+    memset(&volume, 0, sizeof volume);
+    volume.source_path = path;
+    volume.target_path = target;
+    volume.size_mb = 64;
+    volume.filesystem = more;
+    FAILS(containerv_volume_options_add(options, &volume), INVALID);
+    memset(&mount, 0, sizeof mount);
+    memset(&windows, 0, sizeof windows);
+    mount.what = path;
+    mount.where = target;
+    windows.size_mb = 64;
+    windows.filesystem = more;
+    FAILS(containerv_volume_options_add_mount(options, &mount, &windows), INVALID);
+    CHECK(containerv_volume_list(&list, &count) == 0 && list == NULL && count == 0);
+    CHECK(containerv_volume_options_delete(options) == 0);
+}
+
+static void flags_that_are_none(void)
+{
+    struct containerv_options *options = containerv_volume_options_new(NULL);
+    struct containerv_windows_mount_options windows;
+    struct containerv_mount mount;
+    char source[] = "data", target[] = "/data";
+
+    CHECK(options != NULL);
+    memset(&mount, 0, sizeof mount);
+    memset(&windows, 0, sizeof windows);
+    mount.what = source;
+    mount.where = target;
+    mount.flags = CV_MOUNT_READONLY | 0x200;
+    windows.type = WINDOWS_VOLUME_NAMED;
+    FAILS(containerv_volume_options_add_mount(options, &mount, NULL), INVALID);
+    /* The second struct once had them passed over. */
+    FAILS(containerv_volume_options_add_mount(options, &mount, &windows), INVALID);
+    CHECK(strstr(containerv_volume_last_error(), "0x200") != NULL);
+    mount.flags = CV_MOUNT_READONLY;
+    windows.type = (enum windows_volume_type)-1;
+    FAILS(containerv_volume_options_add_mount(options, &mount, &windows), INVALID);
+    windows.type = (enum windows_volume_type)5;
+    FAILS(containerv_volume_options_add_mount(options, &mount, &windows), INVALID);
+    CHECK(containerv_volume_options_delete(options) == 0);
+}
+
+/* As many as are taken, and one more; planned, and gone again. */
+static void more_mounts_than_any_container_has(void)
+{
+    enum { MOST = 10000, LENGTH = 16 };
+    struct containerv_options *options = containerv_volume_options_new(NULL);
+    struct containerv_mount *mounts = calloc(MOST + 1, sizeof *mounts);
+    char *targets = malloc((MOST + 1) * LENGTH), memory[] = "tmpfs", *json = NULL;
+    int number;
+
+    CHECK(options != NULL && mounts != NULL && targets != NULL);
+    for (number = 0; number <= MOST; number++) {
+        mounts[number].where = targets + number * LENGTH;
+        mounts[number].fstype = memory;
+        snprintf(mounts[number].where, LENGTH, "/t/%d", number);
+    }
+    containerv_options_set_mounts(options, mounts, MOST);
+    CHECK(containerv_volume_options_check(options) == 0);
+    CHECK(containerv_volume_plan(options, CV_GUEST_LINUX, "steps", &json) == 0);
+    CHECK(strstr(json, "/t/9999") != NULL);
+    containerv_volume_string_free(json);
+    containerv_options_set_mounts(options, mounts, MOST + 1);
+    CHECK(containerv_volume_last_error_code() == CV_VOLUME_INVALID_ARGUMENT);
+    CHECK(containerv_volume_options_delete(options) == 0);
+    free(targets);
+    free(mounts);
+}
+
 static void numbers_that_are_none(void)
 {
     struct containerv_options *options = containerv_volume_options_new(NULL);
@@ -137,6 +224,12 @@ static void handles_that_are_closed(void)
     FAILS(containerv_volume_plan(options, CV_GUEST_LINUX, NULL, &text), CLOSED);
     containerv_options_add_volume(options, "a", "/a", NULL, NULL);
     CHECK(containerv_volume_last_error_code() == CV_VOLUME_BAD_HANDLE);
+    /* One kind of handle is none of the other. */
+    options = containerv_volume_options_new(manager);
+    FAILS(containerv_volume_manager_close((struct containerv_volume_manager *)(void *)options),
+          CLOSED);
+    FAILS(containerv_volume_options_delete((struct containerv_options *)(void *)manager), CLOSED);
+    CHECK(containerv_volume_options_delete(options) == 0);
     CHECK(containerv_volume_manager_close(manager) == 0);
     FAILS(containerv_volume_manager_close(manager), CLOSED);
     FAILS(containerv_volume_list_in(manager, NULL, &list, &count), CLOSED);
@@ -210,12 +303,16 @@ int main(int argc, char **argv)
     CHECK(containerv_volume_set_root(folder_of(argc, argv)) == 0);
     null_everywhere();
     texts_that_are_none();
+    file_systems_that_hold_options();
+    flags_that_are_none();
+    more_mounts_than_any_container_has();
     numbers_that_are_none();
     log_levels_that_are_none();
     handles_that_are_closed();
     options_keep_their_first_error();
     rows_that_are_none();
     passwords_that_cannot_be_told();
+    CHECK(containerv_volume_set_root(NULL) == 0);
     CHECK(containerv_volume_outstanding() == 0);
     puts("bad_input: ok");
     return 0;

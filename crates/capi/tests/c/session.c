@@ -41,6 +41,12 @@ static void machines_that_are_none(void)
     FAILS(containerv_volume_setup(options, &machine, NULL), CV_VOLUME_INVALID_ARGUMENT, EINVAL);
     machine.name = id;
     FAILS(containerv_volume_setup(NULL, &machine, NULL), CV_VOLUME_INVALID_ARGUMENT, EINVAL);
+    /* Nothing to attach is not somebody's being at work. */
+    CHECK(containerv_volume_options_delete(options) == 0);
+    options = containerv_volume_options_new(NULL);
+    number = 7;
+    FAILS(containerv_volume_setup(options, &machine, &number), CV_VOLUME_INVALID_ARGUMENT, EINVAL);
+    CHECK(number == 0);
 
     FAILS(containerv_volume_cleanup(NULL, NULL, 0, 0), CV_VOLUME_INVALID_ARGUMENT, EINVAL);
     FAILS(containerv_volume_cleanup(NULL, "..", 0, 0), CV_VOLUME_INVALID_ARGUMENT, EINVAL);

@@ -7,13 +7,15 @@
 
 #include "check.h"
 
-#define THREADS 8
+#define THREADS 16
 #define ROUNDS 5
 
 struct work {
     int number;
     struct containerv_volume_manager *manager;
     struct containerv_options *options;
+    /* One list, which every thread reads. */
+    struct containerv_volume_info *shared;
     int failed;
 };
 
@@ -47,7 +49,8 @@ static void run(struct work *work)
         MUST(containerv_volume_inspect_in(work->manager, wrong, &info) == -1);
         MUST(strstr(containerv_volume_last_error(), wrong) != NULL);
         MUST(containerv_volume_list_in(work->manager, NULL, &list, &count) == 0);
-        MUST(count >= 1 && count <= THREADS);
+        MUST(strcmp(work->shared[0].name, "shared") == 0);
+        MUST(count >= 2 && count <= THREADS + 1);
         containerv_volume_list_free(list);
         snprintf(target, sizeof target, "/t/%d-%d", work->number, round);
         containerv_options_add_volume(work->options, "C:\\shared", target, "bind", "create");
@@ -116,14 +119,18 @@ int main(int argc, char **argv)
         containerv_volume_manager_open(folder_of(argc, argv));
     struct containerv_options *options = containerv_volume_options_new(manager);
     struct work work[THREADS];
+    struct containerv_volume_info *shared;
     thread_t threads[THREADS];
-    int number, failed = 0;
+    int number, count, failed = 0;
 
     CHECK(manager != NULL && options != NULL);
+    CHECK(containerv_volume_create_in(manager, "shared", "size=16M") == 0);
+    CHECK(containerv_volume_list_in(manager, NULL, &shared, &count) == 0 && count == 1);
     for (number = 0; number < THREADS; number++) {
         work[number].number = number;
         work[number].manager = manager;
         work[number].options = options;
+        work[number].shared = shared;
         work[number].failed = 0;
         threads[number] = spawn(&work[number]);
     }
@@ -132,6 +139,7 @@ int main(int argc, char **argv)
         failed |= work[number].failed;
     }
     CHECK(!failed);
+    containerv_volume_list_free(shared);
     CHECK(containerv_volume_options_delete(options) == 0);
     CHECK(containerv_volume_manager_close(manager) == 0);
     CHECK(containerv_volume_outstanding() == 0);

@@ -239,10 +239,26 @@ fn the_header_stands_beside_that_of_containerv() {
 }
 
 #[test]
+fn the_header_is_good_c_of_every_age_it_is_for() {
+    if tools::needs(&["cc", "pkg-config"]) {
+        let more = ["-Wconversion", "-Wshadow", "-Wundef", "-Wstrict-prototypes"];
+        for age in ["-std=c99", "-std=c11", "-std=c17"] {
+            let words = [
+                &[age, "-Wall", "-Wextra", "-Wpedantic", "-Werror"][..],
+                &more,
+            ]
+            .concat();
+            compile("cc", &words, &[source("abi.c")], Linked::Shared);
+        }
+    }
+}
+
+#[test]
 fn the_header_is_good_cpp() {
     if tools::needs(&["c++", "pkg-config"]) {
         let words = ["-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-        let program = compile("c++", &words, &[source("from_cpp.cpp")], Linked::Shared);
+        let sources = [source("from_cpp.cpp")];
+        let program = compile("c++", &words, &sources, Linked::Sanitized);
         assert_eq!(run(&program, &[]), "from_cpp: ok\n");
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::path::PathBuf;
 
 use attach::carry_out::{AttachError, DetachError, StepFault};
-use attach::ledger::LedgerError;
+use attach::ledger::{LedgerError, TransitionError};
 use attach::{Fault, FaultKind, PlanError, PlanRefusal};
 use volume::{NameError, VolumeError};
 
@@ -152,6 +152,7 @@ impl MachineFailure {
 fn of_attaching(error: &AttachError) -> ErrorKind {
     match error {
         AttachError::Plan(error) => of_plan(error),
+        AttachError::Begin(TransitionError::Nothing) => ErrorKind::InvalidArgument,
         AttachError::Begin(_) => ErrorKind::InUse,
         AttachError::Step { step, .. } => of_step(step),
         AttachError::Cancelled { .. } => ErrorKind::Interrupted,
