@@ -16,7 +16,7 @@ cvol.exe; by itself the one beside this script, or on the path.
 containerv_volume.dll; by itself the one beside this script.
 
 .PARAMETER Folder
-Where to work; by itself a new folder in that of temporary files. It must be on NTFS, with 8 GB free.
+Where to work; by itself a new folder in that of temporary files. It must be on NTFS, with 8 GiB free.
 
 .PARAMETER Keep
 Leave the folder there to look at.
@@ -90,27 +90,42 @@ function Dismount-Everything {
     $script:Mounted.Clear()
 }
 
+# PowerShell finds drives that came since it looked last.
+function Update-Drives {
+    [void] (Get-PSDrive -PSProvider FileSystem)
+}
+
 # ---------------------------------------------------------------------------------------------------
 # cvol, and images of Windows.
 
-# Runs cvol; its output as one text. Fails where its exit code is none of those expected.
-function Invoke-Cvol([string[]] $Words, [int[]] $Codes = @(0)) {
-    $errors = Join-Path $script:Work 'cvol-errors.txt'
+# Runs a program: its exit code, and the lines of its output and of its errors, each as one text. Windows
+# PowerShell makes an error of every line of errors that is redirected, and ends where errors do that.
+function Invoke-Program([string] $Program, [string[]] $Words, [string] $Stdin = $null) {
     $before = $ErrorActionPreference
     $ErrorActionPreference = 'Continue'
     try {
-        $lines = & $script:CvolProgram @Words 2> $errors
+        if ($Stdin) { $said = $Stdin | & $Program @Words 2>&1 }
+        else { $said = & $Program @Words 2>&1 }
         $code = $LASTEXITCODE
     }
     finally {
         $ErrorActionPreference = $before
     }
-    if ($Codes -notcontains $code) {
-        $why = (Get-Content -Raw -ErrorAction SilentlyContinue $errors)
-        throw ('cvol {0} ended with {1}: {2}' -f ($Words -join ' '), $code, $why)
+    $isError = { $_ -is [System.Management.Automation.ErrorRecord] }
+    $errors = @(@($said) | Where-Object $isError | ForEach-Object { $_.Exception.Message })
+    $lines = @(@($said) | Where-Object { $_ -isnot [System.Management.Automation.ErrorRecord] })
+    return [pscustomobject] @{ Code = $code; Output = ($lines -join "`n"); Errors = ($errors -join "`n") }
+}
+
+# Runs cvol; its output as one text. Fails where its exit code is none of those expected. What it wrote about
+# errors is in $script:CvolErrors.
+function Invoke-Cvol([string[]] $Words, [int[]] $Codes = @(0)) {
+    $ran = Invoke-Program $script:CvolProgram $Words
+    $script:CvolErrors = $ran.Errors
+    if ($Codes -notcontains $ran.Code) {
+        throw ('cvol {0} ended with {1}: {2}' -f ($Words -join ' '), $ran.Code, $ran.Errors)
     }
-    $script:CvolCode = $code
-    return ($lines -join "`n")
+    return $ran.Output
 }
 
 function Get-Image([string] $Volume) {
@@ -120,8 +135,8 @@ function Get-Image([string] $Volume) {
 
 # Mounts an image; the letter of its one volume, with its colon.
 function Mount-Image([string] $Path, [switch] $ReadOnly) {
-    $disk = Mount-VHD -Path $Path -ReadOnly:$ReadOnly -Passthru | Get-Disk
     [void] $script:Mounted.Add($Path)
+    $disk = Mount-VHD -Path $Path -ReadOnly:$ReadOnly -Passthru | Get-Disk
     for ($try = 0; $try -lt 50; $try++) {
         $partition = $disk | Get-Partition -ErrorAction SilentlyContinue |
             Where-Object { $_.Type -eq 'Basic' -or $_.Type -eq 'IFS' -or $_.Type -eq 'FAT32' } |
@@ -132,6 +147,7 @@ function Mount-Image([string] $Path, [switch] $ReadOnly) {
             }
             $partition = Get-Partition -DiskNumber $partition.DiskNumber -PartitionNumber $partition.PartitionNumber
             if ($partition.DriveLetter -and [int] $partition.DriveLetter -ne 0) {
+                Update-Drives
                 return ('{0}:' -f $partition.DriveLetter)
             }
         }
@@ -145,15 +161,23 @@ function Dismount-Image([string] $Path) {
     $script:Mounted.Remove($Path)
 }
 
-# Digests of all files below a folder, by their paths from there.
+# Digests of all files below a folder, by their paths from there. What Windows keeps at the top of a volume
+# nobody may look into.
 function Get-Digests([string] $Root) {
     $found = @{}
-    $prefix = (Get-Item -LiteralPath $Root).FullName.TrimEnd('\') + '\'
-    $files = Get-ChildItem -LiteralPath $Root -Recurse -File -Force |
-        Where-Object { $_.FullName -notlike '*\System Volume Information\*' -and $_.FullName -notlike '*\$RECYCLE.BIN\*' }
-    foreach ($file in $files) {
-        $name = $file.FullName.Substring($prefix.Length)
-        $found[$name] = (Get-FileHash -LiteralPath $file.FullName -Algorithm SHA256).Hash
+    $own = @('System Volume Information', '$RECYCLE.BIN')
+    $waiting = New-Object System.Collections.Queue
+    $waiting.Enqueue('')
+    while ($waiting.Count -gt 0) {
+        $below = $waiting.Dequeue()
+        $at = if ($below) { $Root.TrimEnd('\') + '\' + $below } else { $Root }
+        $items = Get-ChildItem -LiteralPath $at -Force
+        foreach ($item in @($items)) {
+            if (-not $below -and $own -contains $item.Name) { continue }
+            $name = if ($below) { "$below\$($item.Name)" } else { $item.Name }
+            if ($item.PSIsContainer) { $waiting.Enqueue($name) }
+            else { $found[$name] = (Get-FileHash -LiteralPath $item.FullName -Algorithm SHA256).Hash }
+        }
     }
     return $found
 }
@@ -171,6 +195,18 @@ function Confirm-SameTree([hashtable] $Expected, [hashtable] $Found) {
 function Confirm-Sound([string] $Letter) {
     $said = & chkdsk.exe $Letter
     Confirm-That ($LASTEXITCODE -eq 0) ('chkdsk {0} ended with {1}: {2}' -f $Letter, $LASTEXITCODE, (@($said)[-12..-1] -join ' '))
+}
+
+# A user of this host for a while. By ADSI, since New-LocalUser is not in every PowerShell.
+function New-TestUser([string] $User, [string] $Password) {
+    $account = ([ADSI] "WinNT://$env:COMPUTERNAME,computer").Create('User', $User)
+    $account.SetPassword($Password)
+    $account.SetInfo()
+}
+
+function Remove-TestUser([string] $User) {
+    try { ([ADSI] "WinNT://$env:COMPUTERNAME,computer").Delete('User', $User) }
+    catch { Write-Verbose $_.Exception.Message }
 }
 
 function New-SampleTree([string] $Root) {
@@ -205,12 +241,20 @@ if (-not $Folder) { $Folder = Join-Path ([System.IO.Path]::GetTempPath()) ('cvol
 
 $script:CvolProgram = (Resolve-Path -LiteralPath $Cvol).Path
 [void] (New-Item -ItemType Directory -Force $Folder)
-$script:Work = (Resolve-Path -LiteralPath $Folder).Path
-$script:CvolCode = 0
+$script:Work = (Resolve-Path -LiteralPath $Folder).ProviderPath
+$script:CvolErrors = ''
+$drive = New-Object System.IO.DriveInfo ([System.IO.Path]::GetPathRoot($script:Work))
+if ($drive.DriveFormat -ne 'NTFS' -or $drive.AvailableFreeSpace -lt 8192 * $MB) {
+    $free = [math]::Floor($drive.AvailableFreeSpace / $MB)
+    throw ('{0} is {1} with {2} MiB free: give a folder on NTFS with 8 GiB free by -Folder' -f $drive.Name, $drive.DriveFormat, $free)
+}
+# The session that runs this gets back what it had.
+$rootBefore = $env:CVOL_ROOT
+$pathBefore = $env:PATH
+$encodingBefore = [Console]::OutputEncoding
 $env:CVOL_ROOT = Join-Path $script:Work 'store'
-$tree = Join-Path $script:Work 'tree'
-New-SampleTree $tree
-$expected = Get-Digests $tree
+# What cvol prints is UTF-8.
+try { [Console]::OutputEncoding = New-Object System.Text.UTF8Encoding $false } catch { Write-Verbose $_.Exception.Message }
 
 $identity = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
 $isElevated = $identity.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)
@@ -224,8 +268,14 @@ function Assert-HyperV {
 }
 
 Write-Host ('cvol checklist on {0}, PowerShell {1}, in {2}' -f [Environment]::OSVersion.VersionString, $PSVersionTable.PSVersion, $script:Work)
+if (-not $isElevated) { Write-Warning 'this is not run as an administrator: most items are skipped' }
 
 try {
+
+$tree = Join-Path $script:Work 'tree'
+New-SampleTree $tree
+$expected = Get-Digests $tree
+Write-Host ('{0}' -f (Invoke-Cvol @('--version')))
 
 # ---------------------------------------------------------------------------------------------------
 # 1. What cvol makes, Windows reads.
@@ -288,12 +338,13 @@ foreach ($form in @('vhdx', 'vhd')) {
         Assert-HyperV
         $image = Join-Path $script:Work "windows.$form"
         [void] (New-VHD -Path $image -SizeBytes (256 * $MB) -Dynamic)
-        $disk = Mount-VHD -Path $image -Passthru | Get-Disk
         [void] $script:Mounted.Add($image)
+        $disk = Mount-VHD -Path $image -Passthru | Get-Disk
         $disk | Initialize-Disk -PartitionStyle GPT
         $partition = $disk | New-Partition -UseMaximumSize -AssignDriveLetter
         [void] ($partition | Format-Volume -FileSystem NTFS -NewFileSystemLabel 'made' -Confirm:$false)
         $letter = '{0}:' -f $partition.DriveLetter
+        Update-Drives
         Copy-Item -Recurse -Path (Join-Path $tree '*') -Destination "$letter\"
         Dismount-Image $image
         [void] (Invoke-Cvol @('check', $image))
@@ -400,7 +451,7 @@ Invoke-Item 'a new store is for the system and administrators, and one that othe
     Confirm-That ($others.Count -eq 0 -and $sids.Count -eq 2) "the list has $($sids -join ' ')"
     & icacls.exe $root /grant '*S-1-5-32-545:(OI)(CI)RX' | Out-Null
     [void] (Invoke-Cvol @('--root', $root, 'ls'))
-    $told = Get-Content -Raw (Join-Path $script:Work 'cvol-errors.txt')
+    $told = $script:CvolErrors
     Confirm-That ($told -match 'open to') "it says: $told"
     [void] (Invoke-Cvol @('--root', $root, 'doctor', '--fix') @(0, 1))
     $sids = @((Get-Acl -LiteralPath $root).GetAccessRules($true, $true, [Security.Principal.SecurityIdentifier]) | ForEach-Object { $_.IdentityReference.Value })
@@ -420,11 +471,51 @@ Invoke-Item 'an image that a program holds is in use, and the program is named' 
     $stream = [IO.File]::Open((Get-Image 'held'), 'Open', 'Read', 'None')
     try {
         [void] (Invoke-Cvol @('resize', 'held', '128M') @(5))
-        $told = Get-Content -Raw (Join-Path $script:Work 'cvol-errors.txt')
-        Confirm-That ($told -match "process $PID") "it says: $told"
+        $told = $script:CvolErrors
+        Confirm-That ($told -match "process $PID\b") "it says: $told"
     }
     finally { $stream.Dispose() }
     [void] (Invoke-Cvol @('rm', 'held'))
+}
+
+Invoke-Item 'passwords of a store open for the user who made it, and for no other' {
+    if (-not $isElevated) { Skip-Item 'not run as an administrator' }
+    $root = Join-Path $script:Work 'secret-store'
+    $file = Join-Path $script:Work 'password.txt'
+    [System.IO.File]::WriteAllText($file, 'a secret of the checklist')
+    & icacls.exe $file /inheritance:r /grant '*S-1-5-18:F' '*S-1-5-32-544:F' | Out-Null
+    [void] (Invoke-Cvol @('--root', $root, 'create', 'nas', '--type', 'smb', '--source', '//localhost/none', '--username', 'nobody', '--no-check', '--password-file', $file))
+    [void] (Invoke-Cvol @('--root', $root, 'secret', 'rotate'))
+    $suffix = [guid]::NewGuid().ToString('N').Substring(0, 8)
+    $user = "cvol$suffix"
+    $password = 'Aa1!' + [guid]::NewGuid().ToString('N')
+    New-TestUser $user $password
+    try {
+        & icacls.exe $root /grant "${user}:(OI)(CI)F" | Out-Null
+        $place = Join-Path $script:Work 'for-another-user'
+        [void] (New-Item -ItemType Directory -Force $place)
+        Copy-Item -LiteralPath $script:CvolProgram -Destination (Join-Path $place 'cvol.exe')
+        & icacls.exe $place /grant "${user}:(OI)(CI)RX" | Out-Null
+        $secure = ConvertTo-SecureString $password -AsPlainText -Force
+        $who = New-Object System.Management.Automation.PSCredential "$env:COMPUTERNAME\$user", $secure
+        $errors = Join-Path $place 'errors.txt'
+        $words = '--root "{0}" secret rotate' -f $root
+        $ran = Start-Process -FilePath (Join-Path $place 'cvol.exe') -ArgumentList $words -Credential $who -WorkingDirectory $place -RedirectStandardError $errors -Wait -PassThru
+        $told = [System.IO.File]::ReadAllText($errors)
+        Confirm-That ($ran.ExitCode -ne 0) 'another user opened the key'
+        Confirm-That ($told -match 'another user') "it says: $told"
+    }
+    finally { Remove-TestUser $user }
+    [void] (Invoke-Cvol @('--root', $root, 'secret', 'rotate'))
+}
+
+Invoke-Item 'a file of a password that others may read is refused' {
+    $file = Join-Path $script:Work 'open-password.txt'
+    [System.IO.File]::WriteAllText($file, 'a secret of the checklist')
+    & icacls.exe $file /grant '*S-1-5-32-545:R' | Out-Null
+    $words = @('create', 'open-nas', '--type', 'smb', '--source', '//localhost/none', '--username', 'nobody', '--no-check', '--password-file', $file)
+    [void] (Invoke-Cvol $words @(2))
+    Confirm-That ($script:CvolErrors -match 'others') "it says: $script:CvolErrors"
 }
 
 # ---------------------------------------------------------------------------------------------------
@@ -455,14 +546,14 @@ foreach ($form in @('vhdx', 'vhd')) {
         try {
             foreach ($target in @($letter, $folder)) {
                 [void] (Invoke-Cvol @('mount', $volume, $target))
-                [IO.File]::WriteAllText((Join-Path "$target\" 'from-windows.txt'), "at $target")
+                [IO.File]::WriteAllText("$target\from-windows.txt", "at $target")
                 $listed = Invoke-Cvol @('mounts', '--json') | ConvertFrom-Json
                 Confirm-That (@($listed)[0].attached -eq $true) 'cvol mounts does not say that it is attached'
                 # Claimed: nothing else changes it, and it has one place.
                 [void] (Invoke-Cvol @('rm', $volume) @(5))
                 [void] (Invoke-Cvol @('mount', $volume, $letter, '--readonly') @(4))
                 [void] (Invoke-Cvol @('umount', $target))
-                Confirm-That (-not (Test-Path -LiteralPath (Join-Path "$target\" 'from-windows.txt'))) 'it is still there'
+                Confirm-That (-not [IO.File]::Exists("$target\from-windows.txt")) 'it is still there'
                 $said = Invoke-Cvol @('cat', "${volume}:/from-windows.txt")
                 Confirm-That ($said -eq "at $target") "cvol reads '$said'"
                 [void] (Invoke-Cvol @('fsck', $volume))
@@ -470,6 +561,35 @@ foreach ($form in @('vhdx', 'vhd')) {
         }
         finally { [void] (Invoke-Cvol @('umount', $volume, '--force') @(0, 3)) }
         [void] (Invoke-Cvol @('rm', $volume))
+    }
+}
+
+Invoke-Item 'an image that Windows attached for somebody else is in use to cvol mount' {
+    Assert-HyperV
+    Assert-Mount
+    [void] (Invoke-Cvol @('create', 'mounted-twice', '--size', '64M'))
+    [void] (Mount-Image (Get-Image 'mounted-twice'))
+    [void] (Invoke-Cvol @('mount', 'mounted-twice', (Get-FreeLetter)) @(5))
+    Dismount-Image (Get-Image 'mounted-twice')
+    # Nothing stays claimed of it.
+    [void] (Invoke-Cvol @('rm', 'mounted-twice'))
+}
+
+Invoke-Item 'a mount of cvol at a folder ends also when the mount point was taken away' {
+    Assert-Mount
+    [void] (Invoke-Cvol @('create', 'mounted-bare', '--size', '64M'))
+    $folder = Join-Path $script:Work 'mount-bare'
+    [void] (New-Item -ItemType Directory -Force $folder)
+    try {
+        [void] (Invoke-Cvol @('mount', 'mounted-bare', $folder))
+        & mountvol.exe $folder /D
+        [System.IO.Directory]::Delete($folder)
+        [void] (Invoke-Cvol @('umount', 'mounted-bare'))
+    }
+    finally { [void] (Invoke-Cvol @('umount', 'mounted-bare', '--force') @(0, 3)) }
+    [void] (Invoke-Cvol @('rm', 'mounted-bare'))
+    if ($null -ne (Get-Command Get-StorageSetting -ErrorAction SilentlyContinue)) {
+        'this host brings new disks up by the policy {0}' -f (Get-StorageSetting).NewDiskPolicy
     }
 }
 
@@ -498,7 +618,7 @@ Invoke-Item 'files that are open keep a mount of cvol, and force passes over the
         [void] (Invoke-Cvol @('mount', 'mounted-busy', $letter))
         $stream = [IO.File]::Create("$letter\open.txt")
         [void] (Invoke-Cvol @('umount', $letter) @(5))
-        Confirm-That (Test-Path -LiteralPath "$letter\open.txt") 'it is gone all the same'
+        Confirm-That ([IO.File]::Exists("$letter\open.txt")) 'it is gone all the same'
         [void] (Invoke-Cvol @('umount', $letter, '--force'))
     }
     finally {
@@ -563,6 +683,8 @@ Invoke-Item 'a virtual machine takes a volume as a disk' {
     $vm = New-VM -Name $name -Generation 2 -MemoryStartupBytes (256 * $MB) -NoVHD -Path $script:Work
     try {
         Set-VMFirmware -VM $vm -EnableSecureBoot Off
+        # A checkpoint of Windows' own would put another image on top of this one.
+        Set-VM -VM $vm -CheckpointType Disabled
         Add-VMHardDiskDrive -VM $vm -ControllerType SCSI -Path (Get-Image 'vmdisk')
         # It finds nothing to boot, which is no matter: the disk is opened by then.
         Start-VM -VM $vm
@@ -721,7 +843,7 @@ Invoke-Item 'the Host Compute Service takes the disks of cvol render in the docu
     Assert-Hcs
     [void] (Invoke-Cvol @('create', 'hcs-doc', '--size', '64M'))
     $parts = Invoke-Cvol @('render', '--as', 'hcs', '--guest', 'windows', '--schema', '2.1', '--mount', 'source=hcs-doc,target=D:') | ConvertFrom-Json
-    $id = 'cvol-checklist-' + [guid]::NewGuid().ToString()
+    $id = [guid]::NewGuid().ToString()
     $document = New-HcsDocument '2.1'
     $document.VirtualMachine.Devices.Scsi = $parts.VirtualMachine.Devices.Scsi
     $image = Get-Image 'hcs-doc'
@@ -745,7 +867,7 @@ foreach ($schema in @('2.1', '2.3', '2.6')) {
         $adds = @($parts.Add | Where-Object $hasPath)
         $removes = @($parts.Remove | Where-Object $hasPath)
         Confirm-That ($adds.Count -eq 1 -and $removes.Count -eq 1) 'the plan has other requests than one disk'
-        $id = 'cvol-checklist-' + [guid]::NewGuid().ToString()
+        $id = [guid]::NewGuid().ToString()
         $document = New-HcsDocument $schema
         $controller = $adds[0].ResourcePath.Split('/')[3]
         $document.VirtualMachine.Devices.Scsi = @{ $controller = @{ Attachments = @{} } }
@@ -915,6 +1037,23 @@ Invoke-Item 'cvol attaches a volume to a machine of the Host Compute Service by 
     [void] (Invoke-Cvol @('rm', 'hcs-own'))
 }
 
+Invoke-Item 'cvol attaches nothing where no agent answers at the socket of the hypervisor' {
+    Assert-Hcs
+    [void] (Invoke-Cvol @('create', 'hcs-silent', '--size', '64M'))
+    $id = [guid]::NewGuid().ToString()
+    $document = New-HcsDocument '2.1'
+    $document.VirtualMachine.Devices.Scsi = @{ $hcsController = @{ Attachments = @{} } }
+    $document.VirtualMachine.Devices.HvSocket = @{ HvSocketConfig = @{ DefaultConnectSecurityDescriptor = 'D:P(A;;FA;;;SY)(A;;FA;;;BA)' } }
+    $system = [ChecklistHcs]::Create($id, ($document | ConvertTo-Json -Depth 20))
+    try {
+        [ChecklistHcs]::Start($system)
+        [void] (Invoke-Cvol @('attach', '--vm', 'silent', '--hcs', $id, '--guest', 'windows', '--mount', 'source=hcs-silent,target=D:') @(8))
+        $script:CvolErrors
+    }
+    finally { [ChecklistHcs]::End($system) }
+    [void] (Invoke-Cvol @('rm', 'hcs-silent'))
+}
+
 # ---------------------------------------------------------------------------------------------------
 # 5. Shares: what a Windows guest is told to run, run here.
 
@@ -930,23 +1069,25 @@ Invoke-Item 'the commands for a Windows guest map a share and take it away again
     $target = "C:\cvol-checklist-$suffix"
     [void] (New-Item -ItemType Directory -Force $shared)
     [System.IO.File]::WriteAllText((Join-Path $shared 'hello.txt'), 'hello')
-    [void] (New-LocalUser -Name $user -Password (ConvertTo-SecureString $password -AsPlainText -Force))
+    New-TestUser $user $password
     try {
         [void] (New-SmbShare -Name $share -Path $shared -ReadAccess $user -EncryptData $true)
         & icacls.exe $shared /grant "${user}:(OI)(CI)RX" | Out-Null
         $mount = "type=smb,source=//$env:COMPUTERNAME/$share,target=$target,username=$env:COMPUTERNAME\$user,readonly"
         $script = Invoke-Cvol @('render', '--as', 'script', '--guest', 'windows', '--mount', $mount) | ConvertFrom-Json
         foreach ($command in $script.mount) {
-            $program, $words = $command.words
-            $stdin = if ($command.reads_credentials) { "$env:COMPUTERNAME\$user`r`n$password`r`n" } else { '' }
-            $said = $stdin | & $program @words 2>&1
-            Confirm-That ($LASTEXITCODE -eq 0) "the command ended with ${LASTEXITCODE}: $said"
+            $program = $command.words[0]
+            $words = @($command.words | Select-Object -Skip 1)
+            $stdin = if ($command.reads_credentials) { "$env:COMPUTERNAME\$user`r`n$password`r`n" } else { $null }
+            $ran = Invoke-Program $program $words $stdin
+            Confirm-That ($ran.Code -eq 0) "the command ended with $($ran.Code): $($ran.Output) $($ran.Errors)"
         }
         Confirm-That ((Get-Content -Raw -LiteralPath "$target\hello.txt") -eq 'hello') 'hello.txt is not there'
         foreach ($command in $script.unmount) {
-            $program, $words = $command.words
-            $said = & $program @words 2>&1
-            Confirm-That ($LASTEXITCODE -eq 0) "the command ended with ${LASTEXITCODE}: $said"
+            $program = $command.words[0]
+            $words = @($command.words | Select-Object -Skip 1)
+            $ran = Invoke-Program $program $words
+            Confirm-That ($ran.Code -eq 0) "the command ended with $($ran.Code): $($ran.Output) $($ran.Errors)"
         }
         Confirm-That (-not (Test-Path -LiteralPath $target)) "$target is still there"
     }
@@ -955,7 +1096,7 @@ Invoke-Item 'the commands for a Windows guest map a share and take it away again
         Get-SmbGlobalMapping -ErrorAction SilentlyContinue | Where-Object { $_.RemotePath -like "*\$share" } |
             Remove-SmbGlobalMapping -Force -ErrorAction SilentlyContinue
         Remove-SmbShare -Name $share -Force -ErrorAction SilentlyContinue
-        Remove-LocalUser -Name $user -ErrorAction SilentlyContinue
+        Remove-TestUser $user
     }
 }
 
@@ -973,7 +1114,7 @@ public static class ChecklistLibrary
     [DllImport("containerv_volume.dll")] static extern int containerv_volume_last_error_code();
     [DllImport("containerv_volume.dll", CharSet = CharSet.Ansi)] static extern int containerv_volume_create_fs(string name, ulong size, string filesystem);
     [DllImport("containerv_volume.dll", CharSet = CharSet.Ansi)] static extern int containerv_volume_delete(string name);
-    [DllImport("containerv_volume.dll", CharSet = CharSet.Ansi)] static extern int containerv_volume_set_root(string root);
+    [DllImport("containerv_volume.dll")] static extern int containerv_volume_set_root(byte[] root);
     [DllImport("containerv_volume.dll")] static extern int containerv_volume_list(out IntPtr volumes, out int count);
     [DllImport("containerv_volume.dll")] static extern void containerv_volume_list_free(IntPtr volumes);
     [DllImport("containerv_volume.dll")] static extern ulong containerv_volume_outstanding();
@@ -987,7 +1128,11 @@ public static class ChecklistLibrary
     public static string Version() { return Marshal.PtrToStringAnsi(containerv_volume_version()); }
     public static void Create(string name) { Check(containerv_volume_create_fs(name, 64, "NTFS")); }
     public static void Delete(string name) { Check(containerv_volume_delete(name)); }
-    public static void Root(string root) { Check(containerv_volume_set_root(root)); }
+    // Texts are UTF-8 there.
+    public static void Root(string root)
+    {
+        Check(containerv_volume_set_root(root == null ? null : System.Text.Encoding.UTF8.GetBytes(root + "\0")));
+    }
     public static ulong Outstanding() { return containerv_volume_outstanding(); }
     public static int CodeOfMissing()
     {
@@ -1009,27 +1154,32 @@ Invoke-Item 'containerv_volume.dll makes, lists and removes a volume' {
     if (-not (Test-Path -LiteralPath $Library)) { Skip-Item "$Library is missing" }
     if (-not [Environment]::Is64BitProcess) { Skip-Item 'this is a PowerShell of 32 bits' }
     $env:PATH = (Split-Path -Parent (Resolve-Path -LiteralPath $Library).Path) + ';' + $env:PATH
-    Add-Type -TypeDefinition $librarySource
+    if (-not ('ChecklistLibrary' -as [type])) { Add-Type -TypeDefinition $librarySource }
     [ChecklistLibrary]::Root((Join-Path $script:Work 'library-store'))
     [ChecklistLibrary]::Create('from-library')
     Confirm-That ([ChecklistLibrary]::Count() -eq 1) 'it lists another number than 1'
     Confirm-That ([ChecklistLibrary]::CodeOfMissing() -eq 2) 'a missing volume is not CV_VOLUME_NOT_FOUND'
     [ChecklistLibrary]::Delete('from-library')
     Confirm-That ([ChecklistLibrary]::Outstanding() -eq 0) 'something was not given back'
-    [ChecklistLibrary]::Root($null)
+    [ChecklistLibrary]::Root([NullString]::Value)
     [ChecklistLibrary]::Version()
 }
 
 }
 finally {
     Dismount-Everything
+    $env:CVOL_ROOT = $rootBefore
+    $env:PATH = $pathBefore
+    try { [Console]::OutputEncoding = $encodingBefore } catch { Write-Verbose $_.Exception.Message }
     if ($Keep) {
         Write-Host "The folder is $script:Work"
     }
     else {
-        Set-Location -LiteralPath ([System.IO.Path]::GetTempPath())
         # The long way: paths past 260 characters are among it.
-        & cmd.exe /d /c rd /s /q "\\?\$script:Work" 2> $null
+        $removed = Invoke-Program "$env:SystemRoot\System32\cmd.exe" @('/d', '/c', 'rd', '/s', '/q', "\\?\$script:Work")
+        if ([IO.Directory]::Exists($script:Work)) {
+            Write-Warning "The folder $script:Work could not be removed: $($removed.Errors)"
+        }
     }
 }
 
