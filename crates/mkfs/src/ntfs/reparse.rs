@@ -15,6 +15,10 @@ use crate::error::MkfsError;
 
 /// IO_REPARSE_TAG_SYMLINK ([MS-FSCC] 2.1.2.1).
 const TAG_SYMLINK: u32 = 0xA000_000C;
+/// IO_REPARSE_TAG_MOUNT_POINT ([MS-FSCC] 2.1.2.1).
+const TAG_MOUNT_POINT: u32 = 0xA000_0003;
+/// Bytes of the head of a junction's data: that of a link without its flags ([MS-FSCC] 2.1.2.5).
+const JUNCTION_HEAD: usize = 8;
 /// IO_REPARSE_TAG_LX_SYMLINK ([MS-FSCC] 2.1.2.1).
 const TAG_LX_SYMLINK: u32 = 0xA000_001D;
 /// The target is relative to the link.
@@ -58,8 +62,34 @@ pub(super) enum Destination {
     Elsewhere,
 }
 
+/// Whether the data of a link or junction, head included, holds both of its names whole, in UTF-16
+/// units. Data of other tags is as whole as its length says.
+pub(super) fn has_whole_names(data: &[u8]) -> bool {
+    let Ok((header, data)) = ReparseHeader::ref_from_prefix(data) else {
+        return false;
+    };
+    let head = match header.tag.get() {
+        TAG_SYMLINK => size_of::<SymlinkHeader>(),
+        TAG_MOUNT_POINT => JUNCTION_HEAD,
+        _ => return true,
+    };
+    let (Some(names), Some(places)) = (data.get(head..), data.first_chunk::<JUNCTION_HEAD>())
+    else {
+        return false;
+    };
+    let [s0, s1, s2, s3, p0, p1, p2, p3] = *places;
+    [([s0, s1], [s2, s3]), ([p0, p1], [p2, p3])]
+        .into_iter()
+        .all(|(offset, length)| {
+            let offset = usize::from(u16::from_le_bytes(offset));
+            let length = usize::from(u16::from_le_bytes(length));
+            offset % 2 == 0 && length % 2 == 0 && offset + length <= names.len()
+        })
+}
+
 /// The reparse point whose data Windows handed out ([MS-FSCC] 2.1.2.2, 2.1.2.3). `None` where the
-/// data is none: of the wrong length, too long, or with a tag that stands for no reparse point.
+/// data is none: of the wrong length, too long, a link whose names stand outside it, or with a tag
+/// that stands for no reparse point.
 pub(super) fn raw(data: Vec<u8>) -> Option<ReparsePoint> {
     let (header, _) = ReparseHeader::ref_from_prefix(&data).ok()?;
     let tag = header.tag.get();
@@ -70,7 +100,7 @@ pub(super) fn raw(data: Vec<u8>) -> Option<ReparsePoint> {
     };
     let length = size_of::<ReparseHeader>() + guid + usize::from(header.length.get());
     let is_reserved = matches!(tag, 0 | 1);
-    (length == data.len() && length <= MAX_LENGTH && !is_reserved)
+    (length == data.len() && length <= MAX_LENGTH && !is_reserved && has_whole_names(&data))
         .then_some(ReparsePoint { tag, value: data })
 }
 
@@ -240,6 +270,25 @@ mod tests {
         assert_eq!((guid(20), guid(4)), (Some(0x1234), None));
         assert_eq!(raw(vec![0; 24]), None);
         assert_eq!(raw(vec![0; 7]), None);
+    }
+
+    #[test]
+    fn raw_links_hold_their_names() {
+        for target in ["x:/a_directory/another_file", "a/b"] {
+            let value = link(target).unwrap().value;
+            assert!(raw(value.clone()).is_some());
+            // Offsets and lengths of both names: past the end, and half a unit.
+            for at in [8, 10, 12, 14] {
+                for wrong in [[0xFE, 0x7F], [1, 0]] {
+                    let mut value = value.clone();
+                    value[at..at + 2].copy_from_slice(&wrong);
+                    assert_eq!(raw(value), None, "{target} {at} {wrong:?}");
+                }
+            }
+            let mut short = value[..16].to_vec();
+            short[4] = 8;
+            assert_eq!(raw(short), None);
+        }
     }
 
     #[test]

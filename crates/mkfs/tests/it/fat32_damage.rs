@@ -61,6 +61,11 @@ damages! {
     short_name_with_a_star => "name-character",
     name_there_twice => "name-duplicate",
     label_in_a_directory => "label",
+    label_with_clusters => "label",
+    dot_with_a_size => "directory-size",
+    file_of_a_month_that_there_is_not => "time",
+    file_of_an_hour_that_there_is_not => "time",
+    boot_with_a_table_in_use_of_none => "boot-sector",
 }
 
 /// A volume that is being spoilt.
@@ -340,4 +345,28 @@ fn name_there_twice(volume: &Volume) {
 fn label_in_a_directory(volume: &Volume) {
     let slot = volume.place(volume.first(INNER)) + 32 * 4;
     volume.write(slot, b"A LABEL    \x08");
+}
+
+fn label_with_clusters(volume: &Volume) {
+    volume.write(volume.entry(b"DAMAGE     ") + 26, &[5]);
+}
+
+fn dot_with_a_size(volume: &Volume) {
+    volume.write(volume.place(volume.first(INNER)) + 28, &[0x20]);
+}
+
+/// The thirteenth month, and the hour 25.
+fn file_of_a_month_that_there_is_not(volume: &Volume) {
+    let date = 20_u16 << 9 | 13 << 5 | 1;
+    volume.write(volume.entry(FIRST) + 24, &date.to_le_bytes());
+}
+
+fn file_of_an_hour_that_there_is_not(volume: &Volume) {
+    let time = 25_u16 << 11;
+    volume.write(volume.entry(FIRST) + 22, &time.to_le_bytes());
+}
+
+/// One table alone is kept up: the sixth of two.
+fn boot_with_a_table_in_use_of_none(volume: &Volume) {
+    boot(volume, 40, &[0x85]);
 }

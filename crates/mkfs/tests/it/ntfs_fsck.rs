@@ -109,6 +109,38 @@ fn files_that_are_encrypted_are_told_of_and_no_damage() {
     assert!(lines[0].contains("/first large file"), "{lines:?}");
 }
 
+/// ntfs-3g writes such names; a check by Windows takes the files for lost.
+#[test]
+fn names_that_windows_does_not_take_are_told_of_and_no_damage() {
+    let volume = Volume::sound();
+    let small = volume.find("small file.txt");
+    volume.in_value(small, kind::FILE_NAME, "", 0x42 + 2 * 13, b"*");
+    volume.in_entry(5, "small file.txt", 0x52 + 2 * 13, b"*");
+    let report = checked(volume.disk());
+    let lines = lines(&report);
+    assert!(report.is_clean() && lines.len() == 1, "{lines:?}");
+    assert!(lines[0].starts_with("note names-refused"), "{lines:?}");
+    assert!(lines[0].contains("/small file.tx*"), "{lines:?}");
+}
+
+/// A file of several names: all but one may lag behind in what they repeat, but not in this.
+#[test]
+fn every_entry_of_a_file_says_what_kind_of_file_it_is() {
+    let disk = MemoryDisk::new(ByteCount(16 * MIB), SectorSize::B512).unwrap();
+    let mut tree = MemoryTree::new();
+    let name = |text: &str| NodeName::from_text(text).unwrap();
+    let file = tree.add_file(NodeId::ROOT, name("first name"), b"x");
+    tree.add_hard_link(NodeId::ROOT, name("second name"), file);
+    let go_on = |_, _| ControlFlow::Continue(());
+    let options = NtfsOptions::default();
+    format(&disk, &options, Some(&mut tree.source()), &go_on).unwrap();
+    let volume = Volume::of(disk);
+    volume.in_entry(5, "second name", 0x10 + 0x30, &[9]);
+    assert_eq!(lines(&checked(volume.disk())), [""; 0]);
+    volume.in_entry(5, "second name", 0x10 + 0x3B, &[0x10]);
+    assert!(checked(volume.disk()).has("index-copy"));
+}
+
 #[test]
 fn a_path_is_told_of_what_was_found() {
     let volume = Volume::sound();

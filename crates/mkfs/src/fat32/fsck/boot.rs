@@ -199,6 +199,10 @@ fn check_fields(first: &[u8], layout: &Layout, report: &mut VolumeReport) {
         "the root directory lies outside the volume",
     );
     field(
+        layout.active.is_none_or(|active| active < layout.tables),
+        "the table of clusters in use is none of those there are",
+    );
+    field(
         layout.clusters >= MIN_CLUSTERS,
         "there are too few clusters for FAT32",
     );

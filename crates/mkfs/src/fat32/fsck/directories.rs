@@ -179,6 +179,9 @@ impl Scan<'_> {
                     "a label stands in a directory that is not the root".into(),
                 );
             }
+            if first_cluster(&entry) != 0 || entry.size.get() != 0 {
+                self.error(context, "label", "a label has clusters or a size".into());
+            }
             return;
         }
         if entry.name == DOT
@@ -227,6 +230,29 @@ impl Scan<'_> {
             let message = format!("entry {} is not the . or .. that it should be", self.index);
             self.error(context, "dot-entry", message);
         }
+        if entry.size.get() != 0 {
+            let message = format!("entry {} is a directory with a size", self.index);
+            self.error(context, "directory-size", message);
+        }
+    }
+
+    /// Dates and times that there are; zeros where none was noted.
+    fn times(&self, context: &mut Context<'_>, entry: &ShortEntry, shown: &str) {
+        let is_date = |date: u16| {
+            date == 0 || ((1..=12).contains(&(date >> 5 & 15)) && (1..=31).contains(&(date & 31)))
+        };
+        let is_time = |time: u16| time >> 11 < 24 && time >> 5 & 63 < 60 && time & 31 < 30;
+        let is_right = is_date(entry.created_date.get())
+            && is_date(entry.accessed_date.get())
+            && is_date(entry.modified_date.get())
+            && is_time(entry.created_time.get())
+            && is_time(entry.modified_time.get())
+            && entry.created_fine < 200;
+        if !is_right {
+            let message = format!("{shown} has a date or a time that there is not");
+            let finding = VolumeFinding::warning("time", message).at(self.path());
+            context.add(finding.of(u64::from(self.directory.first)));
+        }
     }
 
     /// Names by themselves, and against each other.
@@ -259,6 +285,7 @@ impl Scan<'_> {
             let message = format!("{shown} has unknown attributes");
             self.error(context, "entry-attributes", message);
         }
+        self.times(context, entry, &shown);
     }
 
     /// The clusters of a file or directory.

@@ -7,22 +7,26 @@ use super::super::parse::{
     AttributeView, BodyView, FileReference, NonResidentView, RecordView, StandardInformationView,
     kind,
 };
+use super::super::reparse::has_whole_names;
 use super::clusters::clusters as in_words;
 use super::context::Context;
 use super::facts::Marks;
+use super::information;
 use super::kinds::{rule, text};
 use super::names;
+use super::records::IN_EXTEND;
+use super::secure::is_descriptor;
 use crate::error::MkfsError;
 use crate::findings::VolumeFinding;
 
-/// The file is encrypted (FILE_ATTRIBUTE_ENCRYPTED).
-const FILE_ENCRYPTED: u32 = 0x4000;
 /// Record of `$BadClus`, whose stream of holes is not marked as sparse.
 const BAD_CLUSTERS: u64 = 8;
 /// File attribute: the file has a reparse point.
 const FILE_REPARSE_POINT: u32 = 0x400;
-/// File attribute of directories, which is not stored: their records say it.
-const FILE_DIRECTORY: u32 = 0x10;
+/// Records of the volume's own files, each of which is checked by itself.
+const FIRST_USER: u64 = 24;
+/// Flag of an attribute: its clusters hold encrypted data.
+const ENCRYPTED: u16 = 0x4000;
 /// Flags of an attribute: how it is compressed; and the only way there is.
 const COMPRESSION_METHODS: u16 = 0xFF;
 const LZNT1: u16 = 1;
@@ -48,6 +52,9 @@ pub(super) fn check(
         file_attributes: None,
         has_reparse: false,
         has_descriptor: false,
+        has_data: false,
+        extended_size: None,
+        extended_says: None,
     };
     let mut attributes = record.attributes();
     for attribute in attributes.by_ref() {
@@ -85,6 +92,10 @@ struct Scan<'a> {
     file_attributes: Option<u32>,
     has_reparse: bool,
     has_descriptor: bool,
+    has_data: bool,
+    /// Bytes of the extended attributes, and what `$EA_INFORMATION` says of them.
+    extended_size: Option<u64>,
+    extended_says: Option<u64>,
 }
 
 impl<'a> Scan<'a> {
@@ -117,6 +128,14 @@ impl<'a> Scan<'a> {
                 if value_offset % 8 != 0 || value_offset < 24 + attribute.name.len() {
                     let message = format!("the value of {} begins nowhere", text(&attribute));
                     self.error(context, "attribute", message);
+                }
+                if attribute.flags & COMPRESSION_METHODS > LZNT1 || attribute.flags & ENCRYPTED != 0
+                {
+                    let message = format!(
+                        "{} has flags that no value in a record has",
+                        text(&attribute)
+                    );
+                    self.error(context, "attribute-flags", message);
                 }
                 self.value(context, &attribute, value);
             }
@@ -207,6 +226,19 @@ impl<'a> Scan<'a> {
             kind::INDEX_ROOT if attribute.is_named("$I30") => self.has_directory_index = true,
             kind::INDEX_ROOT => self.has_view_index = true,
             kind::SECURITY_DESCRIPTOR => self.has_descriptor = true,
+            kind::DATA => {
+                self.has_data = true;
+                if attribute.name.is_empty() && self.record.is_directory() {
+                    let message = "a directory has data of its own".to_owned();
+                    self.error(context, "attribute-type", message);
+                }
+            }
+            kind::EA => self.extended_size = Some(size),
+            kind::EA_INFORMATION => {
+                if let Some(facts) = context.facts.get_mut(owner) {
+                    facts.marks.set(Marks::EXTENDED);
+                }
+            }
             kind::REPARSE_POINT => {
                 self.has_reparse = true;
                 if let Some(facts) = context.facts.get_mut(owner) {
@@ -227,12 +259,17 @@ impl<'a> Scan<'a> {
         let owner = self.owner;
         match attribute.kind {
             kind::STANDARD_INFORMATION => self.information(context, value),
-            kind::FILE_NAME => names::check(context, self.record.number(), owner, value),
+            kind::FILE_NAME => names::check(context, self.record, owner, value),
             kind::DATA if attribute.name.is_empty() => {
                 if let Some(facts) = context.facts.get_mut(owner) {
                     facts.size = u64::try_from(value.len()).unwrap_or(u64::MAX);
                     facts.allocated = facts.size.next_multiple_of(8);
                 }
+            }
+            kind::EA_INFORMATION => {
+                // Packed size, and how many are needed, stand before the size.
+                let size = value.get(4..).and_then(|rest| rest.first_chunk::<4>());
+                self.extended_says = size.map(|size| u32::from_le_bytes(*size).into());
             }
             kind::OBJECT_ID => {
                 if let Some(id) = value.first_chunk::<16>() {
@@ -247,7 +284,17 @@ impl<'a> Scan<'a> {
                     );
                 }
             }
-            kind::REPARSE_POINT => self.reparse(context, value, value.len()),
+            kind::REPARSE_POINT => {
+                self.reparse(context, value, value.len());
+                if !has_whole_names(value) {
+                    let message = "the names of the link stand outside its reparse point";
+                    self.error(context, "reparse", message.into());
+                }
+            }
+            kind::SECURITY_DESCRIPTOR if !is_descriptor(value) => {
+                let message = "the security descriptor of the file is none";
+                self.error(context, "secure-descriptor", message.into());
+            }
             _ => {}
         }
     }
@@ -270,20 +317,8 @@ impl<'a> Scan<'a> {
             return;
         };
         self.file_attributes = Some(information.attributes());
-        if information.attributes() & FILE_ENCRYPTED != 0 {
-            context.add_encrypted(self.owner);
-        }
-        if information.attributes() & FILE_DIRECTORY != 0 && !self.record.is_directory() {
-            let message = "a file has the attribute of a directory";
-            self.error(context, "record-information", message.into());
-        }
-        let number = self.record.number();
-        if let Some(facts) = context.facts.get_mut(self.owner) {
-            facts.attributes = information.attributes();
-        }
-        if let Some(id) = information.security_id().filter(|id| *id != 0) {
-            context.security_ids.entry(id).or_insert(number);
-        }
+        self.has_descriptor |= information.security_id().is_some_and(|id| id != 0);
+        information::check(context, self.record, self.owner, &information);
     }
 
     /// The head of reparse data ([MS-FSCC] 2.1.2.1): tag, and bytes that follow the head.
@@ -403,7 +438,6 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Sizes stand in the order valid, size, allocated.
     /// How a stream is compressed or sparse: by units of 16 clusters or none, and with room in its head
     /// for the space that it takes.
     fn compression(
@@ -421,6 +455,24 @@ impl<'a> Scan<'a> {
             let message = format!("{} is compressed in an unknown way", text(attribute));
             return self.error(context, "attribute-flags", message);
         }
+        let is_encrypted = attribute.flags & ENCRYPTED != 0;
+        if is_encrypted
+            && self
+                .file_attributes
+                .is_some_and(|attributes| attributes & information::ENCRYPTED == 0)
+        {
+            let message = format!("{} is encrypted, but the file is not", text(attribute));
+            self.error(context, "attribute-flags", message);
+        }
+        let is_plain = !attribute.is_sparse() && !attribute.is_compressed() && !is_encrypted;
+        if is_plain && body.compression_unit != 0 {
+            let message = format!(
+                "{} has units of compression, but is neither compressed nor sparse",
+                text(attribute)
+            );
+            let finding = VolumeFinding::warning("attribute-flags", message);
+            context.add(finding.of(self.record.number()));
+        }
         let is_smaller = attribute.is_sparse() || attribute.is_compressed();
         if is_smaller && body.total_allocated.is_none() {
             let message = format!("{} does not say how much space it takes", text(attribute));
@@ -428,6 +480,7 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Sizes stand in the order valid, size, allocated.
     fn sizes(
         &self,
         context: &mut Context<'_, '_>,
@@ -504,6 +557,7 @@ impl<'a> Scan<'a> {
             .is_some_and(|facts| facts.marks.has(Marks::LIST));
         if !has_list {
             self.flags(context);
+            self.missing(context);
         }
         let Some(attributes) = self.file_attributes else {
             return self.error(
@@ -519,6 +573,34 @@ impl<'a> Scan<'a> {
                 "the attributes tell of a reparse point, but the file has none"
             };
             self.error(context, "reparse-flag", message.into());
+        }
+    }
+
+    /// What every file has.
+    fn missing(&self, context: &mut Context<'_, '_>) {
+        let number = self.record.number();
+        if number < FIRST_USER {
+            return;
+        }
+        let has_content = self.has_data || self.has_directory_index || self.has_view_index;
+        if !has_content {
+            let message = "the file has neither data nor an index";
+            self.error(context, "attribute-missing", message.into());
+        }
+        let is_extended_right = match (self.extended_size, self.extended_says) {
+            (Some(size), Some(says)) => says <= size,
+            (size, says) => size == says,
+        };
+        if !is_extended_right {
+            let words = |size: Option<u64>| size.map_or("none".into(), |size| size.to_string());
+            let message = "$EA_INFORMATION tells another size than $EA has";
+            let finding = VolumeFinding::error("extended-attributes", message).of(number);
+            context.add(finding.versus(words(self.extended_size), words(self.extended_says)));
+        }
+        // Windows itself leaves some files of $Extend without.
+        if !self.has_descriptor && self.record.flags() & IN_EXTEND == 0 {
+            let message = "the file has no security descriptor";
+            context.add(VolumeFinding::warning("security-id", message).of(number));
         }
     }
 

@@ -17,12 +17,16 @@ pub(super) struct Context<'v, 'd> {
     pub clusters: ClusterMap,
     /// Security descriptors named by records, each with the first record that names it.
     pub security_ids: HashMap<u32, u64>,
+    /// Owners named by records for quotas, each with the first record that names it.
+    pub owner_ids: HashMap<u32, u64>,
     /// Tags and references of records with a reparse point.
     pub reparse_points: Vec<(u32, u64)>,
     /// Object identifiers and references of records that have one.
     pub object_ids: Vec<([u8; 16], u64)>,
     /// Files that are encrypted, and the first of them.
     pub encrypted: (u64, Option<u64>),
+    /// Names that Windows does not open, and the first file that has one.
+    pub refused: (u64, Option<u64>),
     progress: &'v dyn Fn(u64, u64) -> ControlFlow<()>,
 }
 
@@ -45,9 +49,11 @@ impl<'v, 'd> Context<'v, 'd> {
             volume,
             report,
             security_ids: HashMap::new(),
+            owner_ids: HashMap::new(),
             reparse_points: Vec::new(),
             object_ids: Vec::new(),
             encrypted: (0, None),
+            refused: (0, None),
             progress,
         }
     }
@@ -75,6 +81,28 @@ impl<'v, 'd> Context<'v, 'd> {
                 "{files} encrypted: what the clusters hold nobody reads without Windows and a user's key"
             );
             self.add(VolumeFinding::note("files-encrypted", message).of(first));
+        }
+    }
+
+    /// Notes a name that Windows does not open.
+    pub(super) fn add_refused(&mut self, record: u64) {
+        let (count, first) = &mut self.refused;
+        *count += 1;
+        *first = first.or(Some(record));
+    }
+
+    /// Tells of names that other systems write and Windows does not open.
+    pub(super) fn tell_of_refused(&mut self) {
+        if let (count, Some(first)) = self.refused {
+            let names = match count {
+                1 => "a name holds a character".to_owned(),
+                _ => format!("{count} names hold a character"),
+            };
+            let message = format!(
+                "{names} that names of Windows do not: Windows does not open such files, and takes them for \
+                 damage when it checks the volume"
+            );
+            self.add(VolumeFinding::note("names-refused", message).of(first));
         }
     }
 

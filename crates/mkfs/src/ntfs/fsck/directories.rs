@@ -56,7 +56,7 @@ fn check_directory(context: &mut Context<'_, '_>, file: &File) -> Result<(), Mkf
 
 /// Whether a directory is `$Extend` or below it: what Windows keeps there it changes by other ways
 /// than names, which then lag behind.
-fn is_below_extend(context: &Context<'_, '_>, directory: u64) -> bool {
+pub(super) fn is_below_extend(context: &Context<'_, '_>, directory: u64) -> bool {
     let mut number = directory;
     for _ in 0..MAX_SYSTEM_DEPTH {
         match context.facts.get(number) {
@@ -129,6 +129,11 @@ fn check_entry(
         if let Some((class, message)) = names::problem(&name, is_own) {
             context.add(error(class, message));
         }
+        if !name.has_possible_times() {
+            let message =
+                format!("a time in the entry {shown} is past the last one that Windows accepts");
+            context.add(VolumeFinding::warning("time", message).of(number));
+        }
         if target.record() >= FIRST_USER && !is_system {
             check_copy(context, &facts, &name, target.record());
         }
@@ -137,6 +142,7 @@ fn check_entry(
 
 /// What the entry repeats of the file.
 fn check_copy(context: &mut Context<'_, '_>, facts: &Facts, name: &FileNameView<'_>, record: u64) {
+    check_kind(context, facts, name, record);
     // Windows brings up to date the name alone through which a file was changed.
     if facts.names > facts.dos_names + 1 || facts.marks.has(Marks::BROKEN) {
         return;
@@ -156,14 +162,8 @@ fn check_copy(context: &mut Context<'_, '_>, facts: &Facts, name: &FileNameView<
         }
     };
     let is_directory = facts.marks.has(Marks::DIRECTORY);
-    let mut attributes = facts.attributes & REPEATED;
-    if is_directory {
-        attributes |= NAME_DIRECTORY;
-    }
-    if facts.marks.has(Marks::VIEW) {
-        attributes |= NAME_VIEW;
-    }
-    let said = name.attributes() & (REPEATED | NAME_DIRECTORY | NAME_VIEW);
+    let attributes = facts.attributes & REPEATED;
+    let said = name.attributes() & REPEATED;
     differs("set of attributes", attributes.into(), said.into());
     if !is_directory {
         differs("size", facts.size, name.size());
@@ -171,6 +171,20 @@ fn check_copy(context: &mut Context<'_, '_>, facts: &Facts, name: &FileNameView<
     }
     if facts.attributes & REPARSE_POINT != 0 && facts.marks.has(Marks::REPARSE) {
         differs("reparse tag", facts.tag.into(), name.tag().into());
+    } else if !facts.marks.has(Marks::REPARSE) && !facts.marks.has(Marks::EXTENDED) {
+        differs("reparse tag", 0, name.tag().into());
+    }
+}
+
+/// What never changes in the life of a file, and so is the same in all of its entries.
+fn check_kind(context: &mut Context<'_, '_>, facts: &Facts, name: &FileNameView<'_>, record: u64) {
+    let kind = |bit, mark| if facts.marks.has(mark) { bit } else { 0 };
+    let expected = kind(NAME_DIRECTORY, Marks::DIRECTORY) | kind(NAME_VIEW, Marks::VIEW);
+    let said = name.attributes() & (NAME_DIRECTORY | NAME_VIEW);
+    if said != expected {
+        let message = "the directory says another kind of file than the record";
+        let finding = VolumeFinding::error("index-copy", message).of(record);
+        context.add(finding.versus(format_args!("{expected:#x}"), format_args!("{said:#x}")));
     }
 }
 

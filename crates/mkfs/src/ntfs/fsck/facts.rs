@@ -47,7 +47,7 @@ pub(super) enum RecordKind {
 
 /// Properties of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks(u8);
+pub(super) struct Marks(u16);
 
 impl Marks {
     pub(super) const DIRECTORY: Self = Self(1);
@@ -62,6 +62,10 @@ impl Marks {
     pub(super) const BROKEN: Self = Self(64);
     /// A directory of which not all names could be read.
     pub(super) const TORN: Self = Self(128);
+    /// It has extended attributes, whose size stands where a reparse tag would.
+    pub(super) const EXTENDED: Self = Self(256);
+    /// It is marked as a file of `$Extend`.
+    pub(super) const SYSTEM: Self = Self(512);
 
     pub(super) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use super::super::parse::{File, FileNameView, FileReference, Index, kind};
 use super::context::Context;
-use super::directories::text;
+use super::directories::{is_below_extend, text};
 use super::facts::{Facts, Marks, RecordKind, name_number};
 use super::names::POSIX;
 use crate::error::MkfsError;
@@ -59,6 +59,13 @@ fn check_counts(context: &mut Context<'_, '_>, number: u64, facts: &Facts) {
             context.add(error("orphan", "the file has no name"));
         }
         return;
+    }
+    if facts.marks.has(Marks::SYSTEM)
+        && number >= RESERVED.end
+        && !is_below_extend(context, u64::from(facts.parent))
+    {
+        let message = "the record is marked as one of $Extend, but stands elsewhere";
+        context.add(error("record-flags", message));
     }
     if facts.dos_names != facts.win32_names {
         let finding = error("name-pair", "names of Windows and of DOS are not in pairs");

@@ -37,6 +37,10 @@ fn check_file(context: &mut Context<'_, '_>, file: &File) -> Result<(), MkfsErro
         if let Some(facts) = context.facts.get_mut(record.number()) {
             facts.marks.set(Marks::CLAIMED);
         }
+        if record.is_directory() && !file.base().is_directory() {
+            let message = "the record is marked as a directory, but belongs to a file";
+            context.add(VolumeFinding::error("record-flags", message).of(record.number()));
+        }
     }
     check_order(context, number, file.list());
     let attributes = match file.attributes() {

@@ -21,6 +21,8 @@ struct Restart {
     is_clean: bool,
     /// Major and minor.
     version: (u16, u16),
+    /// Bytes of a page of the system that wrote it, and of a page of the log.
+    pages: (u32, u32),
     /// Bits of a record's number that are no place.
     sequence_bits: u32,
     log_size: u64,
@@ -59,7 +61,8 @@ pub(super) fn check(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
     }
     if let [first, second] = restarts.as_slice()
         && first.current == second.current
-        && pages[0].get(AFTER_FIXUP..) != pages[1].get(AFTER_FIXUP..)
+        && (first.pages != second.pages
+            || pages[0].get(AFTER_FIXUP..) != pages[1].get(AFTER_FIXUP..))
     {
         let message = "the two restart pages of the log differ";
         context.add(error(LOG, "log", message));
@@ -74,6 +77,7 @@ pub(super) fn check(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
         context.add(VolumeFinding::warning("log-dirty", message).of(LOG));
         return Ok(());
     }
+    check_sizes(context, newest);
     if newest.log_size > log.size() {
         let finding = error(LOG, "log", "the log says that it is longer than $LogFile");
         context.add(finding.versus(log.size(), newest.log_size));
@@ -81,6 +85,27 @@ pub(super) fn check(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
         check_last_record(context, &log, newest)?;
     }
     Ok(())
+}
+
+/// Pages of a size that there is, and as many bits for places as the log needs: they count groups of
+/// eight bytes.
+fn check_sizes(context: &mut Context<'_, '_>, restart: &Restart) {
+    let (system, own) = restart.pages;
+    let is_page = |bytes: u32| bytes.is_power_of_two() && (4096..=65536).contains(&bytes);
+    if !is_page(system) || !is_page(own) {
+        let finding = error(
+            LOG,
+            "log",
+            "the pages of the log have a size that there is not",
+        );
+        context.add(finding.versus("4096", format_args!("{system} and {own}")));
+    }
+    let places = u64::BITS - restart.log_size.leading_zeros();
+    let expected = (u64::BITS + 3).saturating_sub(places);
+    if restart.sequence_bits != expected {
+        let message = "the log does not divide its numbers as its size asks for";
+        context.add(error(LOG, "log", message).versus(expected, restart.sequence_bits));
+    }
 }
 
 /// The last record stands where its number says. (Logs of later versions keep it in a copy.)
@@ -123,12 +148,12 @@ fn restart(page: &mut [u8]) -> Option<Restart> {
     let area = usize::from(u16_at(page, 0x18)?);
     let in_use = u16_at(page, area + 0x0C)?;
     let flags = u16_at(page, area + 0x0E)?;
-    let sequence_bits = page.get(area + 0x10..)?.first_chunk::<4>()?;
     Some(Restart {
         current: u64_at(page, area)?,
         is_clean: in_use == NOBODY || flags & CLEAN != 0,
         version: (u16_at(page, 0x1C)?, u16_at(page, 0x1A)?),
-        sequence_bits: u32::from_le_bytes(*sequence_bits),
+        pages: (u32_at(page, 0x10)?, u32_at(page, 0x14)?),
+        sequence_bits: u32_at(page, area + 0x10)?,
         log_size: u64_at(page, area + 0x18)?,
         has_client: in_use != NOBODY,
     })
@@ -136,6 +161,10 @@ fn restart(page: &mut [u8]) -> Option<Restart> {
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk::<2>()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk::<4>()?))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {

@@ -29,12 +29,14 @@ mod context;
 mod directories;
 mod facts;
 mod fuzz;
+mod information;
 mod kinds;
 mod links;
 mod lists;
 mod log;
 mod names;
 mod paths;
+mod quota;
 mod records;
 mod secure;
 mod system;
@@ -74,6 +76,7 @@ pub fn check(
     views::check(&mut context)?;
     clusters::check(&mut context)?;
     context.tell_of_encrypted();
+    context.tell_of_refused();
     paths::fill_in(&mut context)?;
     Ok(context.report)
 }

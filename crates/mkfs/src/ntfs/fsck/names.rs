@@ -1,13 +1,15 @@
 //! The names of a file: their form, their name spaces, and their sums for the comparison with
 //! directories.
 
-use super::super::parse::FileNameView;
+use super::super::parse::{FileNameView, RecordView};
 use super::context::Context;
 use super::facts::name_number;
 use crate::findings::VolumeFinding;
 
 /// Record of the root directory, whose own name is a dot.
 const ROOT: u64 = 5;
+/// The attribute of directories, as names keep it.
+const DIRECTORY: u32 = 0x1000_0000;
 /// Name spaces.
 pub(super) const POSIX: u8 = 0;
 const WIN32: u8 = 1;
@@ -15,7 +17,13 @@ const DOS: u8 = 2;
 const WIN32_AND_DOS: u8 = 3;
 
 /// Checks a value of `$FILE_NAME` and takes note of the name.
-pub(super) fn check(context: &mut Context<'_, '_>, record: u64, owner: u64, value: &[u8]) {
+pub(super) fn check(
+    context: &mut Context<'_, '_>,
+    holder: RecordView<'_>,
+    owner: u64,
+    value: &[u8],
+) {
+    let record = holder.number();
     let error = |class, message: String| VolumeFinding::error(class, message).of(record);
     let Some(name) = FileNameView::parse(value) else {
         return context.add(error("name", "a name is cut short".into()));
@@ -29,6 +37,21 @@ pub(super) fn check(context: &mut Context<'_, '_>, record: u64, owner: u64, valu
     }
     if let Some((class, message)) = problem(&name, owner == ROOT) {
         context.add(error(class, message));
+    }
+    let says = name.attributes() & DIRECTORY != 0;
+    if holder.base().is_none() && says != holder.is_directory() {
+        let message = format!(
+            "the name {} is of a directory, or the file, but not both",
+            name.name_text().escape_debug()
+        );
+        context.add(error("name", message));
+    }
+    if !name.has_possible_times() {
+        let message = "a time of a name is past the last one that Windows accepts";
+        context.add(VolumeFinding::warning("time", message).of(record));
+    }
+    if name.name_space() == POSIX && owner != ROOT && is_refused(&name.name_units()) {
+        context.add_refused(owner);
     }
     let is_first = context
         .facts
@@ -83,6 +106,11 @@ pub(super) fn problem(name: &FileNameView<'_>, is_root: bool) -> Option<(&'stati
         ));
     }
     None
+}
+
+/// Whether a name that is possible on the volume is none for Windows.
+fn is_refused(units: &[u16]) -> bool {
+    units.iter().any(|unit| is_refused_by_win32(*unit))
 }
 
 fn is_refused_by_win32(unit: u16) -> bool {

@@ -13,6 +13,8 @@ const CHUNK: u64 = 1 << 20;
 const FIRST_OTHER: u64 = 16;
 /// Flags that a record may have.
 const KNOWN_FLAGS: u16 = 0xF;
+/// Flag of a record of `$Extend`.
+pub(super) const IN_EXTEND: u16 = 4;
 
 /// Reads all records.
 pub(super) fn check(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
@@ -186,6 +188,9 @@ fn check_record(context: &mut Context<'_, '_>, record: RecordView<'_>) -> Result
     }
     if record.has_view_index() {
         facts.marks.set(Marks::VIEW);
+    }
+    if record.flags() & IN_EXTEND != 0 {
+        facts.marks.set(Marks::SYSTEM);
     }
     attributes::check(context, record, owner)
 }

@@ -160,11 +160,32 @@ fn check_descriptor(
         let message = format!("descriptor {id:#x} is no security descriptor");
         context.add(error("secure-descriptor", message));
     }
+    check_gap(context, stream, entry)?;
     let mut copy = vec![0; bytes.len()];
     let read = stream.read_exact_at(context.volume, &mut copy, entry.offset + BLOCK);
     if context.found("secure-mirror", SECURE, read)?.is_some() && copy != bytes {
         let message = format!("the copy of descriptor {id:#x} differs from it");
         context.add(error("secure-mirror", message));
+    }
+    Ok(())
+}
+
+/// Up to the place of the next entry there are zeros, in the copy too; checks of Windows ask for them.
+fn check_gap(
+    context: &mut Context<'_, '_>,
+    stream: &Value,
+    entry: &SecurityEntry,
+) -> Result<(), MkfsError> {
+    let end = entry.offset + u64::from(entry.length);
+    let gap = usize::try_from(end.next_multiple_of(ALIGNMENT) - end).unwrap_or(0);
+    for start in [end, end + BLOCK] {
+        let mut bytes = vec![0; gap];
+        let read = stream.read_at(context.volume, &mut bytes, start);
+        if context.found("secure", SECURE, read)?.is_some() && bytes.iter().any(|byte| *byte != 0) {
+            let message = format!("the bytes behind descriptor {:#x} are not zero", entry.id);
+            context.add(VolumeFinding::warning("secure", message).of(SECURE));
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -197,7 +218,7 @@ fn check_layout(context: &mut Context<'_, '_>, stream: &Value, mut entries: Vec<
 }
 
 /// Whether bytes have the form of a self-relative security descriptor ([MS-DTYP] 2.4.6).
-fn is_descriptor(bytes: &[u8]) -> bool {
+pub(super) fn is_descriptor(bytes: &[u8]) -> bool {
     const SELF_RELATIVE: u8 = 0x80;
     let Some(head) = bytes.first_chunk::<20>() else {
         return false;
@@ -216,18 +237,39 @@ fn is_descriptor(bytes: &[u8]) -> bool {
                 rest.len() >= 8 && rest[0] == 1 && 8 + 4 * usize::from(rest[1]) <= rest.len()
             })
     };
-    let list = |at: usize| {
-        at == 0
-            || bytes.get(at..).is_some_and(|rest| {
-                rest.len() >= 8 && usize::from(u16::from_le_bytes([rest[2], rest[3]])) <= rest.len()
-            })
-    };
+    let list = |at: usize| at == 0 || bytes.get(at..).is_some_and(is_list);
     head[0] == 1
         && head[3] & SELF_RELATIVE != 0
         && account(offset(4))
         && account(offset(8))
         && list(offset(12))
         && list(offset(16))
+}
+
+/// Whether bytes begin with a list of access control entries ([MS-DTYP] 2.4.5): as many as it says, one
+/// behind the other, within its length.
+fn is_list(bytes: &[u8]) -> bool {
+    const HEAD: usize = 8;
+    let word = |bytes: &[u8], at: usize| {
+        let bytes = bytes.get(at..).and_then(|rest| rest.first_chunk::<2>());
+        bytes.map_or(0, |bytes| usize::from(u16::from_le_bytes(*bytes)))
+    };
+    let length = word(bytes, 2);
+    let Some(mut rest) = bytes.get(..length).and_then(|list| list.get(HEAD..)) else {
+        return false;
+    };
+    for _ in 0..word(bytes, 4) {
+        let entry = word(rest, 2);
+        // Type, flags and size are the least that an entry has.
+        if entry < 4 || entry % 4 != 0 {
+            return false;
+        }
+        let Some(behind) = rest.get(entry..) else {
+            return false;
+        };
+        rest = behind;
+    }
+    true
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -11,6 +11,9 @@ use crate::findings::VolumeFinding;
 const MIRROR: u64 = 1;
 const VOLUME: u64 = 3;
 const DEFINITIONS: u64 = 4;
+const BOOT: u64 = 7;
+/// Bytes of the boot sector and the code behind it.
+const BOOT_BYTES: u64 = 8192;
 const BAD_CLUSTERS: u64 = 8;
 const UPCASE: u64 = 10;
 /// Records whose copies stand in `$MFTMirr`.
@@ -28,6 +31,7 @@ const MAX_DAMAGED_LETTERS: usize = 64;
 pub(super) fn check(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
     check_names(context);
     check_mirror(context)?;
+    check_boot_file(context)?;
     log::check(context)?;
     check_volume(context)?;
     check_definitions(context)?;
@@ -124,12 +128,39 @@ fn check_mirror(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
     Ok(())
 }
 
+/// `$Boot` is the beginning of the volume.
+fn check_boot_file(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
+    let Some(boot) = stream(context, BOOT, "system-file", "")? else {
+        context.add(error(BOOT, "system-file", "$Boot has no data"));
+        return Ok(());
+    };
+    let starts_at = boot
+        .map()
+        .and_then(|map| map.extents().first()?.run.start)
+        .map(|start| start.0);
+    if starts_at != Some(0) || boot.size() != BOOT_BYTES {
+        let finding = error(
+            BOOT,
+            "system-file",
+            "$Boot is not the beginning of the volume",
+        );
+        let place = starts_at.map_or("nowhere".to_owned(), |start| format!("cluster {start}"));
+        context.add(finding.versus(
+            format_args!("{BOOT_BYTES} bytes from cluster 0 on"),
+            format_args!("{} bytes from {place} on", boot.size()),
+        ));
+    }
+    Ok(())
+}
+
 fn check_volume(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
     /// Version 3.1, since Windows XP; 3.0 of Windows 2000 is the same in all that is checked here.
     const VERSIONS: [(u8, u8); 2] = [(3, 0), (3, 1)];
     /// Flags that Windows sets: dirty, to be upgraded, deleting a journal, modified by a check, no
     /// short names, and that something is to be repaired.
     const KNOWN: u16 = 0xC0BF;
+    /// Windows sets this while it mends the volume.
+    const CHECK_UNDERWAY: u16 = 0x4000;
     let state = context.volume.state();
     let Some(state) = context.found("volume", VOLUME, state)? else {
         return Ok(());
@@ -141,6 +172,10 @@ fn check_volume(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
     }
     if state.is_dirty() {
         let message = "the volume was not taken off in order, or asks for a check";
+        context.add(VolumeFinding::warning("volume-dirty", message).of(VOLUME));
+    }
+    if state.flags & CHECK_UNDERWAY != 0 {
+        let message = "a check of the volume was cut short";
         context.add(VolumeFinding::warning("volume-dirty", message).of(VOLUME));
     }
     if state.flags & !KNOWN != 0 {
@@ -226,7 +261,17 @@ fn check_upcase(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
         };
         let crc = info.get(8..).and_then(|rest| rest.first_chunk::<8>());
         let crc = crc.map_or(0, |crc| u64::from_le_bytes(*crc));
-        if info.len() != 0x20 || crc != crc64(&bytes) {
+        let says = info
+            .first_chunk::<4>()
+            .map_or(0, |length| u32::from_le_bytes(*length));
+        if info.len() != 0x20 || says != 0x20 {
+            let finding = error(UPCASE, "upcase-info", "$Info has not its length");
+            context.add(finding.versus(
+                "0x20 twice",
+                format_args!("{:#x}, and it says {says:#x}", info.len()),
+            ));
+        }
+        if crc != crc64(&bytes) {
             let finding = error(
                 UPCASE,
                 "upcase-info",

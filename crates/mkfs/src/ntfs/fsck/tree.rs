@@ -15,6 +15,10 @@ use crate::findings::VolumeFinding;
 const BLOCK_HEAD: usize = 0x18;
 /// Bytes of an index root before its node.
 const ROOT_HEAD: usize = 0x10;
+/// Flags that a node may have: its entries have children.
+const KNOWN_NODE_FLAGS: u8 = 1;
+/// Flags that an entry may have: it has a child, it is the last.
+const KNOWN_FLAGS: u16 = 3;
 /// Bytes read of a bitmap at a time.
 const BITMAP_CHUNK: usize = 64 * 1024;
 
@@ -140,6 +144,10 @@ impl<'v, 'd> Walker<'_, 'v, 'd> {
         node: &Node<'_>,
         depth: usize,
     ) -> Result<(), MkfsError> {
+        if node.flags & !KNOWN_NODE_FLAGS != 0 {
+            let finding = self.finding("index-node", "a node has unknown flags");
+            context.add(finding.versus("0 or 1", format_args!("{:#x}", node.flags)));
+        }
         let mut entries = node.entries();
         for entry in entries.by_ref() {
             let entry = match entry {
@@ -149,6 +157,10 @@ impl<'v, 'd> Walker<'_, 'v, 'd> {
                     return context.add_damage("index-entry", self.record, error);
                 }
             };
+            if entry.flags & !KNOWN_FLAGS != 0 {
+                let finding = self.finding("index-entry", "an entry has unknown flags");
+                context.add(finding.versus("0 to 3", format_args!("{:#x}", entry.flags)));
+            }
             if entry.child.is_some() != node.has_children {
                 context.add(self.finding(
                     "index-leaf",
@@ -159,6 +171,10 @@ impl<'v, 'd> Walker<'_, 'v, 'd> {
                 self.block(context, child, depth + 1)?;
             }
             if entry.is_last() {
+                if entry.key_length() != 0 {
+                    let finding = self.finding("index-entry", "the end of a node has a key");
+                    context.add(finding.versus(0, entry.key_length()));
+                }
                 break;
             }
             self.order(context, &entry);

@@ -2,6 +2,7 @@
 
 use super::super::parse::{File, Index, NtfsVolume, ParseError};
 use super::context::Context;
+use super::quota;
 use super::tree::{self, IndexRules};
 use crate::error::MkfsError;
 use crate::findings::VolumeFinding;
@@ -10,10 +11,8 @@ use crate::findings::VolumeFinding;
 const EXTEND: u64 = 11;
 const REPARSE: IndexRules = view("$R", 0x13);
 const OBJECTS: IndexRules = view("$O", 0x13);
-const OWNERS: IndexRules = view("$O", 0x11);
-const QUOTAS: IndexRules = view("$Q", 0x10);
 
-const fn view(name: &'static str, collation: u32) -> IndexRules {
+pub(super) const fn view(name: &'static str, collation: u32) -> IndexRules {
     IndexRules {
         name,
         attribute: 0,
@@ -23,7 +22,6 @@ const fn view(name: &'static str, collation: u32) -> IndexRules {
 
 /// Checks them.
 pub(super) fn check(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
-    let volume = context.volume;
     if let Some(file) = child(context, "$Reparse")? {
         check_reparse(context, &file)?;
     }
@@ -31,14 +29,7 @@ pub(super) fn check(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
         check_objects(context, &file)?;
     }
     if let Some(file) = child(context, "$Quota")? {
-        for rules in [OWNERS, QUOTAS] {
-            if Index::open(volume, &file, rules.name).is_ok() {
-                tree::walk(context, &file, rules, &mut |_, _| {})?;
-            } else {
-                let message = format!("$Quota has no index {}", rules.name);
-                context.add(VolumeFinding::error("index-root", message).of(file.base().number()));
-            }
-        }
+        quota::check(context, &file)?;
     }
     Ok(())
 }

@@ -72,6 +72,19 @@ impl<'a> FileNameView<'a> {
         self.header.tag.get()
     }
 
+    /// Whether each of its times is one that Windows accepts: they are signed ([MS-DTYP] 2.3.3).
+    pub fn has_possible_times(&self) -> bool {
+        let header = self.header;
+        [
+            header.created,
+            header.modified,
+            header.changed,
+            header.accessed,
+        ]
+        .iter()
+        .all(|ticks| i64::try_from(ticks.get()).is_ok())
+    }
+
     /// The times of the file, repeated here.
     pub fn times(&self) -> Times {
         Times {
@@ -120,6 +133,19 @@ impl<'a> StandardInformationView<'a> {
     pub fn is_case_sensitive(&self) -> bool {
         // Where Windows keeps the flag FILE_CS_FLAG_CASE_SENSITIVE_DIR.
         self.header.max_versions.get() == 0 && self.header.version.get() == 1
+    }
+
+    /// Whether each of its times is one that Windows accepts: they are signed ([MS-DTYP] 2.3.3).
+    pub fn has_possible_times(&self) -> bool {
+        let header = self.header;
+        [
+            header.created,
+            header.modified,
+            header.changed,
+            header.accessed,
+        ]
+        .iter()
+        .all(|ticks| i64::try_from(ticks.get()).is_ok())
     }
 
     /// The times of the file.

@@ -11,6 +11,9 @@ use super::error::{ParseError, Structure};
 use super::fixup::unprotect;
 use super::name::FileNameView;
 
+/// Where the length of the key stands in an entry.
+const KEY_LENGTH: usize = 10;
+
 /// The number of a block below an entry.
 pub type Child = u64;
 
@@ -64,6 +67,8 @@ pub struct Node<'a> {
     pub allocated: u32,
     /// Whether its entries have children, as the head says.
     pub has_children: bool,
+    /// The flags of the head.
+    pub flags: u8,
 }
 
 impl<'a> Node<'a> {
@@ -90,6 +95,7 @@ impl<'a> Node<'a> {
             used,
             allocated: header.allocated.get(),
             has_children: header.flags & INDEX_NODE_HAS_CHILDREN != 0,
+            flags: header.flags,
         })
     }
 
@@ -190,6 +196,13 @@ impl<'a> EntryView<'a> {
             child,
             head: header.reference.get(),
         })
+    }
+
+    /// Bytes of its key, as its head says; the last entry of a node has none.
+    pub fn key_length(&self) -> u16 {
+        let (_, rest) = self.bytes.split_at(KEY_LENGTH.min(self.bytes.len()));
+        rest.first_chunk()
+            .map_or(0, |length| u16::from_le_bytes(*length))
     }
 
     /// Whether it ends its node, and has no key.

@@ -26,6 +26,11 @@ super::damages! {
     root_with_other_units_of_blocks => "index-root",
     root_with_less_room => "index-node",
     root_without_the_mark_of_children => "index-leaf",
+    entry_with_unknown_flags => "index-entry",
+    entry_with_the_tag_of_another => "index-copy",
+    entry_with_a_time_after_the_last => "time",
+    node_with_unknown_flags => "index-node",
+    end_of_a_node_with_a_key => "index-entry",
 }
 
 fn many(volume: &Volume) -> u64 {
@@ -159,4 +164,29 @@ fn root_with_less_room(volume: &Volume) {
 
 fn root_without_the_mark_of_children(volume: &Volume) {
     in_root(volume, 0x1C, 0);
+}
+
+fn entry_with_unknown_flags(volume: &Volume) {
+    volume.in_entry(5, "small file.txt", 12, &[0x10]);
+}
+
+/// A file that is no reparse point, and has no extended attributes.
+fn entry_with_the_tag_of_another(volume: &Volume) {
+    volume.in_entry(5, "small file.txt", 0x10 + 0x3C, &[0xC, 0, 0, 0xA0]);
+}
+
+fn entry_with_a_time_after_the_last(volume: &Volume) {
+    volume.in_entry(5, "small file.txt", 0x10 + 15, &[0x80]);
+}
+
+fn node_with_unknown_flags(volume: &Volume) {
+    volume.block(many(volume), 1, |block| block[0x18 + 12] |= 0x40);
+}
+
+/// The directory holds one name, and then ends.
+fn end_of_a_node_with_a_key(volume: &Volume) {
+    let directory = volume.find("outer/inner directory");
+    volume.entry(directory, "deep.txt", |node, range| {
+        node[range.end + 10] = 8
+    });
 }

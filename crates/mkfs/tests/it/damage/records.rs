@@ -36,6 +36,20 @@ super::damages! {
     attribute_too_short_for_its_type => "attribute-size",
     name_not_marked_as_indexed => "attribute-indexed",
     data_marked_as_indexed => "attribute-indexed",
+    file_marked_as_one_of_extend => "record-flags",
+    file_named_as_a_directory => "record-information",
+    file_named_as_a_view => "record-information",
+    file_with_the_attribute_of_a_label => "record-information",
+    file_with_a_time_after_the_last => "time",
+    file_without_data => "attribute-missing",
+    directory_with_data => "attribute-type",
+    file_without_a_descriptor => "security-id",
+    file_whose_name_is_of_a_directory => "name",
+    file_with_a_name_of_a_time_after_the_last => "time",
+    data_in_a_record_that_is_encrypted => "attribute-flags",
+    data_in_a_record_compressed_by_an_unknown_method => "attribute-flags",
+    file_with_half_of_its_extended_attributes => "extended-attributes",
+    root_with_a_descriptor_that_is_none => "secure-descriptor",
 }
 
 fn small(volume: &Volume) -> u64 {
@@ -204,4 +218,80 @@ fn name_not_marked_as_indexed(volume: &Volume) {
 
 fn data_marked_as_indexed(volume: &Volume) {
     volume.in_attribute(small(volume), kind::DATA, "", 0x16, &[1]);
+}
+
+fn file_marked_as_one_of_extend(volume: &Volume) {
+    flip(volume, small(volume), 4);
+}
+
+fn in_information(volume: &Volume, at: usize, bytes: &[u8]) {
+    volume.in_value(small(volume), kind::STANDARD_INFORMATION, "", at, bytes);
+}
+
+fn file_named_as_a_directory(volume: &Volume) {
+    in_information(volume, 0x23, &[0x10]);
+}
+
+fn file_named_as_a_view(volume: &Volume) {
+    in_information(volume, 0x23, &[0x20]);
+}
+
+fn file_with_the_attribute_of_a_label(volume: &Volume) {
+    in_information(volume, 0x20, &[0x28]);
+}
+
+fn file_with_a_time_after_the_last(volume: &Volume) {
+    in_information(volume, 15, &[0x80]);
+}
+
+/// Its data becomes an attribute of a type that is left to users.
+fn file_without_data(volume: &Volume) {
+    volume.in_attribute(small(volume), kind::DATA, "", 0, &[0, 0x10, 0, 0]);
+}
+
+/// An empty stream stands before the index.
+fn directory_with_data(volume: &Volume) {
+    let directory = volume.find("outer/inner directory");
+    let start = volume.attribute(directory, kind::INDEX_ROOT, "$I30").start;
+    volume.record(directory, |record| {
+        let used = usize::from(record[0x18]) | usize::from(record[0x19]) << 8;
+        record.copy_within(start..used, start + 24);
+        let (next, more) = (record[0x28], used + 24);
+        record[start..start + 24].fill(0);
+        record[start] = 0x80;
+        record[start + 4] = 24;
+        record[start + 14] = next;
+        record[start + 0x14] = 24;
+        record[0x18..0x1A].copy_from_slice(&u16::try_from(more).unwrap().to_le_bytes());
+        record[0x28] += 1;
+    });
+}
+
+fn file_without_a_descriptor(volume: &Volume) {
+    in_information(volume, 0x34, &[0; 4]);
+}
+
+fn root_with_a_descriptor_that_is_none(volume: &Volume) {
+    volume.in_value(5, kind::SECURITY_DESCRIPTOR, "", 5, &[0x70]);
+}
+
+fn file_whose_name_is_of_a_directory(volume: &Volume) {
+    volume.in_value(small(volume), kind::FILE_NAME, "", 0x3B, &[0x10]);
+}
+
+fn file_with_a_name_of_a_time_after_the_last(volume: &Volume) {
+    volume.in_value(small(volume), kind::FILE_NAME, "", 15, &[0x80]);
+}
+
+fn data_in_a_record_that_is_encrypted(volume: &Volume) {
+    volume.in_attribute(small(volume), kind::DATA, "", 12, &[0, 0x40]);
+}
+
+fn data_in_a_record_compressed_by_an_unknown_method(volume: &Volume) {
+    volume.in_attribute(small(volume), kind::DATA, "", 12, &[3]);
+}
+
+/// Its data becomes what tells of extended attributes.
+fn file_with_half_of_its_extended_attributes(volume: &Volume) {
+    volume.in_attribute(small(volume), kind::DATA, "", 0, &[0xD0]);
 }

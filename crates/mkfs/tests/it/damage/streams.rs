@@ -31,6 +31,9 @@ super::damages! {
     extension_of_another_file => "list",
     extension_that_nobody_lists => "record-extension",
     part_that_begins_elsewhere => "attribute-vcn",
+    stream_that_is_encrypted_alone => "attribute-flags",
+    stream_with_units_that_is_plain => "attribute-flags",
+    extension_with_the_mark_of_a_directory => "record-flags",
 }
 
 const COMB: &str = "comb of holes";
@@ -241,4 +244,16 @@ fn part_that_begins_elsewhere(volume: &Volume) {
     });
     let comb = volume.find(COMB);
     volume.in_value(comb, kind::ATTRIBUTE_LIST, "", at + 8, &first.to_le_bytes());
+}
+
+fn stream_that_is_encrypted_alone(volume: &Volume) {
+    in_data(volume, 12, &[0, 0x40]);
+}
+
+fn stream_with_units_that_is_plain(volume: &Volume) {
+    in_data(volume, 0x22, &[4]);
+}
+
+fn extension_with_the_mark_of_a_directory(volume: &Volume) {
+    volume.record(extension(volume), |bytes| bytes[0x16] |= 2);
 }

@@ -36,6 +36,19 @@ super::damages! {
     reparse_point_of_another_length => "reparse",
     reparse_point_that_attributes_hide => "reparse-flag",
     reparse_point_that_attributes_invent => "reparse-flag",
+    boot_file_of_another_length => "system-file",
+    reparse_point_with_names_outside => "reparse",
+    log_with_pages_of_another_size => "log",
+    log_whose_numbers_do_not_fit_its_size => "log",
+    volume_with_a_check_cut_short => "volume-dirty",
+    letters_of_another_length => "upcase-info",
+    descriptor_with_more_entries_than_room => "secure-descriptor",
+    descriptor_with_bytes_behind => "secure",
+    quota_of_another_version => "quota",
+    quota_with_unknown_flags => "quota",
+    quota_of_another_account => "quota",
+    owner_without_a_quota => "quota",
+    file_of_an_owner_without_a_quota => "quota",
 }
 
 const SECURE: u64 = 9;
@@ -179,8 +192,13 @@ fn descriptor_that_differs_from_its_hash(volume: &Volume) {
 
 /// Its owner stands outside; the hash is right, also in both indexes.
 fn descriptor_that_is_none(volume: &Volume) {
-    for place in descriptors(volume, 0x14) {
-        volume.write(place, &[9]);
+    in_descriptor(volume, 0, 9);
+}
+
+/// Changes a byte of the first descriptor, and all hashes of it.
+fn in_descriptor(volume: &Volume, at: u64, byte: u8) {
+    for place in descriptors(volume, 0x14 + at) {
+        volume.write(place, &[byte]);
     }
     let [place, _] = descriptors(volume, 0);
     let descriptor = volume.read(place + 0x14, 0x64);
@@ -298,4 +316,82 @@ fn reparse_point_that_attributes_invent(volume: &Volume) {
     let small = volume.find("small file.txt");
     volume.in_value(small, kind::STANDARD_INFORMATION, "", 0x21, &[4]);
     volume.in_entry(5, "small file.txt", 0x10 + 0x39, &[4]);
+}
+
+fn reparse_point_with_names_outside(volume: &Volume) {
+    volume.in_value(link(volume), kind::REPARSE_POINT, "", 10, &[0xFE, 0x7F]);
+}
+
+fn log_with_pages_of_another_size(volume: &Volume) {
+    for page in [0, 0x1000] {
+        in_log(volume, page + 0x10, &[0, 2]);
+    }
+}
+
+/// Half as long as before, with numbers divided as before.
+fn log_whose_numbers_do_not_fit_its_size(volume: &Volume) {
+    for page in [0, 0x1000] {
+        in_log(volume, page + 0x48, &[0, 0, 0x10, 0]);
+    }
+}
+
+fn volume_with_a_check_cut_short(volume: &Volume) {
+    volume.in_value(3, kind::VOLUME_INFORMATION, "", 11, &[0x40]);
+}
+
+fn letters_of_another_length(volume: &Volume) {
+    volume.in_value(UPCASE, kind::DATA, "$Info", 0, &[0x24]);
+}
+
+/// The list of access control entries stands behind the head.
+fn descriptor_with_more_entries_than_room(volume: &Volume) {
+    in_descriptor(volume, 0x14 + 4, 50);
+}
+
+/// The first has 0x78 bytes.
+fn descriptor_with_bytes_behind(volume: &Volume) {
+    for place in descriptors(volume, 0x78) {
+        volume.write(place, &[0x55]);
+    }
+}
+
+/// Changes the entry of `$Quota` with this number in one of its indexes.
+fn in_quota(volume: &Volume, index: &str, number: usize, at: usize, bytes: &[u8]) {
+    let quota = volume.find("$Extend/$Quota");
+    let start = volume.value(quota, kind::INDEX_ROOT, index) + 0x10;
+    volume.record(quota, |record| {
+        let mut entry = start + usize::from(record[start]);
+        for _ in 0..number {
+            entry += usize::from(record[entry + 8]);
+        }
+        let data = entry + usize::from(record[entry]);
+        record[data + at..data + at + bytes.len()].copy_from_slice(bytes);
+    });
+}
+
+fn quota_of_another_version(volume: &Volume) {
+    in_quota(volume, "$Q", 0, 0, &[9]);
+}
+
+fn quota_with_unknown_flags(volume: &Volume) {
+    in_quota(volume, "$Q", 0, 6, &[1]);
+}
+
+/// The account stands behind the quota.
+fn quota_of_another_account(volume: &Volume) {
+    in_quota(volume, "$Q", 1, 48 + 8, &[0x99]);
+}
+
+fn owner_without_a_quota(volume: &Volume) {
+    in_quota(volume, "$O", 0, 0, &[0x50]);
+}
+
+fn file_of_an_owner_without_a_quota(volume: &Volume) {
+    let small = volume.find("small file.txt");
+    volume.in_value(small, kind::STANDARD_INFORMATION, "", 0x30, &[0x77, 7]);
+}
+
+fn boot_file_of_another_length(volume: &Volume) {
+    volume.in_attribute(7, kind::DATA, "", 0x31, &[0x1E]);
+    volume.in_attribute(7, kind::DATA, "", 0x39, &[0x1E]);
 }

@@ -84,6 +84,11 @@ impl Volume {
         Self { disk }
     }
 
+    /// A volume of the test's own, with clusters and records of these sizes.
+    pub(crate) fn of(disk: MemoryDisk) -> Self {
+        Self { disk }
+    }
+
     pub(crate) fn disk(&self) -> &MemoryDisk {
         &self.disk
     }
