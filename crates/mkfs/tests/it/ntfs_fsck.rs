@@ -109,6 +109,30 @@ fn files_that_are_encrypted_are_told_of_and_no_damage() {
     assert!(lines[0].contains("/first large file"), "{lines:?}");
 }
 
+/// ntfs3 fills the log with 0xFF when it mounts, from its start on; a machine may die in the middle.
+#[test]
+fn a_clean_log_that_was_being_emptied_is_told_of_and_no_damage() {
+    let (page, last) = (4096, 0x2_2000);
+    for (at, length) in [
+        (0, 512),
+        (0, page),
+        (page, page),
+        (last, page),
+        (last, 1024),
+    ] {
+        let volume = Volume::sound();
+        let place = volume.place(2, kind::DATA, "", at);
+        volume.write(place, &vec![0xFF; length.try_into().unwrap()]);
+        let report = checked(volume.disk());
+        let lines = lines(&report);
+        assert!(report.is_clean() && lines.len() == 1, "{at}: {lines:?}");
+        assert!(lines[0].starts_with("note log-emptied"), "{lines:?}");
+    }
+    let volume = Volume::sound();
+    volume.write(volume.place(2, kind::DATA, "", 0), &[0xFF; 8192]);
+    assert_eq!(lines(&checked(volume.disk())), [""; 0], "an empty log");
+}
+
 /// ntfs-3g writes such names; a check by Windows takes the files for lost.
 #[test]
 fn names_that_windows_does_not_take_are_told_of_and_no_damage() {

@@ -54,10 +54,16 @@ pub(super) fn check(context: &mut Context<'_, '_>) -> Result<(), MkfsError> {
     if pages.iter().flatten().all(|byte| *byte == 0xFF) {
         return Ok(());
     }
+    let is_emptied = pages.iter().any(|page| has_unused_sector(page));
     let restarts: Vec<Restart> = pages.iter_mut().filter_map(|page| restart(page)).collect();
     if restarts.len() == 1 {
-        let message = "one of the two restart pages of the log is damaged";
-        context.add(VolumeFinding::warning("log", message).of(LOG));
+        context.add(match is_emptied {
+            true => emptied(),
+            false => {
+                let message = "one of the two restart pages of the log is damaged";
+                VolumeFinding::warning("log", message).of(LOG)
+            }
+        });
     }
     if let [first, second] = restarts.as_slice()
         && first.current == second.current
@@ -126,6 +132,10 @@ fn check_last_record(
             if context.found("log", LOG, read)?.is_none() {
                 return Ok(());
             }
+            if has_unused_sector(&page) {
+                context.add(emptied());
+                return Ok(());
+            }
             let is_whole = page.starts_with(b"RCRD") && unprotect(&mut page).is_ok();
             let at = usize::try_from(place % PAGE).unwrap_or(0);
             is_whole.then(|| u64_at(&page, at)).flatten()
@@ -137,6 +147,18 @@ fn check_last_record(
         context.add(error(LOG, "log", message));
     }
     Ok(())
+}
+
+/// Whether somebody emptied a page, or began to: no page in use has such a sector.
+fn has_unused_sector(page: &[u8]) -> bool {
+    page.chunks(512)
+        .any(|sector| sector.iter().all(|byte| *byte == 0xFF))
+}
+
+/// A driver (ntfs3 when it mounts) empties a clean log before it uses it.
+fn emptied() -> VolumeFinding {
+    let message = "whoever emptied the log, which is clean, did not come to the end";
+    VolumeFinding::note("log-emptied", message).of(LOG)
 }
 
 /// What a restart page says; `None` where it is none.
