@@ -6,6 +6,56 @@
 //! keeps it; `S-1-5-83-0` is all machines. The service maps machines whose names are no GUID to one that it
 //! keeps to itself: for these the service alone can do it.
 
+use std::io;
+use std::path::Path;
+
+/// The access lists of the files of a host.
+pub trait AccessLists: Send + Sync {
+    /// The list of a file, as rules in SDDL.
+    ///
+    /// # Errors
+    /// The host's.
+    fn rules(&self, file: &Path) -> io::Result<String>;
+
+    /// Gives a file another list.
+    ///
+    /// # Errors
+    /// The host's.
+    fn set_rules(&self, file: &Path, rules: &str) -> io::Result<()>;
+}
+
+/// Lets `identifier` open a file. Whether that changed anything.
+///
+/// # Errors
+/// The host's.
+pub fn grant(
+    lists: &dyn AccessLists,
+    file: &Path,
+    identifier: &str,
+    write: bool,
+) -> io::Result<bool> {
+    change(lists, file, |rules| granted(rules, identifier, write))
+}
+
+/// Takes that back. Whether there was anything to take.
+///
+/// # Errors
+/// The host's.
+pub fn revoke(lists: &dyn AccessLists, file: &Path, identifier: &str) -> io::Result<bool> {
+    change(lists, file, |rules| revoked(rules, identifier))
+}
+
+fn change(
+    lists: &dyn AccessLists,
+    file: &Path,
+    change: impl FnOnce(&str) -> Option<String>,
+) -> io::Result<bool> {
+    match change(&lists.rules(file)?) {
+        None => Ok(false),
+        Some(changed) => lists.set_rules(file, &changed).map(|()| true),
+    }
+}
+
 /// The identifier of all machines of a host. A file that many read gets it once, since a list that grows
 /// with each machine comes to its end.
 pub const ALL_MACHINES: &str = "S-1-5-83-0";

@@ -45,12 +45,7 @@ impl PasswordArguments {
             return told(engine::password_of_keyring(name));
         }
         match self.password_fd {
-            // Not through the buffer of the library, which nobody zeroes; where it cannot be opened again
-            // (a socket), it is better than nothing.
-            Some(0) => told(match terminal_input::open_inherited(0) {
-                Ok(file) => engine::password_of_reader(file),
-                Err(_) => engine::password_of_reader(std::io::stdin().lock()),
-            }),
+            Some(0) => told(engine::password_of_stdin()),
             Some(number) => told(terminal_input::open_inherited(number).map_or_else(
                 |error| {
                     Err(engine::unreadable_password(

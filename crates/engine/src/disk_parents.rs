@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use attach::{HostPath, Source};
+use volume::plain_path;
 
 use crate::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -51,33 +52,9 @@ impl Engine {
                 ImageReference::File(_) => PathBuf::from(&link.name),
             };
             let path = std::path::absolute(&path).map_err(Error::host("find", &path))?;
-            let path = HostPath::parse(plain(&path.display().to_string()));
+            let path = HostPath::parse(&plain_path(path).display().to_string());
             disk.parents.push(path.map_err(MountFailure::Path)?);
         }
         Ok(())
-    }
-}
-
-/// A path without the mark that says it is to be taken as it is, where that is a drive's.
-fn plain(path: &str) -> &str {
-    match path.strip_prefix(r"\\?\") {
-        Some(plain) if plain.as_bytes().get(1) == Some(&b':') => plain,
-        _ => path,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn drives_are_told_as_everybody_tells_them() {
-        for (path, expected) in [
-            (r"\\?\C:\v\a.vhdx", r"C:\v\a.vhdx"),
-            (r"\\?\UNC\server\share", r"\\?\UNC\server\share"),
-            ("/v/a.vhdx", "/v/a.vhdx"),
-        ] {
-            assert_eq!(plain(path), expected);
-        }
     }
 }

@@ -12,6 +12,7 @@ use attach::{Channel, Fault, FaultKind, GuestClient, Hypervisor, SchemaVersion, 
 use crate::agent_channel::{self, AgentChannel};
 use crate::error::{Error, Result};
 use crate::machine::{GuestChannel, KnownMachine, MachineFailure};
+use crate::vm_access::ListsOfHost;
 use crate::wiring::{Engine, Sides};
 
 /// How long the service is waited for.
@@ -75,7 +76,9 @@ impl Engine {
             });
         };
         let core = self.compute_core()?;
-        let machine = HcsMachine::new(Arc::clone(&core), id, schema).with_patience(patience);
+        let machine = HcsMachine::new(Arc::clone(&core), id, schema)
+            .with_patience(patience)
+            .with_access_lists(Arc::new(ListsOfHost));
         let machine = Arc::new(machine);
         let agent = match channel {
             GuestChannel::None => None,

@@ -122,6 +122,7 @@ pub use mounts::{
     DocumentKind, Guest, Hypervisor, MachinePlatform, MountFailure, PlanDocument, Problem,
     QemuMachine, RenderForm, SchemaVersion, StepDocument,
 };
+pub use passwords::password_of_stdin;
 pub use place::{Entry, EntryDetails, EntryKind, Place, TreeStep};
 pub use progress::{Progress, ProgressFn};
 pub use repair::RepairImage;

@@ -89,13 +89,23 @@ impl Engine {
 
 /// The password in a file, or with `-` on standard input.
 pub(crate) fn read_password(file: &str) -> Result<SecretString> {
-    if file != "-" {
-        return Ok(password_of_file(Path::new(file))?);
-    }
-    // Opened by its name where it has one: nobody zeroes the buffer of the library.
+    let read = match file {
+        "-" => password_of_stdin(),
+        file => password_of_file(Path::new(file)),
+    };
+    Ok(read?)
+}
+
+/// The password on standard input, which is read to its end.
+///
+/// # Errors
+/// As for [`password_of_file`].
+pub fn password_of_stdin() -> std::result::Result<SecretString, SecretError> {
+    // Opened by its name where it has one, since nobody zeroes the buffer of the library; where it cannot be
+    // opened again (a socket), that is better than nothing.
     match File::open("/dev/stdin") {
-        Ok(input) if cfg!(unix) => Ok(password_of_reader(input)?),
-        _ => Ok(password_of_reader(std::io::stdin().lock())?),
+        Ok(input) if cfg!(unix) => password_of_reader(input),
+        _ => password_of_reader(std::io::stdin().lock()),
     }
 }
 

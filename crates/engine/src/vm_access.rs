@@ -1,13 +1,27 @@
 //! Machines of Hyper-V let into files by the list of the file itself, where the Host Compute Service does
 //! not do it.
 
+use std::io;
 use std::path::Path;
 
-use attach::vm_access::{ALL_MACHINES, granted, machine_identifier, revoked};
+use attach::vm_access::{ALL_MACHINES, AccessLists, grant, machine_identifier, revoke};
 use volume::{file_rules, set_file_rules};
 
 use crate::Engine;
 use crate::error::{Error, Result};
+
+/// The lists of the files of this host.
+pub(crate) struct ListsOfHost;
+
+impl AccessLists for ListsOfHost {
+    fn rules(&self, file: &Path) -> io::Result<String> {
+        file_rules(file)
+    }
+
+    fn set_rules(&self, file: &Path, rules: &str) -> io::Result<()> {
+        set_file_rules(file, rules)
+    }
+}
 
 /// Which machines a file is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +53,7 @@ impl Engine {
     /// `InvalidArgument` (the GUID), `Unsupported` where this is not Windows, `NotFound`, `Io`.
     pub fn grant_machine(&self, who: &MachineAccess, file: &Path, write: bool) -> Result<bool> {
         let identifier = who.identifier()?;
-        change(file, |rules| granted(rules, &identifier, write))
+        grant(&ListsOfHost, file, &identifier, write).map_err(failed(file))
     }
 
     /// Takes that back. Whether there was anything to take.
@@ -48,18 +62,10 @@ impl Engine {
     /// As for [`Engine::grant_machine`].
     pub fn revoke_machine(&self, who: &MachineAccess, file: &Path) -> Result<bool> {
         let identifier = who.identifier()?;
-        change(file, |rules| revoked(rules, &identifier))
+        revoke(&ListsOfHost, file, &identifier).map_err(failed(file))
     }
 }
 
-fn change(file: &Path, change: impl FnOnce(&str) -> Option<String>) -> Result<bool> {
-    let rules = file_rules(file).map_err(Error::host("read the access list of", file))?;
-    match change(&rules) {
-        None => Ok(false),
-        Some(changed) => {
-            set_file_rules(file, &changed)
-                .map_err(Error::host("change the access list of", file))?;
-            Ok(true)
-        }
-    }
+fn failed(file: &Path) -> impl FnOnce(io::Error) -> Error {
+    Error::host("change the access list of", file)
 }

@@ -41,3 +41,10 @@ pub use session::{HIGHEST_VERSION, LOWEST_VERSION, Token, Versions};
 /// The port at which an agent in a machine of Hyper-V hears its host, over sockets of the hypervisor:
 /// `cvol` in letters.
 pub const HYPERVISOR_PORT: u32 = 0x6376_6F6C;
+
+/// The service that a port is to Windows, a GUID in digits: by the template that Linux has for ports of vsock,
+/// whose first 32 bits are the port.
+pub fn hypervisor_service(port: u32) -> u128 {
+    const TEMPLATE: u128 = 0x0000_0000_facb_11e6_bd58_6400_6a79_86d3;
+    (u128::from(port) << 96) | TEMPLATE
+}

@@ -67,6 +67,12 @@ pub trait ComputeCore: Send + Sync {
     /// Asks for properties of the service.
     fn get_service_properties(&self, query: &str) -> CoreResult;
 
+    /// Whether there are the two calls below. Hosts that are older than the rest of the library have none:
+    /// there the list of the file is changed instead.
+    fn has_access_calls(&self) -> bool {
+        true
+    }
+
     /// Lets a machine open a file.
     fn grant_vm_access(&self, id: &str, path: &str) -> HResult;
 

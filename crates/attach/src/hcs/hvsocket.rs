@@ -16,20 +16,12 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guest_proto::HYPERVISOR_PORT;
+use guest_proto::{HYPERVISOR_PORT, hypervisor_service};
 
 use crate::sides::{Fault, FaultKind};
 
 use super::compute_core::ComputeCore;
 use super::system::HcsSystem;
-
-/// The service that a port of a guest is, but for the port, which is its first 32 bits.
-const VSOCK_TEMPLATE: u128 = 0x0000_0000_facb_11e6_bd58_6400_6a79_86d3;
-
-/// The service that a port of a guest of Linux is to its host.
-fn service_of(port: u32) -> u128 {
-    (u128::from(port) << 96) | VSOCK_TEMPLATE
-}
 
 /// A connection to the agent in the guest of a machine. Its timeouts, and all else about it, are those of
 /// a socket of TCP.
@@ -48,7 +40,7 @@ pub fn connect_to_guest(
         };
         io::Error::new(kind, fault)
     })?;
-    platform::connect(machine, service_of(HYPERVISOR_PORT), limit)
+    platform::connect(machine, hypervisor_service(HYPERVISOR_PORT), limit)
 }
 
 /// What the sockets know a machine by.
@@ -81,9 +73,9 @@ mod tests {
     #[test]
     fn a_port_is_a_service_by_the_template_of_linux() {
         let template = guid("00000000-facb-11e6-bd58-64006a7986d3").unwrap();
-        assert_eq!(VSOCK_TEMPLATE, template);
+        assert_eq!(hypervisor_service(0), template);
         let service = guid("{63766F6C-facb-11e6-bd58-64006a7986d3}").unwrap();
-        assert_eq!(service_of(HYPERVISOR_PORT), service);
+        assert_eq!(hypervisor_service(HYPERVISOR_PORT), service);
         // Linux takes no port with the highest bit set.
         assert_eq!(HYPERVISOR_PORT >> 31, 0);
     }

@@ -1,5 +1,7 @@
 //! A machine of Hyper-V, as plans are carried out on it.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use crate::path::HostPath;
 use crate::plan::Share;
 use crate::sides::{DiskAttachment, Fault, FaultKind, Machine};
 use crate::slots::Slot;
+use crate::vm_access::{AccessLists, grant, machine_identifier, revoke};
 
 use super::compute_core::ComputeCore;
 use super::requests::{disk_change, disk_removal, share_change};
@@ -25,6 +28,7 @@ pub struct HcsMachine {
     id: String,
     version: SchemaVersion,
     patience: Duration,
+    lists: Option<Arc<dyn AccessLists>>,
 }
 
 impl HcsMachine {
@@ -35,6 +39,16 @@ impl HcsMachine {
             id: id.to_owned(),
             version,
             patience: PATIENCE,
+            lists: None,
+        }
+    }
+
+    /// The same, which changes these lists where the library has no calls for access.
+    #[must_use]
+    pub fn with_access_lists(self, lists: Arc<dyn AccessLists>) -> Self {
+        Self {
+            lists: Some(lists),
+            ..self
         }
     }
 
@@ -52,6 +66,37 @@ impl HcsMachine {
     }
 }
 
+impl HcsMachine {
+    /// The lists to be changed and whom they name, where the library has no calls for that.
+    fn own_lists(&self) -> Result<Option<(&dyn AccessLists, String)>, Fault> {
+        if self.core.has_access_calls() {
+            return Ok(None);
+        }
+        let unsupported = |what: &str| Fault::new(FaultKind::Unsupported, what);
+        let lists = self.lists.as_deref();
+        let lists =
+            lists.ok_or_else(|| unsupported("computecore.dll lets no machine open a file"))?;
+        let identifier = machine_identifier(&self.id).ok_or_else(|| {
+            unsupported(
+                "computecore.dll of this host lets no machine open a file, and the identifier of one whose \
+                 name is no GUID is known to the service alone",
+            )
+        })?;
+        Ok(Some((lists, identifier)))
+    }
+}
+
+/// What a host said of a list.
+fn of_list(what: &str, error: io::Error) -> Fault {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => FaultKind::NotFound,
+        io::ErrorKind::PermissionDenied => FaultKind::Denied,
+        io::ErrorKind::Unsupported => FaultKind::Unsupported,
+        _ => FaultKind::Failed,
+    };
+    Fault::new(kind, format!("cannot {what}")).because(error)
+}
+
 /// What is not there was taken away.
 fn gone_already(removed: Result<(), Fault>) -> Result<(), Fault> {
     match removed {
@@ -63,16 +108,28 @@ fn gone_already(removed: Result<(), Fault>) -> Result<(), Fault> {
 impl Machine for HcsMachine {
     /// The service knows one kind of access, for reading and writing; what a disk may be used for is said
     /// when it is attached.
-    fn grant_access(&self, path: &HostPath, _write: bool) -> Result<(), Fault> {
+    fn grant_access(&self, path: &HostPath, write: bool) -> Result<(), Fault> {
+        let what = format!("let the machine open {path}");
+        if let Some((lists, identifier)) = self.own_lists()? {
+            let granted = grant(lists, Path::new(path.as_str()), &identifier, write);
+            return granted.map(drop).map_err(|error| of_list(&what, error));
+        }
         let code = self.core.grant_vm_access(&self.id, path.as_str());
         if code.is_success() {
             return Ok(());
         }
-        let what = format!("let the machine open {path}");
         Err(fault_of(&what, code, None))
     }
 
     fn revoke_access(&self, path: &HostPath) -> Result<(), Fault> {
+        if let Some((lists, identifier)) = self.own_lists()? {
+            let what = format!("take the machine's access to {path} back");
+            return match revoke(lists, Path::new(path.as_str()), &identifier) {
+                // With the file went who may open it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                revoked => revoked.map(drop).map_err(|error| of_list(&what, error)),
+            };
+        }
         let code = self.core.revoke_vm_access(&self.id, path.as_str());
         // With the file went who may open it.
         if code.is_success() || code.kind() == FaultKind::NotFound {

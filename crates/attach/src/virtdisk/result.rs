@@ -37,6 +37,12 @@ const KNOWN: &[(u32, FaultKind, &str)] = &[
         FaultKind::Denied,
         "this takes an administrator: the right to manage volumes is missing",
     ),
+    // Nobody but cvol made the parameters: whoever gave the command can do nothing about them.
+    (
+        0x8007_0057,
+        FaultKind::Failed,
+        "this Windows does not take the request",
+    ),
     (0x8007_0570, FaultKind::Nonsense, "the image is damaged"),
     (0x8007_0091, FaultKind::Busy, "the folder is not empty"),
     (0x8007_1126, FaultKind::NotFound, "nothing is mounted there"),
@@ -248,6 +254,7 @@ mod tests {
             (33, FaultKind::Busy),
             (1314, FaultKind::Denied),
             (1392, FaultKind::Nonsense),
+            (87, FaultKind::Failed),
             (120, FaultKind::Unsupported),
             (127, FaultKind::Unsupported),
             (112, FaultKind::NoSpace),

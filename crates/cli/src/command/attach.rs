@@ -55,14 +55,9 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "guest", conflicts_with = "vm")]
     plan: bool,
 
-    /// What runs the machine
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "qemu",
-        conflicts_with = "vm"
-    )]
-    hypervisor: HypervisorWord,
+    /// What runs the machine [default: hcs on Windows, else qemu]
+    #[arg(long, value_name = "NAME", conflicts_with = "vm")]
+    hypervisor: Option<HypervisorWord>,
 }
 
 impl Arguments {
@@ -92,7 +87,7 @@ impl Arguments {
     }
 
     fn show_plan(&self, context: &Context) -> std::result::Result<(), Failure> {
-        let platform = self.mounts.platform(self.hypervisor)?;
+        let platform = self.mounts.platform(self.hypervisor.unwrap_or_default())?;
         let plan = context.engine.plan_mounts(platform, &self.mounts.mounts)?;
         match context.output.form() {
             Form::Json => context.output.print_json(&plan),

@@ -23,6 +23,16 @@ pub(crate) enum HypervisorWord {
     Qemu,
 }
 
+impl Default for HypervisorWord {
+    /// What takes the paths of this host.
+    fn default() -> Self {
+        match cfg!(windows) {
+            true => Self::Hcs,
+            false => Self::Qemu,
+        }
+    }
+}
+
 /// The mounts, and what of the machine all forms have to know.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mounts {

@@ -25,11 +25,11 @@ fn a_plan_of_a_volume_names_its_image_and_leaves_everything_as_it_is() {
         "-m",
         "source=data,target=/data",
     ];
-    if cfg!(windows) {
-        // The machine of a Windows host is that of HCS.
-        assert_eq!(scratch.run(&arguments).code, 2);
-        return;
-    }
+    // Where nobody says it, the machine is one that takes the paths of this host: of HCS on Windows.
+    let reached = match cfg!(windows) {
+        true => "grant-access",
+        false => "serve-disk",
+    };
     let plan = scratch.json(&arguments);
     let actions: Vec<_> = plan["steps"]
         .as_array()
@@ -40,7 +40,7 @@ fn a_plan_of_a_volume_names_its_image_and_leaves_everything_as_it_is() {
     assert_eq!(
         actions,
         [
-            "serve-disk",
+            reached,
             "add-disk",
             "mount-disk",
             "add-share",

@@ -22,8 +22,6 @@ use crate::conversation::{Ending, hold};
 
 /// The version of Windows Sockets that is asked for: 2.2.
 const VERSION: u16 = 0x0202;
-/// The service that a port is, but for the port.
-const VSOCK_TEMPLATE: u128 = 0x0000_0000_facb_11e6_bd58_6400_6a79_86d3;
 /// How many connections wait.
 const BACKLOG: c_int = 4;
 
@@ -70,7 +68,7 @@ fn listening(port: u32) -> io::Result<OwnedSocket> {
         Family: AF_HYPERV,
         Reserved: 0,
         VmId: HV_GUID_PARENT,
-        ServiceId: GUID::from_u128((u128::from(port) << 96) | VSOCK_TEMPLATE),
+        ServiceId: GUID::from_u128(guest_proto::hypervisor_service(port)),
     };
     let length = c_int::try_from(size_of::<SOCKADDR_HV>()).map_err(io::Error::other)?;
     // SAFETY: an open socket, and an address of its family with its length.

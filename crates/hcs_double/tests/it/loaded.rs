@@ -55,3 +55,36 @@ pub(crate) fn open() -> (Arc<dyn ComputeCore>, Ask) {
     };
     (core, Box::new(ask))
 }
+
+/// A copy of the library without two of its functions: their names are others there.
+fn older() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("older.dll");
+    let mut bytes = std::fs::read(built()).unwrap();
+    for name in [&b"HcsGrantVmAccess\0"[..], b"HcsRevokeVmAccess\0"] {
+        let mut found = 0;
+        for at in 0..bytes.len() - name.len() {
+            if bytes[at..].starts_with(name) {
+                // The last letter alone: names stand in their order.
+                bytes[at + name.len() - 2] = b'_';
+                found += 1;
+            }
+        }
+        assert!(found > 0, "the library exports it");
+    }
+    std::fs::write(&place, bytes).unwrap();
+    (folder, place)
+}
+
+#[test]
+fn a_library_without_calls_for_access_is_loaded_all_the_same() {
+    let (core, _) = open();
+    assert!(core.has_access_calls());
+    let (_folder, place) = older();
+    let core = load_compute_core_from(&place).unwrap();
+    assert!(!core.has_access_calls());
+    assert!(!core.grant_vm_access("web", "C:\\v\\0.vhdx").is_success());
+    assert!(!core.revoke_vm_access("web", "C:\\v\\0.vhdx").is_success());
+    let (code, told) = core.get_service_properties(r#"{"PropertyTypes":["Basic"]}"#);
+    assert!(code.is_success() && told.is_some(), "{code:?}");
+}

@@ -14,6 +14,8 @@ use computecore::{Control, DiskModel, Guest, MachineModel, Trouble};
 
 use crate::stage::{ID, Stage};
 
+mod older;
+
 const VERSION: SchemaVersion = SchemaVersion { major: 2, minor: 7 };
 
 /// A machine of the double, and a host and a guest in memory that know the same disks and shares.
@@ -57,6 +59,12 @@ impl attach::Machine for Both<'_> {
 
 impl Scene {
     fn new(guest: Guest) -> Self {
+        let stage = Stage::new(guest);
+        let machine = HcsMachine::new(stage.core.clone(), ID, VERSION);
+        Self::on(stage, machine, guest)
+    }
+
+    fn on(stage: Stage, machine: HcsMachine, guest: Guest) -> Self {
         let system = match guest {
             Guest::Linux => GuestSystem::Linux,
             Guest::Windows => GuestSystem::Windows,
@@ -65,9 +73,7 @@ impl Scene {
             hypervisor: Hypervisor::Hcs(VERSION),
             guest: system,
         };
-        let stage = Stage::new(guest);
-        let machine = HcsMachine::new(stage.core.clone(), ID, VERSION)
-            .with_patience(Duration::from_millis(200));
+        let machine = machine.with_patience(Duration::from_millis(200));
         let world = World::new(platform);
         world.add_directory(&path("C:\\srv\\ro"));
         for number in 0..3 {

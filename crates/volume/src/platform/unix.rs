@@ -61,6 +61,11 @@ pub(crate) fn check_private(file: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Refuses a file of the store that others than its owner can read.
+pub(crate) fn check_kept(file: &File) -> io::Result<()> {
+    check_private(file)
+}
+
 /// Whom the folder of a store is open to besides its owner: nobody is told of here, modes are set when
 /// it is made.
 pub(crate) fn open_to(_path: &Path) -> io::Result<Vec<String>> {

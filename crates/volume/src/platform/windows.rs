@@ -36,8 +36,24 @@ pub(crate) fn private_folder() -> DirBuilder {
 /// Nothing: the access list comes from the folder.
 pub(crate) fn private_file(_options: &mut OpenOptions) {}
 
-/// Nothing: who may read a file is a matter of its access list, which its folder gave it.
-pub(crate) fn check_private(_file: &std::fs::File) -> io::Result<()> {
+/// Refuses a file of the caller's that others can open. Whoever asks, the system and administrators are
+/// none.
+pub(crate) fn check_private(file: &std::fs::File) -> io::Result<()> {
+    let others = super::windows_access::others_of(file)?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "others than its owner can open it ({}); `icacls FILE /inheritance:r /grant:r \
+         \"%USERNAME%:F\"` keeps them out",
+        others.join(", ")
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
+}
+
+/// Nothing: a file of the store has the list that its folder gave it, and whom that lets in is told with
+/// every command.
+pub(crate) fn check_kept(_file: &std::fs::File) -> io::Result<()> {
     Ok(())
 }
 

@@ -6,8 +6,10 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
+use std::fs::File;
 use std::io;
 use std::os::windows::ffi::OsStrExt;
+use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
@@ -15,8 +17,8 @@ use cap_std::fs::Dir;
 use windows_sys::Win32::Foundation::{CloseHandle, ERROR_ALREADY_EXISTS, HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSecurityDescriptorToStringSecurityDescriptorW, ConvertSidToStringSidW,
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetNamedSecurityInfoW, SDDL_REVISION_1,
-    SE_FILE_OBJECT, SetNamedSecurityInfoW,
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetNamedSecurityInfoW, GetSecurityInfo,
+    SDDL_REVISION_1, SE_FILE_OBJECT, SetNamedSecurityInfoW,
 };
 use windows_sys::Win32::Security::{
     ACL, CheckTokenMembership, CreateWellKnownSid, DACL_SECURITY_INFORMATION,
@@ -87,6 +89,27 @@ pub(crate) fn open_to(path: &Path) -> io::Result<Vec<String>> {
     Ok(others_let_in(&file_rules(path)?, &own_identifier()?))
 }
 
+/// Whom an open file may be opened by besides the system, administrators and whoever asks.
+pub(super) fn others_of(file: &File) -> io::Result<Vec<String>> {
+    let mut found = Descriptor(null_mut());
+    // SAFETY: the file is open across the call; only the place for the whole descriptor is given, and what
+    // the system puts there is freed with `found`.
+    let told = unsafe {
+        GetSecurityInfo(
+            file.as_raw_handle(),
+            SE_FILE_OBJECT,
+            DACL_SECURITY_INFORMATION,
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            &raw mut found.0,
+        )
+    };
+    succeeded(told)?;
+    Ok(others_let_in(&found.rules()?, &own_identifier()?))
+}
+
 /// Who may do what with a file or folder: its rules in SDDL.
 ///
 /// # Errors
@@ -109,22 +132,7 @@ pub fn file_rules(path: &Path) -> io::Result<String> {
         )
     };
     succeeded(told)?;
-    let mut text = null_mut();
-    // SAFETY: the descriptor is one that the system made; it allocates the text.
-    let done = unsafe {
-        ConvertSecurityDescriptorToStringSecurityDescriptorW(
-            found.0,
-            SDDL_REVISION_1,
-            DACL_SECURITY_INFORMATION,
-            &raw mut text,
-            null_mut(),
-        )
-    };
-    if done == 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the system allocated the text for the caller to free.
-    Ok(unsafe { take(text) })
+    found.rules()
 }
 
 /// A descriptor that the system allocated.
@@ -164,6 +172,26 @@ impl Descriptor {
             0 => Err(io::Error::last_os_error()),
             _ => Ok(made),
         }
+    }
+
+    /// Its rules in SDDL.
+    fn rules(&self) -> io::Result<String> {
+        let mut text = null_mut();
+        // SAFETY: the descriptor is one that the system made; it allocates the text.
+        let done = unsafe {
+            ConvertSecurityDescriptorToStringSecurityDescriptorW(
+                self.0,
+                SDDL_REVISION_1,
+                DACL_SECURITY_INFORMATION,
+                &raw mut text,
+                null_mut(),
+            )
+        };
+        if done == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the system allocated the text for the caller to free.
+        Ok(unsafe { take(text) })
     }
 
     /// Gives its list of rules to a file or folder, and to what inherits from that.
@@ -350,6 +378,24 @@ mod tests {
         assert!(!found.contains("WD"), "{found}");
         assert!(file_rules(&folder.path().join("none")).is_err());
         assert!(set_file_rules(&file, "nonsense").is_err());
+    }
+
+    #[test]
+    fn an_open_file_tells_who_else_may_open_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "x").unwrap();
+        let own = own_identifier().unwrap();
+        set_file_rules(&path, &format!("D:P(A;;FA;;;{own})")).unwrap();
+        let file = File::open(&path).unwrap();
+        assert_eq!(others_of(&file).unwrap(), Vec::<String>::new());
+        super::super::check_private(&file).unwrap();
+        set_file_rules(&path, &format!("D:P(A;;FA;;;{own})(A;;0x120089;;;WD)")).unwrap();
+        let file = File::open(&path).unwrap();
+        assert_eq!(others_of(&file).unwrap(), ["Everyone"]);
+        let error = super::super::check_private(&file).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains("Everyone"), "{error}");
     }
 
     #[test]

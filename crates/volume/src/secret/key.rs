@@ -180,7 +180,8 @@ fn read_own(folders: &Folders) -> Result<Option<Zeroizing<Vec<u8>>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fail(error)),
     };
-    read_private(file)
+    platform::check_kept(&file)
+        .and_then(|()| read_small(file))
         .map(Some)
         .map_err(|error| KeySource::Store.unreadable(&error))
 }
@@ -195,6 +196,11 @@ fn read_outside(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 /// The host's; `PermissionDenied` where others can read the file, or it is another user's.
 pub(super) fn read_private(file: fs::File) -> io::Result<Zeroizing<Vec<u8>>> {
     platform::check_private(&file)?;
+    read_small(file)
+}
+
+/// Reads a file of keys or of a password, to its end.
+fn read_small(file: fs::File) -> io::Result<Zeroizing<Vec<u8>>> {
     // Never grown, so that no copy is left behind.
     let capacity = usize::try_from(MAX_FILE_LENGTH + 1).unwrap_or(usize::MAX);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));

@@ -24,6 +24,8 @@ const GENERIC_ALL: u32 = 0x1000_0000;
 const INFINITE: u32 = u32::MAX;
 /// The longest result document that is taken, in UTF-16 units.
 const MAX_DOCUMENT: usize = 32 << 20;
+/// `ERROR_CALL_NOT_IMPLEMENTED`, as the library itself would say it.
+const NOT_IMPLEMENTED: HResult = HResult(0x8007_0078);
 
 type Handle = *mut c_void;
 type Text = *const u16;
@@ -53,8 +55,8 @@ struct Library {
     get_compute_system_properties: GetComputeSystemProperties,
     enumerate_compute_systems: EnumerateComputeSystems,
     get_service_properties: GetServiceProperties,
-    grant_vm_access: GrantVmAccess,
-    revoke_vm_access: RevokeVmAccess,
+    grant_vm_access: Option<GrantVmAccess>,
+    revoke_vm_access: Option<RevokeVmAccess>,
 }
 
 pub(super) fn load(file: Option<&Path>) -> Result<Arc<dyn ComputeCore>, Fault> {
@@ -83,12 +85,23 @@ pub(super) fn load(file: Option<&Path>) -> Result<Arc<dyn ComputeCore>, Fault> {
     })
 }
 
-/// Finds a function of the module by its name and takes it for one of the type that is expected.
-macro_rules! function {
+/// Finds a function of the module by its name and takes it for one of the type that is expected; `None`
+/// where it has no such function.
+macro_rules! optional {
     ($module:expr, $name:literal, $signature:ty) => {{
         // SAFETY: the module is loaded and never unloaded, and the name ends with a zero.
         let found = unsafe { GetProcAddress($module, concat!($name, "\0").as_ptr()) };
-        let Some(found) = found else {
+        // SAFETY: a function of this name has this signature; both are pointers to functions.
+        found.map(|found| unsafe {
+            std::mem::transmute::<unsafe extern "system" fn() -> isize, $signature>(found)
+        })
+    }};
+}
+
+/// The same of a function that has to be there.
+macro_rules! function {
+    ($module:expr, $name:literal, $signature:ty) => {{
+        let Some(found) = optional!($module, $name, $signature) else {
             let what = concat!(
                 "computecore.dll has no ",
                 $name,
@@ -96,8 +109,7 @@ macro_rules! function {
             );
             return Err(Fault::new(FaultKind::Unsupported, what));
         };
-        // SAFETY: a function of this name has this signature; both are pointers to functions.
-        unsafe { std::mem::transmute::<unsafe extern "system" fn() -> isize, $signature>(found) }
+        found
     }};
 }
 
@@ -129,8 +141,8 @@ impl Library {
                 "HcsGetServiceProperties",
                 GetServiceProperties
             ),
-            grant_vm_access: function!(module, "HcsGrantVmAccess", GrantVmAccess),
-            revoke_vm_access: function!(module, "HcsRevokeVmAccess", RevokeVmAccess),
+            grant_vm_access: optional!(module, "HcsGrantVmAccess", GrantVmAccess),
+            revoke_vm_access: optional!(module, "HcsRevokeVmAccess", RevokeVmAccess),
         })
     }
 }
@@ -266,15 +278,25 @@ impl ComputeCore for Library {
         (code(told), unsafe { take(text) })
     }
 
+    fn has_access_calls(&self) -> bool {
+        self.grant_vm_access.is_some() && self.revoke_vm_access.is_some()
+    }
+
     fn grant_vm_access(&self, id: &str, path: &str) -> HResult {
+        let Some(grant) = self.grant_vm_access else {
+            return NOT_IMPLEMENTED;
+        };
         let (id, path) = (wide(id), wide(path));
         // SAFETY: both texts end with a zero.
-        code(unsafe { (self.grant_vm_access)(id.as_ptr(), path.as_ptr()) })
+        code(unsafe { grant(id.as_ptr(), path.as_ptr()) })
     }
 
     fn revoke_vm_access(&self, id: &str, path: &str) -> HResult {
+        let Some(revoke) = self.revoke_vm_access else {
+            return NOT_IMPLEMENTED;
+        };
         let (id, path) = (wide(id), wide(path));
         // SAFETY: both texts end with a zero.
-        code(unsafe { (self.revoke_vm_access)(id.as_ptr(), path.as_ptr()) })
+        code(unsafe { revoke(id.as_ptr(), path.as_ptr()) })
     }
 }
