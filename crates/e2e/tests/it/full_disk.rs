@@ -83,3 +83,44 @@ fn a_full_disk_leaves_no_half_made_target_of_convert() {
     );
     assert_eq!(std::fs::read_dir(host.path()).unwrap().count(), 0);
 }
+
+/// In an image without holes of its own making, the data of the copy stayed where it was written.
+#[test]
+fn a_copy_that_finds_no_room_on_the_host_gives_back_what_it_took() {
+    let source = tempfile::tempdir().unwrap();
+    let large = source.path().join("large");
+    std::fs::write(&large, crate::random::Random(5).bytes(40 << 20)).unwrap();
+    let small = source.path().join("small");
+    std::fs::write(&small, "small").unwrap();
+    for format in ["vhdx", "vhd", "raw"] {
+        let Some(host) = SmallFileSystem::new("24m") else {
+            return;
+        };
+        let cvol = Cvol::under(host.path());
+        cvol.ok(&["create", "data", "--size", "256M", "--format", format]);
+        cvol.fails(8, &["cp", large.to_str().unwrap(), "data:/large"]);
+        cvol.ok(&["cp", small.to_str().unwrap(), "data:/small"]);
+        cvol.ok(&["fsck", "data"]);
+        assert_eq!(cvol.ok(&["cat", "data:/small"]), "small", "{format}");
+        drop(cvol);
+    }
+}
+
+#[test]
+fn a_host_without_any_space_is_named_as_such() {
+    let Some(host) = SmallFileSystem::new("8m") else {
+        return;
+    };
+    let cvol = Cvol::under(host.path());
+    cvol.ok(&["create", "data", "--size", "64M"]);
+    let filler = host.path().join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 512]).is_ok() {}
+    let output = cvol.output(&["ls"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(8), "{error}");
+    assert!(error.contains("no storage space"), "{error}");
+    drop(file);
+    std::fs::remove_file(&filler).unwrap();
+    cvol.ok(&["fsck", "data"]);
+}

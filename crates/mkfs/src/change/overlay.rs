@@ -2,7 +2,8 @@
 //! every later read; the disk below stays as it is.
 //!
 //! File data is the exception: it goes to the disk at once, but only to clusters that were free
-//! before the change began, so that a change that never happens leaves nothing that anybody sees.
+//! before the change began, so that a change that never happens leaves nothing that anybody sees. What it
+//! took of the host's space is then given back.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,41 @@ pub(crate) struct Overlay<'d> {
     piece: u64,
     /// By number of the piece within the partition.
     pieces: BTreeMap<u64, Box<[u8]>>,
+    ahead: Ahead<'d>,
+}
+
+/// File data on the disk ahead of the change that it belongs to. Dropped before the change is whole, it
+/// is given back: a host that ran out of space for it would else stay without.
+struct Ahead<'d> {
+    disk: &'d dyn Disk,
+    ranges: Vec<ByteRange>,
+}
+
+impl Ahead<'_> {
+    fn note(&mut self, start: ByteOffset, length: usize) {
+        let length = ByteCount(wide(length));
+        if let Some(last) = self.ranges.last_mut()
+            && last.end() == start
+            && let Some(longer) = last
+                .len()
+                .get()
+                .checked_add(length.get())
+                .and_then(|length| ByteRange::new(last.start(), ByteCount(length)))
+        {
+            *last = longer;
+        } else {
+            self.ranges.extend(ByteRange::new(start, length));
+        }
+    }
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        for range in self.ranges.drain(..) {
+            // It is free space either way; the error that ended the change is the one to tell.
+            let _ = self.disk.discard(range);
+        }
+    }
 }
 
 impl<'d> Overlay<'d> {
@@ -32,6 +68,10 @@ impl<'d> Overlay<'d> {
             range,
             piece: disk.logical_sector_size().bytes(),
             pieces: BTreeMap::new(),
+            ahead: Ahead {
+                disk,
+                ranges: Vec::new(),
+            },
         }
     }
 
@@ -129,6 +169,8 @@ impl<'d> Overlay<'d> {
     /// Writes file data to clusters that were free before the change began.
     pub(crate) fn write_data(&mut self, bytes: &[u8], offset: u64) -> Result<(), ChangeError> {
         let below = self.below(offset, bytes.len())?;
+        // Noted first: a write that fails may have taken space too.
+        self.ahead.note(below, bytes.len());
         self.disk.write_at(bytes, below)?;
         Ok(())
     }
@@ -165,6 +207,7 @@ impl<'d> Overlay<'d> {
         if !is_changed {
             pieces.clear();
         }
+        self.ahead.ranges.clear();
         Ok(ChangeSet::new(self.disk.size(), self.piece, pieces))
     }
 }

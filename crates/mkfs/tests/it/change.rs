@@ -308,6 +308,49 @@ fn a_full_volume_refuses_more_stays_as_it_is_and_takes_more_after_something_goes
     dump(&disk, "full.ntfs");
 }
 
+/// A host that had no more space for the copy must not stay without.
+#[test]
+fn data_of_a_change_that_never_happens_is_given_back() {
+    let fat32 = MemoryDisk::new(ByteCount(64 * MIB), SectorSize::B512).unwrap();
+    let fat_options = mkfs::fat32::Fat32Options {
+        label: String::new(),
+        volume_id: 0x1234_5678,
+        time: NtTime::from_unix(1_700_000_000, 0),
+        name_policy: NamePolicy::Map,
+        case_policy: mkfs::CasePolicy::Rename,
+        cluster_size: Some(ByteCount(512)),
+        hidden_sectors: 0,
+    };
+    mkfs::fat32::format(&fat32, &fat_options, None, &go_on).unwrap();
+    for disk in [ntfs(64 * MIB, None), fat32] {
+        let before = disk.to_bytes();
+        let mut tree = MemoryTree::new();
+        tree.add_file(NodeId::ROOT, node("large"), &vec![0x77; 8 << 20]);
+        let stop = |bytes, _| match bytes < 5 << 20 {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        };
+        let stopped = change(&disk, |volume| {
+            volume.add_tree(&path("/"), &mut tree.source(), &stop)
+        });
+        assert!(matches!(stopped, Err(ChangeError::Interrupted)));
+        assert!(disk.to_bytes() == before);
+        // One that happens keeps its data.
+        change(&disk, |volume| {
+            volume.add_tree(&path("/"), &mut tree.source(), &go_on)
+        })
+        .unwrap();
+        let data = [0x77; 4096];
+        let kept = disk
+            .to_bytes()
+            .windows(4096)
+            .step_by(512)
+            .filter(|bytes| *bytes == data)
+            .count();
+        assert!(kept > 10_000, "{kept}");
+    }
+}
+
 #[test]
 fn a_file_in_thousands_of_pieces_is_spread_over_records_and_goes_again() {
     let disk = ntfs(24 * MIB, Some(512));

@@ -384,9 +384,22 @@ pub(super) fn bad_row(reason: impl Into<String>) -> VolumeError {
 
 pub(super) fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> VolumeError + Copy {
     move |source| match source.sqlite_error_code() {
+        // On a host without any space this comes first, and SQLite calls it a failure of the disk.
+        _ if is_short_of_space(&source) => VolumeError::Host {
+            doing: "making room beside",
+            path: DATABASE.to_owned(),
+            source: std::io::ErrorKind::StorageFull.into(),
+        },
         Some(rusqlite::ErrorCode::DatabaseBusy) => VolumeError::DatabaseBusy {
             seconds: BUSY_TIMEOUT.as_secs(),
         },
         _ => VolumeError::Database { doing, source },
     }
+}
+
+/// Whether the file of memory that processes share could not be made long enough.
+fn is_short_of_space(error: &rusqlite::Error) -> bool {
+    error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
