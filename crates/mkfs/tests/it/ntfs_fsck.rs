@@ -150,18 +150,10 @@ fn names_that_windows_does_not_take_are_told_of_and_no_damage() {
 /// A file of several names: all but one may lag behind in what they repeat, but not in this.
 #[test]
 fn every_entry_of_a_file_says_what_kind_of_file_it_is() {
-    let disk = MemoryDisk::new(ByteCount(16 * MIB), SectorSize::B512).unwrap();
-    let mut tree = MemoryTree::new();
-    let name = |text: &str| NodeName::from_text(text).unwrap();
-    let file = tree.add_file(NodeId::ROOT, name("first name"), b"x");
-    tree.add_hard_link(NodeId::ROOT, name("second name"), file);
-    let go_on = |_, _| ControlFlow::Continue(());
-    let options = NtfsOptions::default();
-    format(&disk, &options, Some(&mut tree.source()), &go_on).unwrap();
-    let volume = Volume::of(disk);
-    volume.in_entry(5, "second name", 0x10 + 0x30, &[9]);
+    let volume = Volume::sound();
+    volume.in_entry(5, "second name of a file", 0x10 + 0x30, &[9]);
     assert_eq!(lines(&checked(volume.disk())), [""; 0]);
-    volume.in_entry(5, "second name", 0x10 + 0x3B, &[0x10]);
+    volume.in_entry(5, "second name of a file", 0x10 + 0x3B, &[0x10]);
     assert!(checked(volume.disk()).has("index-copy"));
 }
 

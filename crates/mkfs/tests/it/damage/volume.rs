@@ -41,6 +41,8 @@ fn tree() -> MemoryTree {
     tree.add_file(NodeId::ROOT, name("first large file"), &[1; 5 * 4096]);
     tree.add_file(NodeId::ROOT, name("second large file"), &[2; 5 * 4096]);
     tree.add_symlink(NodeId::ROOT, name("symbolic link"), "small file.txt", false);
+    let linked = tree.add_file(NodeId::ROOT, name("first name of a file"), b"linked");
+    tree.add_hard_link(NodeId::ROOT, name("second name of a file"), linked);
     let island = |at: u64| (ByteOffset(at * 128 * 1024), &b"island"[..]);
     tree.add_sparse_file(
         NodeId::ROOT,
@@ -81,11 +83,6 @@ impl Volume {
     pub(crate) fn sound() -> Self {
         let disk = MemoryDisk::new(ByteCount(SIZE), SectorSize::B512).unwrap();
         disk.write_at(sound(), ByteOffset(0)).unwrap();
-        Self { disk }
-    }
-
-    /// A volume of the test's own, with clusters and records of these sizes.
-    pub(crate) fn of(disk: MemoryDisk) -> Self {
         Self { disk }
     }
 
