@@ -282,3 +282,65 @@ fn with_causes(error: &Error) -> String {
     }
     message
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::volumes::CreateVolume;
+    use crate::{Config, CopyIn, NamePolicy, Place};
+
+    /// Class, subject and cure of each finding.
+    fn found(diagnosis: &Diagnosis) -> Vec<(&str, &str, StoreCure)> {
+        let findings = diagnosis.findings.iter();
+        findings
+            .map(|it| (it.class, it.subject.as_str(), it.cure))
+            .collect()
+    }
+
+    #[test]
+    fn the_removal_of_a_snapshot_that_was_cut_short_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let go_on: ProgressFn<'_> = &|_| ControlFlow::Continue(());
+        let stop: ProgressFn<'_> = &|_| ControlFlow::Break(());
+        let engine = Engine::new(Config::with_root(folder.path().join("store")));
+        let request = CreateVolume {
+            name: "data".to_owned(),
+            options: vec!["size=64M".to_owned()],
+            ..CreateVolume::default()
+        };
+        engine.create_volume(&request, go_on).unwrap();
+        engine.take_snapshot("data@old", None).unwrap();
+        // The volume now holds less than the snapshot, which will take it in: from then on it is no
+        // state of the volume.
+        let file = folder.path().join("after");
+        std::fs::write(&file, "after").unwrap();
+        let request = CopyIn {
+            sources: vec![file],
+            target: Place {
+                image: ImageReference::Volume("data".to_owned()),
+                path: "/".to_owned(),
+            },
+            name_policy: NamePolicy::Map,
+            keep_going: false,
+            access_rules: None,
+        };
+        engine.copy_in(&request, go_on).unwrap();
+        let stopped = engine.remove_snapshot("data@old", stop);
+        assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Interrupted);
+
+        let look = |mend| {
+            let request = ExamineStore { mend, deep: true };
+            engine.examine_store(request, go_on).unwrap()
+        };
+        let removal = |cure| ("snapshot-removal", "data@old", cure);
+        let (seen, mended) = (look(false), look(true));
+        assert_eq!(found(&seen), [removal(StoreCure::Mendable)]);
+        assert!(!seen.is_sound());
+        assert_eq!(found(&mended), [removal(StoreCure::Mended)]);
+        assert_eq!(found(&look(false)), []);
+        let (_, layers) = engine.list_layers("data").unwrap();
+        assert_eq!(layers.len(), 1);
+    }
+}

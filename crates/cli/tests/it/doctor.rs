@@ -181,25 +181,3 @@ fn a_damaged_file_system_is_found_by_a_deep_look_alone() {
     assert_eq!(classes(&scratch.json(&["doctor"])), []);
     finds(&scratch, &["--deep"], "file-system", "by-hand");
 }
-
-#[test]
-fn the_removal_of_a_snapshot_that_was_cut_short_is_ended() {
-    let scratch = store();
-    scratch.ok(&["snapshot", "create", "other@old"]);
-    scratch.ok(&["mkdir", "other:/after"]);
-    let before = scratch.ok(&["tree", "other"]).stdout;
-    // What a death leaves in the middle of the merge, once the next command has opened the store.
-    let database = rusqlite::Connection::open(scratch.path("store").join("state.db")).unwrap();
-    let begun = database.execute("UPDATE snapshot SET state = 'removing'", []);
-    assert_eq!(begun.unwrap(), 1);
-    database.execute("UPDATE volume SET stale = 1", []).unwrap();
-    drop(database);
-    // Any command brings the rescue records up to date.
-    scratch.ok(&["ls"]);
-    finds(&scratch, &[], "snapshot-removal", "mendable");
-    finds(&scratch, &["--fix"], "snapshot-removal", "mended");
-    is_sound(&scratch);
-    let left = scratch.json(&["snapshot", "ls", "other"]);
-    assert_eq!(left, serde_json::json!([]));
-    assert_eq!(scratch.ok(&["tree", "other"]).stdout, before);
-}
