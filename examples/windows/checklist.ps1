@@ -582,7 +582,8 @@ Invoke-Item 'a mount of cvol at a folder ends also when the mount point was take
     [void] (New-Item -ItemType Directory -Force $folder)
     try {
         [void] (Invoke-Cvol @('mount', 'mounted-bare', $folder))
-        & mountvol.exe $folder /D
+        $taken = Invoke-Program "$env:SystemRoot\System32\mountvol.exe" @($folder, '/D')
+        Confirm-That ($taken.Code -eq 0) "mountvol ended with $($taken.Code): $($taken.Output)"
         [System.IO.Directory]::Delete($folder)
         [void] (Invoke-Cvol @('umount', 'mounted-bare'))
     }

@@ -13,7 +13,7 @@ use crate::{interrupt, private_memory, terminal_input};
 #[derive(Debug, Default, clap::Args)]
 #[group(multiple = false)]
 pub(crate) struct PasswordArguments {
-    /// Read the password from this open file of the caller; 0 is standard input
+    /// Read the password from this open file of the caller; 0 is standard input, and on Windows the only one
     #[arg(long, value_name = "N")]
     password_fd: Option<u32>,
 

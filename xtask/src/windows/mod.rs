@@ -119,7 +119,8 @@ pub(crate) fn run_tests(target: &Target, crates: &[String], words: &[String]) ->
     wine.equip(&mut test);
     test.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", wine.program());
     select(&mut test, crates, &NOT_UNDER_WINE);
-    test.args(["--lib", "--bins", "--tests", "--no-fail-fast"]);
+    // Libraries and programs are among them; a package without a library refuses to be asked for one.
+    test.args(["--tests", "--no-fail-fast"]);
     if !words.is_empty() {
         test.arg("--").args(words);
     }
