@@ -105,8 +105,8 @@ fn ntfsck(partition: &Path) {
     assert!(text.to_lowercase().contains("clean"), "ntfsck: {text}");
 }
 
-/// Times that a mount is tried, half a second apart.
-const MOUNT_TRIES: u32 = 240;
+/// Times that unmounting is tried, half a second apart.
+const UNMOUNT_TRIES: u32 = 120;
 
 /// A partition mounted by ntfs-3g through FUSE, unmounted when dropped.
 pub(crate) struct Mount {
@@ -122,23 +122,11 @@ impl Mount {
     /// Mounts with options of ntfs-3g.
     pub(crate) fn with(partition: &Path, options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // On a loaded machine the ntfs-3g of the mount before may still be there.
-        for _ in 0..MOUNT_TRIES {
-            let output = tools::output("ntfs-3g", &[&"-o", &options, &partition, &folder.path()]);
-            let text = String::from_utf8_lossy(&output.stderr);
-            if output.status.success() {
-                return Self {
-                    folder,
-                    partition: partition.to_owned(),
-                };
-            }
-            assert!(
-                text.contains("already exclusively opened"),
-                "ntfs-3g: {text}"
-            );
-            std::thread::sleep(Duration::from_millis(500));
+        tools::run("ntfs-3g", &[&"-o", &options, &partition, &folder.path()]);
+        Self {
+            folder,
+            partition: partition.to_owned(),
         }
-        panic!("the ntfs-3g of the mount before does not end");
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -148,7 +136,17 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        tools::output("umount", &[&self.folder.path()]);
+        // On a loaded machine somebody else may look at the mount just now; left as it is, nobody could
+        // mount the partition again.
+        for _ in 0..UNMOUNT_TRIES {
+            if tools::output("umount", &[&self.folder.path()])
+                .status
+                .success()
+            {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
         wait_until_unlocked(&self.partition);
     }
 }
