@@ -120,6 +120,8 @@ impl PathGate {
                 continue;
             };
             match fs::canonicalize(&path) {
+                // Images of one store are all called alike: beside the child that finds the child.
+                Ok(found) if found == self.child && is_guess(name) => {}
                 Ok(found) if self.is_allowed(&found) => return Ok(found),
                 Ok(_) => denied = denied.or_else(|| Some(path.display().to_string())),
                 Err(_) => tried.push(path.display().to_string()),
@@ -212,19 +214,27 @@ fn identity(path: &Path, _metadata: &fs::Metadata) -> FileIdentity {
 /// Where on this host a name of a parent leads; `None` where it leads nowhere here.
 fn host_path(folder: &Path, name: &ParentPath) -> Option<PathBuf> {
     let mut parts = name.path.split(['\\', '/']).filter(|part| !part.is_empty());
-    let is_relative = match name.kind {
-        "relative_path" | "W2ru" | "Wi2r" => true,
-        "backing_file" => !name.path.starts_with('/'),
-        // Old programs wrote a bare name into the header.
-        _ => !name.path.contains(['\\', '/', ':']),
-    };
-    if is_relative {
+    if is_relative(name) {
         return Some(parts.fold(folder.to_owned(), |path, part| path.join(part)));
     }
     if cfg!(windows) {
         return Some(PathBuf::from(&name.path));
     }
     parts.next_back().map(|last| folder.join(last))
+}
+
+fn is_relative(name: &ParentPath) -> bool {
+    match name.kind {
+        "relative_path" | "W2ru" | "Wi2r" => true,
+        "backing_file" => !name.path.starts_with('/'),
+        // Old programs wrote a bare name into the header.
+        _ => !name.path.contains(['\\', '/', ':']),
+    }
+}
+
+/// Whether a name is looked for by its last part alone.
+fn is_guess(name: &ParentPath) -> bool {
+    !cfg!(windows) && !is_relative(name)
 }
 
 /// What a child in `child` is to call its parent `parent`, in the spelling of Windows.
@@ -284,6 +294,46 @@ mod tests {
             let found = relative(Path::new(folder), Path::new(file));
             assert_eq!(found.as_deref(), Some(expected));
         }
+    }
+
+    /// All images of a store are called `image.vhdx`: a clone, read as a file, whose parent lies in
+    /// another folder was told that its parents lead in a circle.
+    #[test]
+    fn a_parent_that_is_called_as_its_child_is_not_taken_for_it() {
+        let store = tempfile::tempdir().unwrap();
+        let image = |volume: &str| store.path().join(volume).join("image.vhdx");
+        for volume in ["base", "clone"] {
+            fs::create_dir(store.path().join(volume)).unwrap();
+            fs::write(image(volume), volume).unwrap();
+        }
+        let name = |kind, path: &str| ParentPath {
+            kind,
+            path: path.to_owned(),
+        };
+        let relative = name("relative_path", r"..\base\image.vhdx");
+        let absolute = name("absolute_win32_path", r"C:\store\base\image.vhdx");
+        let find = |paths: &[&ParentPath]| {
+            let parent = ParentInfo {
+                linkage: None,
+                linkage2: None,
+                paths: paths.iter().map(|path| (*path).clone()).collect(),
+            };
+            let gate = PathGate::new(&image("clone"), &[]).unwrap();
+            gate.find(ImageFormat::Vhdx, &parent)
+        };
+        let found = find(&[&relative, &absolute]);
+        assert!(
+            matches!(&found, Err(ImageError::ParentDenied { parent, .. }) if parent.contains("base")),
+            "{found:?}"
+        );
+        let found = find(&[&absolute]);
+        assert!(
+            matches!(&found, Err(ImageError::ParentMissing { .. })),
+            "{found:?}"
+        );
+        // One that says by its place that it is its own parent is one.
+        let found = find(&[&name("relative_path", r".\image.vhdx")]);
+        assert_eq!(found.unwrap(), fs::canonicalize(image("clone")).unwrap());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! ```text
 //!   UsedMap, blocks of the image      which blocks hold how much
 //!        |
-//!   PackPlan                          the emptiest are left, as long as the others have room
+//!   PackPlan                          those that cost least are left, as long as the others have room
 //!        |
 //!   ChangeSet                         data copied to free clusters; the records that name them
 //! ```
@@ -29,6 +29,9 @@ const GOOD_ENOUGH: u64 = 100;
 /// Most bytes that must stay free in the blocks that are kept: room for records that grow, and for
 /// pieces too short to be of use.
 const MAX_MARGIN: u64 = 1 << 20;
+/// A block that lies behind the end that the file comes to have is copied whole if it stays, which is
+/// cheaper than to move so much of a file system: as cheap as one part in so many of it.
+const WHOLE_BLOCK: u64 = 2;
 /// Most blocks of an image that are looked at.
 const MAX_BLOCKS: u64 = 1 << 26;
 
@@ -55,10 +58,16 @@ struct Block {
     number: u64,
     used: u64,
     stays: bool,
+    /// Where it stands in the file.
+    place: u64,
 }
 
+/// Where a byte of the disk stands in the file of its image, if it has a place there.
+pub type PlaceOf<'p> = &'p dyn Fn(ByteOffset) -> blockio::Result<Option<ByteOffset>>;
+
 impl PackPlan {
-    /// Finds the blocks that are worth emptying on `disk`, whose image keeps blocks of `block_size`.
+    /// Finds the blocks that are worth emptying on `disk`, whose image keeps blocks of `block_size`, each
+    /// where `place_of` tells.
     ///
     /// # Errors
     /// `Disk`.
@@ -66,6 +75,7 @@ impl PackPlan {
         disk: &dyn Disk,
         used: &UsedMap,
         block_size: ByteCount,
+        place_of: PlaceOf<'_>,
     ) -> Result<Self, ChangeError> {
         let mut plan = Self {
             parts: Vec::new(),
@@ -83,7 +93,7 @@ impl PackPlan {
             let Some(fixed) = fixed_in(disk, part)? else {
                 continue;
             };
-            let blocks = blocks_of(disk, used, part.range, &fixed, size)?;
+            let blocks = blocks_of((disk, place_of), used, part.range, &fixed, size)?;
             let leave = choose(&blocks, size);
             if leave.is_empty() {
                 continue;
@@ -227,7 +237,7 @@ fn fixed_in(disk: &dyn Disk, part: &PartUse) -> Result<Option<Vec<ByteRange>>, C
 /// The blocks that lie in a partition whole and have space in the image; those with anything of
 /// `fixed` stay.
 fn blocks_of(
-    disk: &dyn Disk,
+    (disk, place_of): (&dyn Disk, PlaceOf<'_>),
     used: &UsedMap,
     range: ByteRange,
     fixed: &[ByteRange],
@@ -246,6 +256,7 @@ fn blocks_of(
             number,
             used: size.saturating_sub(free),
             stays: fixed.iter().any(|fixed| fixed.intersect(block).is_some()),
+            place: place_of(block.start())?.map_or(0, ByteOffset::get),
         });
     }
     Ok(blocks)
@@ -272,14 +283,25 @@ fn free_in(used: &UsedMap, within: ByteRange) -> impl Iterator<Item = ByteRange>
         .filter_map(move |range| range.intersect(within))
 }
 
-/// Numbers, ascending, of the blocks to be emptied: the emptiest first, as long as the others have
-/// room for what is in them and are not nearly full.
+/// Numbers, ascending, of the blocks to be emptied: those first that cost least to be left, as long as
+/// the others have room for what is in them and are not nearly full. How many that are does not hang on
+/// their order.
 fn choose(blocks: &[Block], size: u64) -> Vec<u64> {
-    let mut order: Vec<&Block> = blocks.iter().filter(|block| !block.stays).collect();
-    order.sort_by_key(|block| (block.used, std::cmp::Reverse(block.number)));
     let used: u64 = blocks.iter().map(|block| block.used).sum();
     let mut kept = u64::try_from(blocks.len()).unwrap_or(u64::MAX);
     let enough = used.saturating_add(used / GOOD_ENOUGH);
+    // So many blocks stay, and those from this place on move if they do.
+    let mut places: Vec<u64> = blocks.iter().map(|block| block.place).collect();
+    places.sort_unstable();
+    let border = usize::try_from(enough.div_ceil(size)).unwrap_or(usize::MAX);
+    let border = places.get(border).copied().unwrap_or(u64::MAX);
+    let cost = |block: &Block| match block.used {
+        0 => 0,
+        used if block.place < border => used.saturating_add(size / WHOLE_BLOCK),
+        used => used,
+    };
+    let mut order: Vec<&Block> = blocks.iter().filter(|block| !block.stays).collect();
+    order.sort_by_key(|block| (cost(block), std::cmp::Reverse(block.place)));
     // Free in the blocks that are kept, and what is to come there.
     let mut room: u64 = blocks.iter().map(|block| size - block.used.min(size)).sum();
     let mut coming = 0_u64;
@@ -352,6 +374,7 @@ mod tests {
             number,
             used: SIZE / 100 * percent,
             stays: number == 0,
+            place: number * SIZE,
         });
         made.collect()
     }
@@ -366,6 +389,22 @@ mod tests {
         assert!(choose(&[], SIZE).is_empty());
         // The first block takes what the others hold.
         assert_eq!(choose(&blocks(&[1, 2, 3, 4]), SIZE), [1, 2, 3]);
+    }
+
+    /// A volume that was thinned evenly left its emptiest blocks, wherever they stood; the others were
+    /// filled, and those at the end of the file then moved a second time, whole.
+    #[test]
+    fn blocks_at_the_end_of_the_file_are_left_before_others_that_hold_a_little_less() {
+        let thinned = blocks(&[1, 26, 24, 25, 23, 26, 25, 24]);
+        assert_eq!(choose(&thinned, SIZE), [2, 3, 4, 5, 6, 7]);
+        // Where the file has them the other way round, the last two are in their place.
+        let mut turned = thinned;
+        turned
+            .iter_mut()
+            .for_each(|block| block.place = (10 - block.number) * SIZE);
+        assert_eq!(choose(&turned, SIZE), [1, 2, 3, 4, 5, 7]);
+        // What is full there is copied more cheaply as a block.
+        assert_eq!(choose(&blocks(&[1, 10, 100, 10, 100]), SIZE), [1, 3]);
     }
 
     #[test]

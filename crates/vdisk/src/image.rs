@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use blockio::{ByteCount, Disk, SectorSize, Storage};
+use blockio::{ByteCount, ByteOffset, Disk, SectorSize, Storage};
 
 use crate::compact::{CompactReport, CompactRequest};
 use crate::error::ImageError;
@@ -79,6 +79,14 @@ pub trait ImageDisk: Disk {
 
     /// Facts of the image as it is now.
     fn info(&self) -> ImageInfo;
+
+    /// Where the byte of the disk at `offset` stands in the file, if its block has a place there.
+    ///
+    /// # Errors
+    /// `Damaged`, `Host`.
+    fn place_of(&self, _offset: ByteOffset) -> blockio::Result<Option<ByteOffset>> {
+        Ok(None)
+    }
 
     /// Gives back, in place, the space of what is zero and of what nobody uses. The image must have
     /// been opened for writing, also for a dry run; it is closed by the caller, and has its final

@@ -1,4 +1,4 @@
-//! Which format a file has, by its signatures alone.
+//! Which format a file has, by its signatures; of a VHDX that lost its own, by a whole header.
 //!
 //! A file is raw only where nothing else fits: a raw disk whose first bytes were chosen by a guest
 //! can look like any format, so a caller who knows the format says it and does not probe.
@@ -7,6 +7,7 @@ use blockio::{ByteOffset, Storage};
 
 use crate::error::ImageError;
 use crate::image::ImageFormat;
+use crate::vhdx;
 
 /// Finds out the format of a file.
 ///
@@ -31,7 +32,11 @@ pub fn probe(storage: &dyn Storage) -> Result<ImageFormat, ImageError> {
             return Ok(ImageFormat::Vhd);
         }
     }
-    Ok(ImageFormat::Raw)
+    // Read as raw, such an image would show its own tables as the disk.
+    match vhdx::has_a_header(storage)? {
+        true => Ok(ImageFormat::Vhdx),
+        false => Ok(ImageFormat::Raw),
+    }
 }
 
 fn starts_with(

@@ -102,6 +102,9 @@ pub(crate) fn info(storage: &dyn Storage) -> Result<ImageInfo, ImageError> {
 pub(crate) fn check(storage: &dyn Storage) -> Result<CheckReport, ImageError> {
     let mut report = CheckReport::new(ImageFormat::Raw);
     let len = storage.len()?.get();
+    if len == 0 {
+        report.error("raw", None, "the file is empty");
+    }
     if !len.is_multiple_of(SECTOR) {
         report.note(
             "raw",

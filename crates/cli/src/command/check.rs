@@ -116,7 +116,7 @@ fn severity_name(severity: Severity) -> &'static str {
     }
 }
 
-fn document(checked: &CheckedImage) -> Document<'_> {
+pub(super) fn document(checked: &CheckedImage) -> Document<'_> {
     let parents = checked.parents.iter();
     Document {
         parents: parents

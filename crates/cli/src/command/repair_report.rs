@@ -1,6 +1,6 @@
 //! What `cvol check --repair` and `--undo-repair` tell.
 
-use engine::{Fix, RepairImage, RepairPlan, Severity, remedy};
+use engine::{CheckReport, CheckedImage, Fix, RepairImage, RepairPlan, Severity, remedy};
 use serde::Serialize;
 
 use super::check;
@@ -48,6 +48,18 @@ struct Told<'a> {
     is_planned: bool,
     completed_earlier: bool,
     backup: Option<&'a str>,
+    /// The image after the repair, and its parents; `None` where it is only planned.
+    checked: Option<&'a CheckedImage>,
+}
+
+impl<'a> Told<'a> {
+    /// What is left.
+    fn report(&self) -> &'a CheckReport {
+        match self.checked {
+            Some(checked) => &checked.report,
+            None => self.plan.remaining(),
+        }
+    }
 }
 
 /// Repairs, or finds out what a repair would do.
@@ -63,10 +75,13 @@ pub(super) fn run(context: &Context, request: &RepairImage, dry_run: bool) -> Re
                 is_planned: true,
                 completed_earlier: false,
                 backup: None,
+                checked: None,
             },
         );
     }
     let repaired = context.engine.repair_image(request)?;
+    // With the way to its parents, of which a repair knows nothing.
+    let checked = context.engine.check_image(&request.image, request.format)?;
     tell(
         context,
         &Told {
@@ -75,6 +90,7 @@ pub(super) fn run(context: &Context, request: &RepairImage, dry_run: bool) -> Re
             is_planned: false,
             completed_earlier: repaired.completed_earlier,
             backup: repaired.backup.as_deref(),
+            checked: Some(&checked),
         },
     )
 }
@@ -99,7 +115,11 @@ pub(super) fn undone(context: &Context, name: &str) -> Result {
 
 fn tell(context: &Context, told: &Told<'_>) -> Result {
     context.output.report(&document(told), || text(told))?;
-    Ok(match told.plan.remaining().is_sound() {
+    let is_sound = match told.checked {
+        Some(checked) => checked.is_sound(),
+        None => told.plan.remaining().is_sound(),
+    };
+    Ok(match is_sound {
         true => Outcome::Done,
         false => Outcome::ProblemsFound,
     })
@@ -107,7 +127,7 @@ fn tell(context: &Context, told: &Told<'_>) -> Result {
 
 fn document<'a>(told: &Told<'a>) -> Document<'a> {
     let plan = told.plan;
-    let report = plan.remaining();
+    let report = told.report();
     let errors = report.findings().iter();
     let errors = errors.filter(|finding| finding.severity == Severity::Error);
     Document {
@@ -141,7 +161,10 @@ fn document<'a>(told: &Told<'a>) -> Document<'a> {
                 remedy: remedy(finding),
             })
             .collect(),
-        check: check::of_image(told.name, report),
+        check: match told.checked {
+            Some(checked) => check::document(checked),
+            None => check::of_image(told.name, report),
+        },
     }
 }
 
@@ -167,9 +190,15 @@ fn text(told: &Told<'_>) -> String {
         let lost = quantity::bytes(plan.lost_bytes.get());
         text.push_str(&format!("lost in all: {lost}\n"));
     }
-    text.push_str(&check::text(told.name, plan.remaining()));
+    text.push_str(&check::text(told.name, told.report()));
+    let parents = told.checked.iter().flat_map(|checked| &checked.parents);
+    for (name, report) in parents.clone() {
+        text.push_str(&check::text(name, report));
+    }
     let mut remedies: Vec<&str> = Vec::new();
-    for finding in plan.remaining().findings() {
+    let links = parents.flat_map(|(_, report)| report.findings());
+    let links = links.filter(|finding| finding.rule == "parent");
+    for finding in told.report().findings().iter().chain(links) {
         if finding.severity == Severity::Error && !remedies.contains(&remedy(finding)) {
             remedies.push(remedy(finding));
         }

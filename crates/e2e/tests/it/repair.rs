@@ -123,6 +123,28 @@ fn qemu_img_finds_every_repaired_image_sound_and_reads_it_as_we_do() {
     assert!(judged >= 35, "only {judged} damages were judged");
 }
 
+/// A repair looks at one file: of a child whose parent had been replaced it told that no errors were left.
+#[test]
+fn a_repair_of_a_child_does_not_call_its_broken_link_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(make(folder, "vhdx", Sample::Clean));
+    std::fs::rename(folder.join("image"), folder.join("base.vhdx")).unwrap();
+    assert_eq!(cvol(folder, &["diff-create", "base.vhdx", "child.vhdx"]), 0);
+    let repair = ["check", "child.vhdx", "--repair"];
+    assert_eq!(cvol(folder, &repair), 0);
+    let words = ["convert", "--force", "disk.raw", "base.vhdx"];
+    assert_eq!(cvol(folder, &words), 0);
+    let (code, text) = output(folder, &repair);
+    assert_eq!(code, 1, "{text}");
+    for words in [
+        "is not what its child was made on",
+        "what is left: the parent",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+}
+
 #[test]
 fn a_repair_that_is_killed_at_any_moment_is_completed_by_the_next() {
     let folder = tempfile::tempdir().unwrap();

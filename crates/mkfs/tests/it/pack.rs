@@ -26,7 +26,9 @@ fn disk_of(bytes: &[u8]) -> MemoryDisk {
 }
 
 fn plan(disk: &dyn Disk, block: ByteCount) -> PackPlan {
-    PackPlan::new(disk, &used(disk).unwrap(), block).unwrap()
+    // Some in the order of the disk, and some not.
+    let place = |at: ByteOffset| Ok(Some(ByteOffset(at.get() ^ 0x5_0000)));
+    PackPlan::new(disk, &used(disk).unwrap(), block, &place).unwrap()
 }
 
 fn packed(disk: &dyn Disk, block: ByteCount, seed: u64) -> Result<ChangeSet, ChangeError> {

@@ -18,11 +18,11 @@ use crate::report::CheckReport;
 /// Checks a VHD of any kind without changing a byte.
 ///
 /// # Errors
-/// `NotAnImage`, `Io`.
+/// `NotAnImage`, `Unsupported` for a kind or version that is not known, `Io`.
 pub(crate) fn check(storage: &dyn Storage) -> Result<CheckReport, ImageError> {
     let mut report = CheckReport::new(ImageFormat::Vhd);
     match footer::find(storage) {
-        Err(error) => report.absorb(error)?,
+        Err(error) => absorb_damage(&mut report, error)?,
         Ok(found) => {
             check_footer(&mut report, &found);
             if found.footer.kind == ImageKind::Fixed {
@@ -30,13 +30,21 @@ pub(crate) fn check(storage: &dyn Storage) -> Result<CheckReport, ImageError> {
             } else {
                 check_start(&mut report, storage, &found)?;
                 match sparse::read_header(storage, &found) {
-                    Err(error) => report.absorb(error)?,
+                    Err(error) => absorb_damage(&mut report, error)?,
                     Ok(header) => check_blocks(&mut report, storage, &found, &header)?,
                 }
             }
         }
     }
     Ok(report)
+}
+
+/// What cannot be read for what it is was not checked: that is told in the place of a report.
+fn absorb_damage(report: &mut CheckReport, error: ImageError) -> Result<(), ImageError> {
+    match error {
+        ImageError::Unsupported { .. } => Err(error),
+        error => report.absorb(error),
+    }
 }
 
 fn check_footer(report: &mut CheckReport, found: &Found) {

@@ -399,6 +399,16 @@ impl ImageDisk for DynamicDisk {
         self.checked_size(size)
     }
 
+    fn place_of(&self, offset: ByteOffset) -> blockio::Result<Option<ByteOffset>> {
+        let (block, within) = (
+            offset.get() / self.layout.block_size,
+            offset.get() % self.layout.block_size,
+        );
+        Ok(self
+            .data_offset(block)
+            .map(|place| ByteOffset(place + within)))
+    }
+
     fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
         self.compact_blocks(request)
     }

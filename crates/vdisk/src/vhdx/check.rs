@@ -91,7 +91,11 @@ fn absorb_once(report: &mut CheckReport, error: ImageError) -> Result<(), ImageE
     report.absorb(error)
 }
 
-fn has_a_header(storage: &dyn Storage) -> Result<bool, ImageError> {
+/// Whether a file has at least one header that is whole.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn has_a_header(storage: &dyn Storage) -> Result<bool, ImageError> {
     if storage.len()?.get() < HEADER_SECTION {
         return Ok(false);
     }

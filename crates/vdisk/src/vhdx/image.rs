@@ -262,6 +262,12 @@ impl ImageDisk for VhdxImage {
         self.end_session()
     }
 
+    fn place_of(&self, offset: ByteOffset) -> blockio::Result<Option<ByteOffset>> {
+        let segment = self.geometry.first_segment(offset.get(), 1);
+        let place = self.entry(segment.block)?.place();
+        Ok(place.map(|place| ByteOffset(place.saturating_add(segment.within))))
+    }
+
     fn compact(&mut self, request: &CompactRequest<'_>) -> Result<CompactReport, ImageError> {
         self.compact_blocks(request)
     }

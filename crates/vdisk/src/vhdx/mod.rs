@@ -97,7 +97,7 @@ mod status;
 mod trim;
 mod view;
 
-pub(crate) use check::check;
+pub(crate) use check::{check, has_a_header};
 pub(crate) use create::{create, create_child};
 pub use fuzz::{fuzz_child, fuzz_open, fuzz_open_fixed};
 pub(crate) use info::info;

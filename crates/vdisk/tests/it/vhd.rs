@@ -43,6 +43,26 @@ fn open_bytes(bytes: Vec<u8>) -> Result<Box<dyn vdisk::ImageDisk>, vdisk::ImageE
     vdisk::open(Box::new(storage), Some(ImageFormat::Vhd), Access::ReadOnly)
 }
 
+/// A check of a disk whose type or version nobody knows told of no errors: nothing had been looked at.
+#[test]
+fn what_a_check_does_not_know_it_does_not_call_sound() {
+    let types = (60, 7_u32, 0..512, 64);
+    let versions = (12, 0x2_0000, 0..512, 64);
+    let headers = (512 + 24, 0x3_0000, 512..1536, 36);
+    for (field, value, part, sum) in [types, versions, headers] {
+        let mut bytes = sample();
+        bytes[field..field + 4].copy_from_slice(&value.to_be_bytes());
+        fix_checksum(&mut bytes[part], sum);
+        let end = bytes.len() - 512;
+        bytes.copy_within(0..512, end);
+        let checked = vdisk::check(&MemoryStorage::from_bytes(bytes), None);
+        let kind = checked
+            .map(|report| report.is_sound())
+            .map_err(|e| e.kind());
+        assert_eq!(kind, Err(ImageErrorKind::Unsupported), "{field}");
+    }
+}
+
 #[test]
 fn a_dynamic_vhd_is_laid_out_as_windows_lays_it_out() {
     let bytes = sample();

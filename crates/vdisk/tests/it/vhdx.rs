@@ -42,6 +42,22 @@ fn sound(file: &impl Storage) {
     assert!(report.is_sound(), "{:?}", report.findings());
 }
 
+/// Without its first eight bytes an image was taken for a raw disk: a check found no errors, and its
+/// tables were read as the disk.
+#[test]
+fn an_image_that_lost_its_signature_is_no_raw_disk() {
+    let file = File::default();
+    create(&file, &options(8 * MIB)).close().unwrap();
+    file.write_at(&[0; 8], ByteOffset(0)).unwrap();
+    let report = vdisk::check(&file, None).unwrap();
+    assert_eq!(report.format, ImageFormat::Vhdx);
+    assert!(!report.is_sound());
+    let opened = vdisk::open(Box::new(file.clone()), None, Access::ReadOnly);
+    assert_eq!(opened.err().unwrap().kind(), ImageErrorKind::NotAnImage);
+    // One that a power cut left without a byte is nothing at all.
+    assert!(!vdisk::check(&File::default(), None).unwrap().is_sound());
+}
+
 #[test]
 fn every_geometry_holds_what_is_written_at_both_ends() {
     for (logical, physical) in [(512, 512), (512, 4096), (4096, 4096)] {

@@ -135,7 +135,8 @@ impl Compaction<'_> {
         if self.options.pack.is_none() {
             return Ok(None);
         }
-        let plan = PackPlan::new(&*self.disk, used, block_size);
+        let place_of = |at| self.disk.place_of(at);
+        let plan = PackPlan::new(&*self.disk, used, block_size, &place_of);
         let plan = plan.map_err(|source| self.of_change(source))?;
         Ok(Some(plan).filter(|plan| !plan.is_empty()))
     }
