@@ -226,7 +226,11 @@ impl TableCheck<'_> {
             }
             None => {}
             Some(_) if entry.state == BlockState::PartiallyPresent && !differencing => {
-                let message = format!("{name} needs a parent, and the image has none");
+                let named = match self.structure.metadata.has_stray_locator {
+                    true => " by its flags, though it names one",
+                    false => "",
+                };
+                let message = format!("{name} needs a parent, and the image has none{named}");
                 self.report.error(RULE_ENTRY, at, message);
             }
             Some(_) => {

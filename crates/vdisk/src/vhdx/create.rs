@@ -150,6 +150,7 @@ fn checked_metadata(options: &CreateOptions) -> Result<Metadata, ImageError> {
         logical_sector: options.logical_sector,
         physical_sector: options.physical_sector,
         parent: None,
+        has_stray_locator: false,
     })
 }
 

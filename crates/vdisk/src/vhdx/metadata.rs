@@ -33,6 +33,8 @@ pub(super) struct Metadata {
     pub(super) physical_sector: SectorSize,
     /// What a differencing image says of its parent.
     pub(super) parent: Option<ParentInfo>,
+    /// An image that says that it has no parent names one all the same.
+    pub(super) has_stray_locator: bool,
 }
 
 /// One entry of the metadata table.
@@ -104,7 +106,9 @@ fn read_metadata_by(
             Some(decode_parent(&bytes, at)?)
         }
     };
+    let has_locator = items.iter().any(|item| item.id == PARENT_LOCATOR);
     Ok(Metadata {
+        has_stray_locator: has_locator && parent.is_none(),
         block_size,
         leave_blocks_allocated: flags & LEAVE_BLOCKS_ALLOCATED != 0,
         disk_size: decode_size(&size, logical_sector)?,

@@ -74,6 +74,7 @@ fn make_up(
     let facts = match (metadata_of_child(draft)?, options.size, options.block_size) {
         (Some(facts), _, _) => facts,
         (None, Some(size), Some(block_size)) => Metadata {
+            has_stray_locator: false,
             block_size: block_size.get(),
             leave_blocks_allocated: false,
             disk_size: size.get(),

@@ -9,6 +9,7 @@ use crate::vhdx::metadata::Metadata;
 
 fn geometry(disk: u64, block: u64, sector: SectorSize, parent: bool) -> Geometry {
     Geometry::new(&Metadata {
+        has_stray_locator: false,
         block_size: block,
         leave_blocks_allocated: false,
         disk_size: disk,

@@ -163,6 +163,8 @@ impl Judge<'_> {
     fn entry(&mut self, index: EntryIndex, raw: u64) -> Result<(), ImageError> {
         match self.structure.geometry.role(index) {
             Some(EntryRole::Payload(block)) => self.payload(index, block, raw),
+            // It may be a bitmap, and the flag of a child what is damaged.
+            _ if self.structure.metadata.has_stray_locator => Ok(()),
             Some(EntryRole::Bitmap(chunk)) => self.bitmap(index, chunk, raw),
             None => {
                 let message = "lies behind the last block and is cleared";
@@ -232,6 +234,8 @@ impl Judge<'_> {
             return Ok(());
         }
         let value = match entry.state {
+            // What is not in it may be its parent's.
+            BlockState::PartiallyPresent if self.structure.metadata.has_stray_locator => raw,
             BlockState::PartiallyPresent if !differencing => BatEntry::present(place).encode(),
             _ => entry.encode(),
         };
