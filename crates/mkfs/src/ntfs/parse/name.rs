@@ -1,6 +1,7 @@
 //! The values of `$FILE_NAME` and `$STANDARD_INFORMATION`.
 
 use zerocopy::FromBytes;
+use zerocopy::little_endian::U64;
 
 use super::super::attribute::FileReference;
 use super::super::format::{FileNameHeader, StandardInformation, StandardInformation3};
@@ -74,15 +75,8 @@ impl<'a> FileNameView<'a> {
 
     /// Whether each of its times is one that Windows accepts: they are signed ([MS-DTYP] 2.3.3).
     pub fn has_possible_times(&self) -> bool {
-        let header = self.header;
-        [
-            header.created,
-            header.modified,
-            header.changed,
-            header.accessed,
-        ]
-        .iter()
-        .all(|ticks| i64::try_from(ticks.get()).is_ok())
+        let it = self.header;
+        are_possible([it.created, it.modified, it.changed, it.accessed])
     }
 
     /// The times of the file, repeated here.
@@ -94,6 +88,10 @@ impl<'a> FileNameView<'a> {
             accessed: NtTime::from_ticks(self.header.accessed.get()),
         }
     }
+}
+
+fn are_possible(times: [U64; 4]) -> bool {
+    times.iter().all(|ticks| i64::try_from(ticks.get()).is_ok())
 }
 
 /// `$STANDARD_INFORMATION`.
@@ -137,15 +135,8 @@ impl<'a> StandardInformationView<'a> {
 
     /// Whether each of its times is one that Windows accepts: they are signed ([MS-DTYP] 2.3.3).
     pub fn has_possible_times(&self) -> bool {
-        let header = self.header;
-        [
-            header.created,
-            header.modified,
-            header.changed,
-            header.accessed,
-        ]
-        .iter()
-        .all(|ticks| i64::try_from(ticks.get()).is_ok())
+        let it = self.header;
+        are_possible([it.created, it.modified, it.changed, it.accessed])
     }
 
     /// The times of the file.
