@@ -261,13 +261,11 @@ impl Writer {
             let Some(place) = self.state().place(number) else {
                 return Ok(());
             };
-            let (start, length) = (ByteOffset(place + within), ByteCount(length));
-            let end = ByteCount(place + within + length.get());
-            if self.storage.len()? < end {
-                // Nothing was written there yet: it is zeros.
-                self.storage.set_len(end)?;
-            }
-            match ByteRange::new(start, length) {
+            // Behind the end of the file nothing was written yet. The file is never made longer here: by
+            // the time that is done somebody else may have written there.
+            let end = self.storage.len()?.get().min(place + within + length);
+            let start = ByteOffset(place + within);
+            match ByteRange::between(start, ByteOffset(end)) {
                 Some(in_file) => self.storage.zero(in_file, ZeroMode::Punch),
                 None => Ok(()),
             }

@@ -6,15 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use blockio::{
-    ByteCount, ByteOffset, ByteRange, CrashPlan, CrashState, Disk, Extent, Fault, FaultTarget,
-    SimStorage, Storage, ZeroMode,
-};
+use blockio::{ByteOffset, CrashPlan, CrashState, Disk, Fault, FaultTarget, SimStorage, Storage};
 use vdisk::{Access, ImageDisk, ImageFormat, Provisioning};
 
 use crate::images::{self, KIB, MIB, range};
+use crate::interrupted::{Interrupted, Moment};
 use crate::past::{Past, fill};
 use crate::random::Random;
 use crate::tracked::Tracked;
@@ -222,44 +220,6 @@ fn a_short_history_survives_every_subset_of_its_writes() {
     assert!(states > 500);
 }
 
-/// A storage that does something else in the middle of its first sync.
-struct Interrupted {
-    storage: SimStorage,
-    hook: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-impl Storage for Interrupted {
-    fn read_at(&self, buf: &mut [u8], offset: ByteOffset) -> blockio::Result<()> {
-        self.storage.read_at(buf, offset)
-    }
-    fn write_at(&self, buf: &[u8], offset: ByteOffset) -> blockio::Result<()> {
-        self.storage.write_at(buf, offset)
-    }
-    fn sync(&self) -> blockio::Result<()> {
-        let done = self.storage.sync();
-        let hook = self.hook.lock().unwrap().take();
-        if let Some(hook) = hook {
-            hook();
-        }
-        done
-    }
-    fn len(&self) -> blockio::Result<ByteCount> {
-        self.storage.len()
-    }
-    fn set_len(&self, len: ByteCount) -> blockio::Result<()> {
-        self.storage.set_len(len)
-    }
-    fn zero(&self, range: ByteRange, mode: ZeroMode) -> blockio::Result<()> {
-        self.storage.zero(range, mode)
-    }
-    fn extent_at(&self, range: ByteRange) -> blockio::Result<Extent> {
-        self.storage.extent_at(range)
-    }
-    fn is_read_only(&self) -> bool {
-        false
-    }
-}
-
 #[test]
 fn a_block_allocated_while_a_flush_runs_is_not_published_by_it() {
     // A first session leaves bytes of 0xee behind that no table entry leads to.
@@ -269,18 +229,13 @@ fn a_block_allocated_while_a_flush_runs_is_not_published_by_it() {
     disk.write_at(&[0xee; 3 << 20], ByteOffset(0)).unwrap();
     drop(disk);
     let storage = SimStorage::from_image(&storage.image());
-    let file = Arc::new(Interrupted {
-        storage: storage.clone(),
-        hook: Mutex::default(),
-    });
+    let file = Arc::new(Interrupted::new(storage.clone(), Moment::Sync));
     let disk: Arc<dyn ImageDisk> = open(Box::new(file.clone())).unwrap().into();
     // Two blocks of one table sector, both laid over those bytes; the second while the first is
     // being published.
     disk.write_at(&[1; 512], ByteOffset(5 * BLOCK)).unwrap();
     let other = disk.clone();
-    *file.hook.lock().unwrap() = Some(Box::new(move || {
-        other.write_at(&[2; 512], ByteOffset(6 * BLOCK)).unwrap();
-    }));
+    file.then(move || other.write_at(&[2; 512], ByteOffset(6 * BLOCK)).unwrap());
     disk.flush().unwrap();
     for state in storage.history().crash_states(CrashPlan::new(1)) {
         let disk = open(Box::new(state.storage())).unwrap();

@@ -15,6 +15,7 @@ mod damage;
 mod gates;
 mod hostile;
 mod images;
+mod interrupted;
 mod operations;
 mod past;
 mod qcow2;

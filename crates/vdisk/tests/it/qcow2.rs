@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use blockio::{ByteOffset, MemoryStorage};
-use vdisk::{Access, CreateOptions, ImageErrorKind, ImageFormat, Provisioning};
+use blockio::{ByteOffset, MemoryStorage, SimStorage};
+use vdisk::{Access, CreateOptions, ImageDisk, ImageErrorKind, ImageFormat, Provisioning};
 
 use crate::images::{File, KIB, MIB, bytes_of, range, read_all, read_by_status};
+use crate::interrupted::{Interrupted, Moment};
 use crate::random::Random;
 
 fn options(size: u64, provisioning: Provisioning) -> CreateOptions {
@@ -15,7 +16,7 @@ fn options(size: u64, provisioning: Provisioning) -> CreateOptions {
     }
 }
 
-fn reopen(file: &File) -> Box<dyn vdisk::ImageDisk> {
+fn reopen(file: &File) -> Box<dyn ImageDisk> {
     let storage = Box::new(Arc::clone(file));
     vdisk::open(storage, None, Access::ReadOnly).unwrap()
 }
@@ -120,4 +121,22 @@ fn fields_out_of_their_range_are_refused_and_broken_bytes_bring_nothing_down() {
         image[at] = u8::try_from(random.below(256)).unwrap();
         vdisk::qcow2::fuzz_open(&image);
     }
+}
+
+/// The rest of a cluster at the end of the file is cleared while another thread writes behind it.
+#[test]
+fn what_is_written_while_another_cluster_is_cleared_stays() {
+    let storage = Arc::new(Interrupted::new(SimStorage::new(), Moment::Length));
+    let options = options(8 * MIB, Provisioning::Dynamic);
+    let made = vdisk::create(Box::new(storage.clone()), ImageFormat::Qcow2, &options);
+    let disk: Arc<dyn ImageDisk> = made.unwrap().into();
+    disk.write_at(&[1; 4096], ByteOffset(0)).unwrap();
+    let other = disk.clone();
+    let second = ByteOffset(64 * KIB);
+    storage.then(move || other.write_at(&[2; 65536], second).unwrap());
+    disk.discard(range(32 * KIB, 32 * KIB)).unwrap();
+    let bytes = read_all(&*disk);
+    assert!(bytes[..4096].iter().all(|byte| *byte == 1));
+    assert!(bytes[4096..65536].iter().all(|byte| *byte == 0));
+    assert!(bytes[65536..131_072].iter().all(|byte| *byte == 2));
 }
