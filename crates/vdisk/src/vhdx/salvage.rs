@@ -34,7 +34,8 @@ pub(crate) fn salvage(
         return Ok(Suspects::default());
     };
     let mut found = suspects(draft, &structure)?;
-    if repairs.in_doubt {
+    // Without its flag a child is read as if it had no parent: what is not in it would be zeros.
+    if repairs.in_doubt || structure.metadata.has_stray_locator {
         let size = ByteCount(structure.metadata.disk_size);
         found.doubtful = ByteRange::new(ByteOffset(0), size).into_iter().collect();
     }
