@@ -24,10 +24,24 @@ pub(super) struct Context<'v, 'd> {
     /// Object identifiers and references of records that have one.
     pub object_ids: Vec<([u8; 16], u64)>,
     /// Files that are encrypted, and the first of them.
-    pub encrypted: (u64, Option<u64>),
+    pub encrypted: Tally,
     /// Names that Windows does not open, and the first file that has one.
-    pub refused: (u64, Option<u64>),
+    pub refused: Tally,
     progress: &'v dyn Fn(u64, u64) -> ControlFlow<()>,
+}
+
+/// How many records have something that is told once for all of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    count: u64,
+    first: Option<u64>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, record: u64) {
+        self.count += 1;
+        self.first = self.first.or(Some(record));
+    }
 }
 
 impl<'v, 'd> Context<'v, 'd> {
@@ -52,8 +66,8 @@ impl<'v, 'd> Context<'v, 'd> {
             owner_ids: HashMap::new(),
             reparse_points: Vec::new(),
             object_ids: Vec::new(),
-            encrypted: (0, None),
-            refused: (0, None),
+            encrypted: Tally::default(),
+            refused: Tally::default(),
             progress,
         }
     }
@@ -63,16 +77,10 @@ impl<'v, 'd> Context<'v, 'd> {
         self.report.add(finding);
     }
 
-    /// Notes a file that is encrypted.
-    pub(super) fn add_encrypted(&mut self, record: u64) {
-        let (count, first) = &mut self.encrypted;
-        *count += 1;
-        *first = first.or(Some(record));
-    }
-
-    /// Tells of files whose content nobody but Windows, with a key, can read.
-    pub(super) fn tell_of_encrypted(&mut self) {
-        if let (count, Some(first)) = self.encrypted {
+    /// Tells of files whose content nobody but Windows, with a key, can read, and of names that other
+    /// systems write and Windows does not open.
+    pub(super) fn tell_of_tallies(&mut self) {
+        if let (count, Some(first)) = (self.encrypted.count, self.encrypted.first) {
             let files = match count {
                 1 => "a file is".to_owned(),
                 _ => format!("{count} files are"),
@@ -82,18 +90,7 @@ impl<'v, 'd> Context<'v, 'd> {
             );
             self.add(VolumeFinding::note("files-encrypted", message).of(first));
         }
-    }
-
-    /// Notes a name that Windows does not open.
-    pub(super) fn add_refused(&mut self, record: u64) {
-        let (count, first) = &mut self.refused;
-        *count += 1;
-        *first = first.or(Some(record));
-    }
-
-    /// Tells of names that other systems write and Windows does not open.
-    pub(super) fn tell_of_refused(&mut self) {
-        if let (count, Some(first)) = self.refused {
+        if let (count, Some(first)) = (self.refused.count, self.refused.first) {
             let names = match count {
                 1 => "a name holds a character".to_owned(),
                 _ => format!("{count} names hold a character"),

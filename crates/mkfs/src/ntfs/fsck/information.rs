@@ -25,7 +25,7 @@ pub(super) fn check(
     let number = record.number();
     let attributes = information.attributes();
     if attributes & ENCRYPTED != 0 {
-        context.add_encrypted(owner);
+        context.encrypted.add(owner);
     }
     let mut error = |is_wrong: bool, message: &str| {
         if is_wrong {

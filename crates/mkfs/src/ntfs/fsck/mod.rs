@@ -75,8 +75,7 @@ pub fn check(
     secure::check(&mut context)?;
     views::check(&mut context)?;
     clusters::check(&mut context)?;
-    context.tell_of_encrypted();
-    context.tell_of_refused();
+    context.tell_of_tallies();
     paths::fill_in(&mut context)?;
     Ok(context.report)
 }

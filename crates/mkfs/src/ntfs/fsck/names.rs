@@ -51,7 +51,7 @@ pub(super) fn check(
         context.add(VolumeFinding::warning("time", message).of(record));
     }
     if name.name_space() == POSIX && owner != ROOT && is_refused(&name.name_units()) {
-        context.add_refused(owner);
+        context.refused.add(owner);
     }
     let is_first = context
         .facts
