@@ -91,22 +91,21 @@ pub(crate) fn open_to(path: &Path) -> io::Result<Vec<String>> {
 
 /// Whom an open file may be opened by besides the system, administrators and whoever asks.
 pub(super) fn others_of(file: &File) -> io::Result<Vec<String>> {
-    let mut found = Descriptor(null_mut());
-    // SAFETY: the file is open across the call; only the place for the whole descriptor is given, and what
-    // the system puts there is freed with `found`.
-    let told = unsafe {
-        GetSecurityInfo(
-            file.as_raw_handle(),
-            SE_FILE_OBJECT,
-            DACL_SECURITY_INFORMATION,
-            null_mut(),
-            null_mut(),
-            null_mut(),
-            null_mut(),
-            &raw mut found.0,
-        )
-    };
-    succeeded(told)?;
+    let found = Descriptor::told(|place| {
+        // SAFETY: the file is open across the call, and the place is one for a descriptor.
+        unsafe {
+            GetSecurityInfo(
+                file.as_raw_handle(),
+                SE_FILE_OBJECT,
+                DACL_SECURITY_INFORMATION,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                place,
+            )
+        }
+    })?;
     Ok(others_let_in(&found.rules()?, &own_identifier()?))
 }
 
@@ -116,22 +115,21 @@ pub(super) fn others_of(file: &File) -> io::Result<Vec<String>> {
 /// The system's.
 pub fn file_rules(path: &Path) -> io::Result<String> {
     let name = wide(path);
-    let mut found = Descriptor(null_mut());
-    // SAFETY: the name ends with a zero; only the place for the whole descriptor is given, and what the
-    // system puts there is freed with `found`.
-    let told = unsafe {
-        GetNamedSecurityInfoW(
-            name.as_ptr(),
-            SE_FILE_OBJECT,
-            DACL_SECURITY_INFORMATION,
-            null_mut(),
-            null_mut(),
-            null_mut(),
-            null_mut(),
-            &raw mut found.0,
-        )
-    };
-    succeeded(told)?;
+    let found = Descriptor::told(|place| {
+        // SAFETY: the name ends with a zero, and the place is one for a descriptor.
+        unsafe {
+            GetNamedSecurityInfoW(
+                name.as_ptr(),
+                SE_FILE_OBJECT,
+                DACL_SECURITY_INFORMATION,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                place,
+            )
+        }
+    })?;
     found.rules()
 }
 
@@ -172,6 +170,13 @@ impl Descriptor {
             0 => Err(io::Error::last_os_error()),
             _ => Ok(made),
         }
+    }
+
+    /// The one that a call puts where it is told to; only the place for the whole is given to it.
+    fn told(call: impl FnOnce(*mut PSECURITY_DESCRIPTOR) -> u32) -> io::Result<Self> {
+        let mut found = Self(null_mut());
+        succeeded(call(&raw mut found.0))?;
+        Ok(found)
     }
 
     /// Its rules in SDDL.
