@@ -69,7 +69,7 @@ fn welcome(version: u16) -> Answer {
 }
 
 fn patience() -> Patience {
-    let short = Duration::from_millis(400);
+    let short = Duration::from_millis(1500);
     Patience {
         hello: short,
         lookup: short,

@@ -98,6 +98,29 @@ pub(crate) fn output(tool: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> O
         .unwrap_or_else(|error| panic!("{tool} does not start: {error}"))
 }
 
+/// Whether a process of this number runs. What has ended and is only to be waited for does not, once the
+/// last of its threads has ended too.
+pub(crate) fn is_process(number: &str) -> bool {
+    let folder = Path::new("/proc").join(number.trim());
+    let Ok(status) = std::fs::read_to_string(folder.join("stat")) else {
+        return false;
+    };
+    let threads = std::fs::read_dir(folder.join("task")).map_or(0, Iterator::count);
+    !status.contains(") Z ") || threads > 1
+}
+
+/// Whether somebody accepts connections at a socket. The file alone says that the socket has its name,
+/// which it has a moment earlier; a connection made to find out may be the only one that is served.
+pub(crate) fn listens(socket: &Path) -> bool {
+    // Num RefCount Protocol Flags Type St Inode Path: proc_net(5), the flags of a socket that accepts.
+    const ACCEPTS: &str = "00010000";
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let place = format!(" {}", socket.display());
+    sockets
+        .lines()
+        .any(|line| line.split_whitespace().nth(3) == Some(ACCEPTS) && line.ends_with(&place))
+}
+
 /// The folder of Windows-made images, or `None` (a failure in CI).
 pub(crate) fn corpus() -> Option<PathBuf> {
     let folder = std::env::var_os("CVOL_CORPUS").map_or_else(

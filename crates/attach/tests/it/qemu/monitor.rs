@@ -10,7 +10,7 @@ use super::fake::{FakeMonitor, GREETING, Reply, limits};
 
 fn short() -> QmpLimits {
     QmpLimits {
-        timeout: Duration::from_millis(300),
+        timeout: Duration::from_secs(2),
         ..limits()
     }
 }

@@ -143,7 +143,8 @@ fn a_frozen_file_system_keeps_its_writers_waiting(client: &GuestClient, path: &s
     assert!(!told(client, &stuck).contains("later"));
     assert!(client.thaw(&place).unwrap());
     assert!(!client.thaw(&place).unwrap());
-    told(client, &format!("sleep 0.2; cat {path}/later"));
+    let written = format!("until test -s {path}/later; do sleep 0.1; done");
+    told(client, &written);
     // A host that never comes back keeps nobody waiting for ever.
     client.freeze(&place, Duration::from_secs(1)).unwrap();
     told(client, &format!("echo y > {path}/later"));

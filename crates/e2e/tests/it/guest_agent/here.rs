@@ -95,7 +95,7 @@ fn an_agent_that_is_killed_in_the_middle_of_a_command_is_a_fault() {
         tools::run("kill", &[&"-KILL", &number]);
     });
     let run = attach::GuestCommand {
-        arguments: ["sleep", "5"].map(str::to_owned).to_vec(),
+        arguments: ["sleep", "60"].map(str::to_owned).to_vec(),
         limit_seconds: 60,
         limit_output: 1000,
     };

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::vm::{eventually, exports, leftovers};
+use super::vm::{eventually, exports, kill_exports, leftovers};
 use crate::command::Cvol;
 use crate::tools;
 
@@ -90,7 +90,7 @@ fn what_a_ledger_says_is_served_again_whoever_died_and_its_volume_is_claimed() {
         server.kill();
         eventually("another server is there", || {
             let found = exports(&cvol, "web");
-            found.iter().any(|it| it.is_server && *it != server) && socket.exists()
+            found.iter().any(|it| it.is_server && *it != server) && tools::listens(&socket)
         });
     }
     // The keeper alone dies: it is served all the same, by the server that it left.
@@ -101,10 +101,7 @@ fn what_a_ledger_says_is_served_again_whoever_died_and_its_volume_is_claimed() {
         std::os::unix::net::UnixStream::connect(&socket).is_ok()
     });
     // Both die: the next command serves it.
-    for export in exports(&cvol, "web") {
-        export.kill();
-    }
-    eventually("nothing serves", || exports(&cvol, "web").is_empty());
+    kill_exports(&cvol, "web");
     assert_eq!(served(&cvol), true);
     tools::run("nbdinfo", &[&uri]);
     // The machine is gone, and with the next detach all that was kept for it.
@@ -120,9 +117,7 @@ fn what_a_ledger_says_is_served_again_whoever_died_and_its_volume_is_claimed() {
 fn a_lost_database_does_not_lose_who_has_a_volume() {
     let (cvol, _) = attached_to_nobody("there");
     cvol.ok(&["ps"]);
-    for export in exports(&cvol, "web") {
-        export.kill();
-    }
+    kill_exports(&cvol, "web");
     for file in ["state.db", "state.db-wal", "state.db-shm"] {
         let _ = std::fs::remove_file(cvol.root().join(file));
     }
@@ -142,9 +137,7 @@ fn doctor_releases_claims_of_which_no_machine_knows_and_serves_what_is_not_serve
     let told = cvol.ok(&["doctor", "--fix"]);
     assert!(told.contains("is not served [export]"), "{told}");
     assert_eq!(exports(&cvol, "web").len(), 2);
-    for export in exports(&cvol, "web") {
-        export.kill();
-    }
+    kill_exports(&cvol, "web");
     // Somebody removes the folder of the machine by hand.
     std::fs::remove_dir_all(cvol.root().join("machines/web")).unwrap();
     cvol.fails(5, &["rm", "data"]);

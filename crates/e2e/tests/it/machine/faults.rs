@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use super::five::Five;
-use super::vm::{Vm, digest_of_bytes, eventually, noise, said};
+use super::vm::{Vm, digest_of_bytes, eventually, kill, kill_exports, noise, said};
 use super::{number, turn};
 use crate::tools;
 
@@ -54,7 +54,7 @@ fn a_machine_that_dies_between_two_steps_of_attaching_leaves_nothing() {
             assert!(deaths >= 2);
             return;
         }
-        super::vm::kill(super::sharing::qemu_of(&five.cvol, "web"));
+        kill(super::sharing::qemu_of(&five.cvol, "web"));
         tools::run("kill", &[&"-CONT", &attaching.id().to_string()]);
         let output = attaching.wait_with_output().unwrap();
         if output.status.success() {
@@ -171,10 +171,7 @@ fn exports_that_die_come_back_under_a_mounted_volume(five: &Five, vm: &Vm<'_>) {
         });
     }
     // Keeper and server: the next command serves the disk again.
-    for export in vm.exports() {
-        export.kill();
-    }
-    eventually("all are gone", || vm.exports().is_empty());
+    kill_exports(&five.cvol, "web");
     assert_eq!(vm.ps()[0]["mounts"][0]["served"], true);
     let told = vm.sh(&format!(
         "{drop}; sha256sum /m/data/first; echo last > /m/data/last; sync"
@@ -201,7 +198,7 @@ fn exports_that_die_come_back_under_a_mounted_volume(five: &Five, vm: &Vm<'_>) {
 fn a_guest_that_dies_leaves_nothing_on_the_host(five: &Five, vm: &Vm<'_>) {
     five.attach(vm);
     vm.sh("echo kept > /m/data/kept; sync");
-    super::vm::kill(super::sharing::qemu_of(&five.cvol, "web"));
+    kill(super::sharing::qemu_of(&five.cvol, "web"));
     // Nothing can be attached to what is not there, and what was is still known.
     let late = vm.try_attach(&["type=tmpfs,target=/late"]);
     assert!(!late.status.success());

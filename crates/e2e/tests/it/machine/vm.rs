@@ -158,13 +158,26 @@ impl Export {
     }
 }
 
-/// Kills a process at once.
+/// Kills a process, and waits until it has let go of all it had: a signal that was sent has done nothing
+/// yet.
 pub(super) fn kill(process: i32) {
-    let told = std::process::Command::new("kill")
-        .args(["-9", &process.to_string()])
-        .output()
-        .unwrap();
-    assert!(told.status.success(), "{}", said(&told));
+    let number = process.to_string();
+    // It may have ended by itself.
+    let told = tools::output("kill", &[&"-9", &number]);
+    eventually(&format!("process {number} ends: {}", said(&told)), || {
+        !tools::is_process(&number)
+    });
+}
+
+/// Kills all that serves disks to a machine.
+pub(super) fn kill_exports(cvol: &Cvol, machine: &str) {
+    eventually("nothing serves", || {
+        let mut found = exports(cvol, machine);
+        // The keepers first: they start others.
+        found.sort_by_key(|export| export.is_server);
+        found.iter().for_each(Export::kill);
+        found.is_empty()
+    });
 }
 
 /// The processes of this store that serve disks to a machine, by what they were started as.

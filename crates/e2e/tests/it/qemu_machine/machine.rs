@@ -10,6 +10,8 @@ use attach::{DiskAttachment, HostPath, QemuVm, QemuVmOptions, Slot};
 use blockio::{ByteCount, MemoryDisk, SectorSize};
 use nbd::{Endpoint, Export, Server, ServerOptions};
 
+use crate::tools;
+
 /// A machine, ended when it is dropped.
 pub(super) struct Bare {
     folder: tempfile::TempDir,
@@ -90,23 +92,11 @@ fn spawn(folder: &Path, words: &[String]) -> Child {
         .spawn()
         .unwrap();
     let started = Instant::now();
-    while !listens(&socket) {
+    while !tools::listens(&socket) {
         assert!(started.elapsed() < Duration::from_secs(60), "no monitor");
         std::thread::sleep(Duration::from_millis(10));
     }
     child
-}
-
-/// Whether somebody accepts connections there. The file alone says that the socket has its name, which
-/// it has a moment earlier; a connection to find out would be the one client that a monitor has.
-fn listens(socket: &Path) -> bool {
-    // Number: RefCount Protocol Flags Type St Inode Path, see proc_pid_net(5).
-    const ACCEPTS: &str = "00010000";
-    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
-    sockets.lines().any(|line| {
-        line.split_whitespace().nth(3) == Some(ACCEPTS)
-            && line.ends_with(&format!(" {}", socket.display()))
-    })
 }
 
 impl Drop for Bare {
