@@ -73,7 +73,7 @@ impl Scene {
             hypervisor: Hypervisor::Hcs(VERSION),
             guest: system,
         };
-        let machine = machine.with_patience(Duration::from_millis(200));
+        let machine = machine.with_patience(Duration::from_secs(1));
         let world = World::new(platform);
         world.add_directory(&path("C:\\srv\\ro"));
         for number in 0..3 {
