@@ -247,3 +247,16 @@ impl ImageError {
         IoError::new(kind, operation, offset, length).with_source(self)
     }
 }
+
+/// What was read, or nothing where the bytes do not make sense; a failure of the host stays one.
+pub(crate) fn readable<T>(result: Result<T, ImageError>) -> Result<Option<T>, ImageError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(
+            ImageError::Damaged { .. }
+            | ImageError::Unsupported { .. }
+            | ImageError::NotAnImage { .. },
+        ) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -67,6 +67,26 @@ pub struct CreateOptions {
     pub unix_time: u64,
 }
 
+impl CreateOptions {
+    /// Whether the disk is of whole sectors of 512 bytes, which is all that some formats know; `why`
+    /// tells who asked for others.
+    ///
+    /// # Errors
+    /// `InvalidOption`.
+    pub(crate) fn check_sectors_of_512(&self, why: &'static str) -> Result<(), ImageError> {
+        let size = self.size.get();
+        if size == 0 || !size.is_multiple_of(512) {
+            let reason =
+                format!("{size} bytes is not a whole number of 512 byte sectors above zero");
+            return Err(ImageError::invalid_option("size", reason));
+        }
+        if self.logical_sector != SectorSize::B512 {
+            return Err(ImageError::invalid_option("logical sector size", why));
+        }
+        Ok(())
+    }
+}
+
 /// A disk that lives in an image file.
 pub trait ImageDisk: Disk {
     /// Writes what is still pending, makes it durable and ends the use of the image.

@@ -22,18 +22,7 @@ pub(crate) fn create(
     options: &CreateOptions,
 ) -> Result<Box<dyn ImageDisk>, ImageError> {
     let size = options.size.get();
-    if size == 0 || !size.is_multiple_of(SECTOR) {
-        return Err(ImageError::invalid_option(
-            "size",
-            format!("{size} bytes is not a whole number of 512 byte sectors above zero"),
-        ));
-    }
-    if options.logical_sector != SectorSize::B512 {
-        return Err(ImageError::invalid_option(
-            "logical sector size",
-            "a raw image does not record it, so it is 512 bytes",
-        ));
-    }
+    options.check_sectors_of_512("a raw image does not record it, so it is 512 bytes")?;
     if options.block_size.is_some() {
         return Err(ImageError::invalid_option(
             "block size",

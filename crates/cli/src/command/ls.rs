@@ -73,8 +73,9 @@ struct VolumeDocument {
     used_by: Vec<String>,
 }
 
+/// An entry of a directory, as `--json` shows it here and in `cvol tree`.
 #[derive(Serialize)]
-struct EntryDocument {
+pub(super) struct EntryDocument {
     name: String,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -82,6 +83,18 @@ struct EntryDocument {
     modified: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     link_target: Option<String>,
+}
+
+impl EntryDocument {
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self {
+            name: entry.name.clone(),
+            kind: kind_name(entry.kind),
+            size: entry.size.get(),
+            modified: entry.modified.to_string(),
+            link_target: entry.link_target.clone(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -273,7 +286,7 @@ fn list_folder(context: &Context, place: &Place, long: bool) -> std::result::Res
     let entries = context.engine.list_folder(place)?;
     match context.output.form() {
         Form::Json => {
-            let documents: Vec<_> = entries.iter().map(entry_document).collect();
+            let documents: Vec<_> = entries.iter().map(EntryDocument::of).collect();
             context.output.print_json(&documents)
         }
         Form::Text | Form::Quiet => context.output.print(&names(entries.iter())),
@@ -312,23 +325,13 @@ pub(crate) fn kind_name(kind: EntryKind) -> &'static str {
     }
 }
 
-fn entry_document(entry: &Entry) -> EntryDocument {
-    EntryDocument {
-        name: entry.name.clone(),
-        kind: kind_name(entry.kind),
-        size: entry.size.get(),
-        modified: entry.modified.to_string(),
-        link_target: entry.link_target.clone(),
-    }
-}
-
 fn detailed_document((entry, details): &Detailed) -> DetailedDocument {
     let time = |time: fn(&EntryDetails) -> Option<Timestamp>| {
         let time = details.as_ref().and_then(time)?;
         Some(time.to_string())
     };
     DetailedDocument {
-        entry: entry_document(entry),
+        entry: EntryDocument::of(entry),
         attributes: entry.attributes,
         created: time(|details| details.created),
         changed: time(|details| details.changed),

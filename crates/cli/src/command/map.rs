@@ -6,6 +6,7 @@ use engine::{ImageMap, MapRun};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
+use crate::output::json::RangeDocument;
 use crate::output::table::{Align, render};
 use crate::output::{quantity, svg, terminal};
 use crate::reference::ImageToRead;
@@ -78,12 +79,6 @@ struct RunDocument {
     data: bool,
 }
 
-#[derive(Serialize)]
-struct RangeDocument {
-    start: u64,
-    length: u64,
-}
-
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         let image = self.image.resolve()?;
@@ -111,10 +106,7 @@ fn document<'a>(name: &'a str, map: &'a ImageMap) -> Document<'a> {
         file_length: layer.info.file_length.get(),
     });
     let unused = map.unused.as_ref().map(|unused| {
-        let ranges = unused.iter().map(|range| RangeDocument {
-            start: range.start().get(),
-            length: range.len().get(),
-        });
+        let ranges = unused.iter().map(RangeDocument::of);
         ranges.collect()
     });
     Document {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::check;
 use super::{Context, Outcome, Result};
+use crate::output::json::RangeDocument;
 use crate::output::{quantity, terminal};
 
 #[derive(Serialize)]
@@ -26,12 +27,6 @@ struct FixDocument<'a> {
     rule: &'a str,
     offset: Option<u64>,
     message: &'a str,
-}
-
-#[derive(Serialize)]
-struct RangeDocument {
-    start: u64,
-    length: u64,
 }
 
 #[derive(Serialize)]
@@ -145,14 +140,7 @@ fn document<'a>(told: &Told<'a>) -> Document<'a> {
             })
             .collect(),
         omitted_fixes: plan.omitted,
-        lost: plan
-            .lost
-            .iter()
-            .map(|range| RangeDocument {
-                start: range.start().get(),
-                length: range.len().get(),
-            })
-            .collect(),
+        lost: plan.lost.iter().map(RangeDocument::of).collect(),
         lost_bytes: plan.lost_bytes.get(),
         left: errors
             .map(|finding| LeftDocument {

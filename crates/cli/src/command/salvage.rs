@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::conversion::Conversion;
 use super::{Context, Outcome, Result, values};
+use crate::output::json::RangeDocument;
 use crate::output::{Form, quantity, terminal};
 
 /// Most lost ranges that are printed without --json.
@@ -65,12 +66,6 @@ struct LostDocument {
     reason: &'static str,
 }
 
-#[derive(Serialize)]
-struct RangeDocument {
-    start: u64,
-    length: u64,
-}
-
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         let source = self.conversion.source()?;
@@ -124,14 +119,7 @@ fn document(source: String, salvaged: SalvagedImage) -> Document {
                 reason: lost.reason,
             })
             .collect(),
-        doubtful: report
-            .doubtful
-            .iter()
-            .map(|range| RangeDocument {
-                start: range.start().get(),
-                length: range.len().get(),
-            })
-            .collect(),
+        doubtful: report.doubtful.iter().map(RangeDocument::of).collect(),
         parent_error: salvaged.parent_error,
         mended_in_memory: salvaged.fixes.into_iter().map(|fix| fix.message).collect(),
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use engine::{EntryKind, TreeStep};
 use serde::Serialize;
 
-use super::ls::kind_name;
+use super::ls::EntryDocument;
 use super::{Context, Outcome, Result};
 use crate::failure::Failure;
 use crate::output::{Form, quantity, terminal};
@@ -39,13 +39,8 @@ pub(crate) struct Arguments {
 /// An entry with what is below it, as `--json` shows it.
 #[derive(Serialize)]
 struct Node {
-    name: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    size: u64,
-    modified: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link_target: Option<String>,
+    #[serde(flatten)]
+    entry: EntryDocument,
     #[serde(skip_serializing_if = "Option::is_none")]
     children: Option<Vec<Node>>,
 }
@@ -91,11 +86,7 @@ impl Builder {
         let entry = step.entry;
         let is_folder = entry.kind == EntryKind::Directory;
         let node = Node {
-            name: entry.name.clone(),
-            kind: kind_name(entry.kind),
-            size: entry.size.get(),
-            modified: entry.modified.to_string(),
-            link_target: entry.link_target.clone(),
+            entry: EntryDocument::of(entry),
             children: is_folder.then(Vec::new),
         };
         if is_folder {

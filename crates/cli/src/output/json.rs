@@ -5,9 +5,26 @@
 
 use std::fmt::Write as _;
 
+use engine::ByteRange;
 use serde::Serialize;
 
 use super::terminal::is_hostile;
+
+/// A range of a disk, in bytes.
+#[derive(Serialize)]
+pub(crate) struct RangeDocument {
+    start: u64,
+    length: u64,
+}
+
+impl RangeDocument {
+    pub(crate) fn of(range: &ByteRange) -> Self {
+        Self {
+            start: range.start().get(),
+            length: range.len().get(),
+        }
+    }
+}
 
 /// The document with a line break at its end.
 pub(crate) fn to_document<T: Serialize>(value: &T) -> serde_json::Result<String> {

@@ -58,19 +58,12 @@ pub(crate) fn create(
     options: &CreateOptions,
 ) -> Result<Box<dyn ImageDisk>, ImageError> {
     let size = options.size.get();
-    if size == 0 || !size.is_multiple_of(512) {
-        let reason = format!("{size} bytes is not a whole number of 512 byte sectors above zero");
-        return Err(ImageError::invalid_option("size", reason));
-    }
+    options.check_sectors_of_512("a qcow2 image does not record it, so it is 512 bytes")?;
     if size > MAX_DISK {
         return Err(ImageError::TooLarge {
             size: options.size,
             limit: ByteCount(MAX_DISK),
         });
-    }
-    if options.logical_sector != SectorSize::B512 {
-        let reason = "a qcow2 image does not record it, so it is 512 bytes";
-        return Err(ImageError::invalid_option("logical sector size", reason));
     }
     if options.block_size.is_some_and(|size| size.get() != CLUSTER) {
         let reason = "clusters of qcow2 images are made of 64 KiB";

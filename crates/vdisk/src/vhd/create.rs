@@ -11,7 +11,7 @@
 //! The data of every block is aligned to 4 KiB, so the bitmap in front of it (and the footer,
 //! where the next bitmap would be) stands 512 bytes before such a boundary.
 
-use blockio::{ByteCount, ByteOffset, SectorSize, Storage, ZeroMode};
+use blockio::{ByteCount, ByteOffset, Storage, ZeroMode};
 
 use super::footer::NewFooter;
 use super::format::{FOOTER_LEN, HEADER_LEN, MAX_DISK, SECTOR, UNALLOCATED};
@@ -113,18 +113,7 @@ pub(crate) fn create_child(
 
 fn check_options(options: &CreateOptions) -> Result<(), ImageError> {
     let size = options.size.get();
-    if size == 0 || !size.is_multiple_of(SECTOR) {
-        return Err(ImageError::invalid_option(
-            "size",
-            format!("{size} bytes is not a whole number of 512 byte sectors above zero"),
-        ));
-    }
-    if options.logical_sector != SectorSize::B512 {
-        return Err(ImageError::invalid_option(
-            "logical sector size",
-            "a VHD has sectors of 512 bytes",
-        ));
-    }
+    options.check_sectors_of_512("a VHD has sectors of 512 bytes")?;
     let too_large = |limit| ImageError::TooLarge {
         size: options.size,
         limit: ByteCount(limit),

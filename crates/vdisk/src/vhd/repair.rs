@@ -18,7 +18,7 @@ use super::format::{
 use super::geometry::{Geometry, LARGEST_BYTES};
 use super::sparse::{self, Layout, reserved_ranges};
 use crate::bounds::to_index;
-use crate::error::ImageError;
+use crate::error::{ImageError, readable};
 use crate::info::ImageKind;
 use crate::repair::Repairs;
 use crate::salvage::Suspects;
@@ -59,19 +59,6 @@ fn repair_images(draft: &dyn Storage, repairs: &mut Repairs) -> Result<(), Image
     };
     let end = repair_blocks(draft, repairs, &found, &header.layout)?;
     repair_footers(draft, repairs, &found, end)
-}
-
-/// What was read, or nothing where the bytes do not make sense; a failure of the host stays one.
-pub(super) fn readable<T>(result: Result<T, ImageError>) -> Result<Option<T>, ImageError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(
-            ImageError::Damaged { .. }
-            | ImageError::Unsupported { .. }
-            | ImageError::NotAnImage { .. },
-        ) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// The bytes of a footer with the right checksum.

@@ -7,7 +7,6 @@ use blockio::{ByteCount, ByteOffset, MIB, Storage};
 
 use super::bat::{Bat, BatEntry, BlockState, lies_in_file};
 use super::bitmap;
-use super::find::readable;
 use super::format::{HEADER_SECTION, REGION_TABLE_OFFSETS};
 use super::geometry::{EntryIndex, EntryRole};
 use super::header::{Slot, read_identifier, read_slot};
@@ -15,7 +14,7 @@ use super::open::{Structure, fixed_space, read_structure_of};
 use super::region::read_table;
 use super::space::{Run, SpaceMap};
 use super::view::View;
-use crate::error::ImageError;
+use crate::error::{ImageError, readable};
 use crate::image::ImageFormat;
 use crate::report::CheckReport;
 

@@ -9,7 +9,7 @@ use super::format::METADATA_SIGNATURE;
 use super::geometry::{EntryRole, Geometry};
 use super::metadata::{Metadata, read_metadata};
 use super::space::{Run, SpaceMap};
-use crate::error::ImageError;
+use crate::error::{ImageError, readable};
 
 /// The regions that were found.
 pub(super) struct FoundRegions {
@@ -155,17 +155,4 @@ fn each_mebibyte(
         at = at.saturating_add(MIB);
     }
     Ok(())
-}
-
-/// What was read, or nothing where the bytes do not make sense; a failure of the host stays one.
-pub(super) fn readable<T>(result: Result<T, ImageError>) -> Result<Option<T>, ImageError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(
-            ImageError::Damaged { .. }
-            | ImageError::Unsupported { .. }
-            | ImageError::NotAnImage { .. },
-        ) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

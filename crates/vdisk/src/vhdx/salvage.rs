@@ -3,7 +3,7 @@
 use blockio::{ByteCount, ByteOffset, ByteRange, MIB, SectorSize, Storage};
 
 use super::bat::Bat;
-use super::find::{find_bat, find_regions, readable};
+use super::find::{find_bat, find_regions};
 use super::format::{BAT_REGION, METADATA_REGION, REGION_TABLE_OFFSETS};
 use super::geometry::Geometry;
 use super::header::{Header, read_current};
@@ -11,7 +11,7 @@ use super::metadata::{self, Metadata, read_metadata, read_metadata_without_paren
 use super::open::read_structure;
 use super::region::{encode_table, read_table};
 use super::repair::{repair, suspects};
-use crate::error::ImageError;
+use crate::error::{ImageError, readable};
 use crate::ids::IdSource;
 use crate::repair::Repairs;
 use crate::salvage::{SalvageOptions, Suspects};

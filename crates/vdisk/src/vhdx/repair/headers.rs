@@ -2,13 +2,12 @@
 
 use blockio::{ByteCount, ByteOffset, ByteRange, MIB, Storage};
 
-use super::super::find::readable;
 use super::super::format::{FILE_SIGNATURE, PAGE_SIZE, REGION_TABLE_OFFSETS};
 use super::super::header::{CurrentHeader, Header, Slot, read_identifier, read_slot};
 use super::super::log::replay::{identifiers, read_former_log};
 use super::super::region::read_table;
 use super::LOG_LENGTH;
-use crate::error::ImageError;
+use crate::error::{ImageError, readable};
 use crate::ids::IdSource;
 use crate::repair::Repairs;
 

@@ -18,13 +18,12 @@ mod table;
 
 use blockio::{ByteCount, ByteRange, MIB, Storage};
 
-use super::find::readable;
 use super::format::{HEADER_SECTION, PAGE};
 use super::header::{CurrentHeader, Slot, read_current};
 use super::log::replay::read_log;
 use super::open::read_structure;
 use super::region::RegionEntry;
-use crate::error::ImageError;
+use crate::error::{ImageError, readable};
 use crate::ids::IdSource;
 use crate::repair::Repairs;
 

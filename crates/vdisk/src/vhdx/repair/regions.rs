@@ -3,14 +3,14 @@
 use blockio::{ByteCount, ByteOffset, ByteRange, MIB, Storage};
 
 use super::super::bat::Bat;
-use super::super::find::{find_regions, readable};
+use super::super::find::find_regions;
 use super::super::format::{METADATA_SIGNATURE, REGION_TABLE_OFFSETS, TABLE_SIZE, index};
 use super::super::geometry::Geometry;
 use super::super::header::{CurrentHeader, Header};
 use super::super::metadata::read_metadata;
 use super::super::region::{RegionEntry, encode_table, place_regions, read_table};
 use super::{LOG_LENGTH, RULE_LOG, ranges, write_both};
-use crate::error::ImageError;
+use crate::error::{ImageError, readable};
 use crate::repair::Repairs;
 
 const RULE: &str = "MS-VHDX 2.2.3";

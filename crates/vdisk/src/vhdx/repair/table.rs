@@ -8,12 +8,11 @@ use std::collections::BTreeSet;
 use blockio::{ByteCount, ByteOffset, ByteRange, MIB, Storage};
 
 use super::super::bat::{Bat, BatEntry, BlockState, lies_in_file};
-use super::super::find::readable;
 use super::super::format::HEADER_SECTION;
 use super::super::geometry::{BlockIndex, EntryIndex, EntryRole};
 use super::super::open::{Structure, fixed_space};
 use super::super::space::{Run, SpaceMap};
-use crate::error::ImageError;
+use crate::error::{ImageError, readable};
 use crate::repair::Repairs;
 use crate::salvage::Suspects;
 
