@@ -1,6 +1,8 @@
 //! What is measured. A case prepares its input untimed, then measures pairs or runs an example.
 
 mod archive;
+#[cfg(unix)]
+mod attach;
 mod chain;
 mod compact;
 mod convert;
@@ -68,6 +70,12 @@ pub(super) const ALL: &[Case] = &[
         name: "list",
         what: "processor time of `cvol ls` with 10,000 volumes",
         run: list::run,
+    },
+    #[cfg(unix)]
+    Case {
+        name: "attach",
+        what: "a volume attached to a machine until it is mounted, against bare commands",
+        run: attach::run,
     },
     #[cfg(unix)]
     Case {
