@@ -177,7 +177,8 @@ fn a_throttled_disk_takes_the_time_that_its_limits_ask_for() {
     for _ in 0..1000 {
         free.read_at(&mut [0; 512], ByteOffset(0)).unwrap();
     }
-    assert!(start.elapsed() < Duration::from_secs(5));
+    // At 20 a second they would take 50 s.
+    assert!(start.elapsed() < Duration::from_secs(30));
 }
 
 #[test]
