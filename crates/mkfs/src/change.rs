@@ -15,6 +15,7 @@
 
 mod checksum;
 mod error;
+mod folders;
 mod journal;
 mod overlay;
 mod path;
@@ -33,6 +34,7 @@ use crate::security::{AccessRules, SecurityDescriptor};
 use crate::tree::{Attributes, NtTime, TreeSource};
 
 pub use error::{ChangeError, ChangeErrorKind};
+pub(crate) use folders::{Folders, make_directory};
 pub use journal::{ChangeSet, ChangedDisk, Growth, Recovery, forget, recover};
 pub(crate) use overlay::Overlay;
 pub(crate) use path::MAX_DEPTH;
@@ -222,7 +224,7 @@ impl<'d> VolumeChange<'d> {
     /// `AlreadyExists`, `NotFound` (the directory above), `InvalidArgument` (the name), `NoSpace`,
     /// `Damaged`, `Io`.
     pub fn make_directory(&mut self, path: &PathNames, parents: bool) -> Result<(), ChangeError> {
-        each!(self, change => change.make_directory(path, parents))
+        each!(self, change => make_directory(change.as_mut(), path, parents))
     }
 
     /// Removes a file, a link, an empty directory or, with `recursive`, a directory and all below.

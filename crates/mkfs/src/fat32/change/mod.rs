@@ -29,7 +29,7 @@ use super::format::{
 };
 use super::label::Label;
 use super::upcase::upcase;
-use crate::change::{ChangeError, ChangeOptions, ChangeSet, Overlay, PathNames, State};
+use crate::change::{ChangeError, ChangeOptions, ChangeSet, Folders, Overlay, PathNames, State};
 use crate::error::MkfsError;
 use crate::security::SecurityDescriptor;
 use crate::tree::{Attributes, NodeName, Times};
@@ -283,43 +283,6 @@ impl<'d> Fat32Change<'d> {
         }
     }
 
-    pub(crate) fn make_directory(
-        &mut self,
-        path: &PathNames,
-        parents: bool,
-    ) -> Result<(), ChangeError> {
-        let mut at = self.layout.root;
-        let count = path.names().len();
-        for (depth, name) in path.names().iter().enumerate() {
-            let is_last = depth + 1 == count;
-            let below = path.first(depth + 1);
-            match self.lookup(at, name)? {
-                None if is_last || parents => {
-                    path.check_new(depth, &upcase)?;
-                    let times = Times::all(self.options.now);
-                    at = self.new_directory(at, &NodeName::new(name.clone())?, 0, times)?;
-                }
-                None => {
-                    return Err(ChangeError::NotFound {
-                        path: below.to_string(),
-                    });
-                }
-                Some(_) if is_last && !parents => {
-                    return Err(ChangeError::Exists {
-                        path: below.to_string(),
-                    });
-                }
-                Some(_) => at = self.resolve_directory(&below)?,
-            }
-        }
-        if count == 0 && !parents {
-            return Err(ChangeError::Exists {
-                path: path.to_string(),
-            });
-        }
-        Ok(())
-    }
-
     fn new_directory(
         &mut self,
         parent: u32,
@@ -500,4 +463,30 @@ fn read_fsinfo(disk: &Overlay<'_>, layout: &Layout) -> Result<Option<FsInfo>, Ch
 /// The attributes of a file that comes in.
 fn file_attributes(attributes: Attributes) -> u8 {
     u8::try_from(attributes.bits() & SETTABLE).unwrap_or(0) | ATTRIBUTE_ARCHIVE
+}
+
+impl Folders for Fat32Change<'_> {
+    /// Its first cluster.
+    type Folder = u32;
+
+    fn top(&self) -> u32 {
+        self.layout.root
+    }
+
+    fn has(&mut self, folder: u32, name: &[u16]) -> Result<bool, ChangeError> {
+        Ok(self.lookup(folder, name)?.is_some())
+    }
+
+    fn folder_at(&mut self, path: &PathNames) -> Result<u32, ChangeError> {
+        self.resolve_directory(path)
+    }
+
+    fn make_folder(&mut self, folder: u32, path: &PathNames) -> Result<u32, ChangeError> {
+        let Some((above, name)) = path.split_last() else {
+            return Ok(folder);
+        };
+        path.check_new(above.names().len(), &upcase)?;
+        let times = Times::all(self.options.now);
+        self.new_directory(folder, &NodeName::new(name.to_vec())?, 0, times)
+    }
 }

@@ -40,7 +40,7 @@ mod table;
 mod volume;
 
 use crate::change::{
-    ChangeError, ChangeOptions, ChangeSet, Meter, Overlay, PathNames, Removed, State,
+    ChangeError, ChangeOptions, ChangeSet, Folders, Meter, Overlay, PathNames, Removed, State,
 };
 use crate::report::BuildReport;
 use crate::security::{AccessRules, PathRules, SecurityDescriptor};
@@ -93,42 +93,6 @@ impl<'d> NtfsChange<'d> {
     ) -> Result<BuildReport, ChangeError> {
         self.volume
             .add_tree(directory, source, self.options.name_policy, meter)
-    }
-
-    pub(crate) fn make_directory(
-        &mut self,
-        path: &PathNames,
-        parents: bool,
-    ) -> Result<(), ChangeError> {
-        let mut at = ROOT;
-        let count = path.names().len();
-        for (depth, name) in path.names().iter().enumerate() {
-            let is_last = depth + 1 == count;
-            let below = path.first(depth + 1);
-            match self.volume.lookup(at, name)? {
-                None if is_last || parents => {
-                    path.check_new(depth, &|unit| self.volume.upcased(unit))?;
-                    at = self.volume.make_directory(at, name, &below)?;
-                }
-                None => {
-                    return Err(ChangeError::NotFound {
-                        path: below.to_string(),
-                    });
-                }
-                Some(_) if is_last && !parents => {
-                    return Err(ChangeError::Exists {
-                        path: below.to_string(),
-                    });
-                }
-                Some(_) => at = self.volume.resolve_directory(&below)?,
-            }
-        }
-        if count == 0 && !parents {
-            return Err(ChangeError::Exists {
-                path: path.to_string(),
-            });
-        }
-        Ok(())
     }
 
     pub(crate) fn remove(
@@ -225,5 +189,30 @@ impl<'d> NtfsChange<'d> {
         volume.space.store(&mut volume.disk)?;
         let guards = volume.guards()?;
         self.volume.disk.into_change_set(guards)
+    }
+}
+
+impl Folders for NtfsChange<'_> {
+    /// The number of its record.
+    type Folder = u64;
+
+    fn top(&self) -> u64 {
+        ROOT
+    }
+
+    fn has(&mut self, folder: u64, name: &[u16]) -> Result<bool, ChangeError> {
+        Ok(self.volume.lookup(folder, name)?.is_some())
+    }
+
+    fn folder_at(&mut self, path: &PathNames) -> Result<u64, ChangeError> {
+        self.volume.resolve_directory(path)
+    }
+
+    fn make_folder(&mut self, folder: u64, path: &PathNames) -> Result<u64, ChangeError> {
+        let Some((above, name)) = path.split_last() else {
+            return Ok(folder);
+        };
+        path.check_new(above.names().len(), &|unit| self.volume.upcased(unit))?;
+        self.volume.make_directory(folder, name, path)
     }
 }
