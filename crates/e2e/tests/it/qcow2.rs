@@ -7,9 +7,10 @@ use crate::command::cvol_path;
 use crate::random::Random;
 use crate::tools;
 
-fn cvol(folder: &Path, arguments: &[&str]) -> (i32, String) {
+/// Runs `cvol` with the words of a line; its exit code, and what it complained of.
+fn cvol(folder: &Path, line: &str) -> (i32, String) {
     let mut command = Command::new(cvol_path());
-    command.args(arguments).current_dir(folder);
+    command.args(line.split_whitespace()).current_dir(folder);
     let output = command
         .env("CVOL_ROOT", folder.join("store"))
         .output()
@@ -18,15 +19,16 @@ fn cvol(folder: &Path, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), text)
 }
 
-fn qemu(folder: &Path, arguments: &[&str]) -> String {
+/// Runs `qemu-img` with the words of a line, which must succeed.
+fn qemu(folder: &Path, line: &str) -> String {
     let output = Command::new("qemu-img")
-        .args(arguments)
+        .args(line.split_whitespace())
         .current_dir(folder)
         .output()
         .unwrap();
     assert!(
         output.status.success(),
-        "{arguments:?}: {}",
+        "{line}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
@@ -57,34 +59,16 @@ fn what_we_write_qemu_img_finds_sound_and_reads_back() {
     let path = folder.path();
     for (seed, kind) in [(1, "dynamic"), (2, "dynamic"), (3, "fixed")] {
         std::fs::write(path.join("disk.raw"), disk(seed)).unwrap();
-        let made = cvol(
-            path,
-            &[
-                "convert",
-                "--force",
-                "--type",
-                kind,
-                "disk.raw",
-                "ours.qcow2",
-            ],
-        );
-        assert_eq!(made.0, 0, "{}", made.1);
-        qemu(path, &["check", "-f", "qcow2", "ours.qcow2"]);
-        let compared = [
-            "compare",
-            "-f",
-            "raw",
-            "-F",
-            "qcow2",
-            "disk.raw",
-            "ours.qcow2",
-        ];
-        assert!(qemu(path, &compared).contains("identical"));
+        let line = format!("convert --force --type {kind} disk.raw ours.qcow2");
+        let (code, told) = cvol(path, &line);
+        assert_eq!(code, 0, "{told}");
+        qemu(path, "check -f qcow2 ours.qcow2");
+        let compared = qemu(path, "compare -f raw -F qcow2 disk.raw ours.qcow2");
+        assert!(compared.contains("identical"), "{compared}");
     }
     // Sparse stays sparse: the file holds the islands and its tables.
-    cvol(path, &["convert", "--force", "disk.raw", "ours.qcow2"]);
-    let theirs = ["convert", "-O", "qcow2", "disk.raw", "theirs.qcow2"];
-    qemu(path, &theirs);
+    cvol(path, "convert --force disk.raw ours.qcow2");
+    qemu(path, "convert -O qcow2 disk.raw theirs.qcow2");
     let length = |name: &str| std::fs::metadata(path.join(name)).unwrap().len();
     assert!(length("ours.qcow2") <= length("theirs.qcow2") + (1 << 20));
 }
@@ -98,41 +82,33 @@ fn what_qemu_img_writes_we_read() {
     let path = folder.path();
     std::fs::write(path.join("disk.raw"), disk(7)).unwrap();
     for options in [
-        &["-o", "compat=0.10"][..],
-        &["-o", "compat=1.1"],
-        &["-o", "cluster_size=512"],
-        &["-o", "cluster_size=2M"],
-        &["-o", "preallocation=metadata"],
-        &["-c"],
-        &["-c", "-o", "compat=0.10"],
-        &["-c", "-o", "cluster_size=4k"],
-        &["-c", "-o", "compression_type=zstd"],
+        "-o compat=0.10",
+        "-o compat=1.1",
+        "-o cluster_size=512",
+        "-o cluster_size=2M",
+        "-o preallocation=metadata",
+        "-c",
+        "-c -o compat=0.10",
+        "-c -o cluster_size=4k",
+        "-c -o compression_type=zstd",
     ] {
-        let mut arguments = vec!["convert", "-O", "qcow2"];
-        arguments.extend(options);
-        arguments.extend(["disk.raw", "theirs.qcow2"]);
-        qemu(path, &arguments);
-        let (code, told) = cvol(path, &["check", "theirs.qcow2"]);
-        assert_eq!(code, 0, "{options:?}: {told}");
+        qemu(
+            path,
+            &format!("convert -O qcow2 {options} disk.raw theirs.qcow2"),
+        );
+        let (code, told) = cvol(path, "check theirs.qcow2");
+        assert_eq!(code, 0, "{options}: {told}");
         for target in ["ours.raw", "ours.vhdx"] {
-            let (code, told) = cvol(path, &["convert", "--force", "theirs.qcow2", target]);
-            assert_eq!(code, 0, "{options:?}: {told}");
+            let line = format!("convert --force theirs.qcow2 {target}");
+            let (code, told) = cvol(path, &line);
+            assert_eq!(code, 0, "{options}: {told}");
         }
         let ours = std::fs::read(path.join("ours.raw")).unwrap();
         assert!(
             ours == std::fs::read(path.join("disk.raw")).unwrap(),
-            "{options:?}"
+            "{options}"
         );
-        let compared = [
-            "compare",
-            "-f",
-            "vhdx",
-            "-F",
-            "raw",
-            "ours.vhdx",
-            "disk.raw",
-        ];
-        qemu(path, &compared);
+        qemu(path, "compare -f vhdx -F raw ours.vhdx disk.raw");
     }
 }
 
@@ -145,35 +121,8 @@ fn a_backing_file_is_read_where_the_gate_lets_it_through() {
     let path = folder.path();
     std::fs::create_dir(path.join("elsewhere")).unwrap();
     std::fs::write(path.join("base.raw"), disk(9)).unwrap();
-    qemu(
-        path,
-        &[
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "base.raw",
-            "-F",
-            "raw",
-            "mid.qcow2",
-            "32M",
-        ],
-    );
-    qemu(
-        path,
-        &[
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-b",
-            "mid.qcow2",
-            "-F",
-            "qcow2",
-            "top.qcow2",
-        ],
-    );
+    qemu(path, "create -q -f qcow2 -b base.raw -F raw mid.qcow2 32M");
+    qemu(path, "create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2");
     for (image, command) in [
         ("mid.qcow2", "write -P 0x11 1M 100k"),
         ("top.qcow2", "write -P 0x22 1050k 300k"),
@@ -184,38 +133,18 @@ fn a_backing_file_is_read_where_the_gate_lets_it_through() {
             &[&"-f", &"qcow2", &"-c", &command, &path.join(image)],
         );
     }
-    qemu(
-        path,
-        &[
-            "convert",
-            "-f",
-            "qcow2",
-            "-O",
-            "raw",
-            "top.qcow2",
-            "theirs.raw",
-        ],
-    );
-    let (code, told) = cvol(path, &["convert", "top.qcow2", "ours.raw"]);
+    qemu(path, "convert -f qcow2 -O raw top.qcow2 theirs.raw");
+    let (code, told) = cvol(path, "convert top.qcow2 ours.raw");
     assert_eq!(code, 0, "{told}");
     let read = |name: &str| std::fs::read(path.join(name)).unwrap();
     assert!(read("ours.raw") == read("theirs.raw"));
 
     // Elsewhere it is not looked for, unless it is given.
     std::fs::rename(path.join("base.raw"), path.join("elsewhere/base.raw")).unwrap();
-    let (code, _) = cvol(path, &["convert", "--force", "top.qcow2", "ours.raw"]);
+    let (code, _) = cvol(path, "convert --force top.qcow2 ours.raw");
     assert_eq!(code, 3);
-    let outside = path.join("elsewhere/base.raw");
-    let outside = outside.to_str().unwrap();
-    let given = [
-        "--parent",
-        outside,
-        "convert",
-        "--force",
-        "top.qcow2",
-        "ours.raw",
-    ];
-    let (code, told) = cvol(path, &given);
+    let given = "--parent elsewhere/base.raw convert --force top.qcow2 ours.raw";
+    let (code, told) = cvol(path, given);
     assert_eq!(code, 0, "{told}");
     assert!(read("ours.raw") == read("theirs.raw"));
 }
@@ -228,47 +157,24 @@ fn encryption_and_what_else_is_not_read_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     // (Making one takes qemu-img a second of its processor's time, which some hosts do not tell.)
-    qemu(path, &["create", "-q", "-f", "qcow2", "luks.qcow2", "1M"]);
+    qemu(path, "create -q -f qcow2 luks.qcow2 1M");
     for (name, method) in [("aes.qcow2", 1), ("luks.qcow2", 2)] {
         let mut image = std::fs::read(path.join("luks.qcow2")).unwrap();
         image[35] = method;
         std::fs::write(path.join(name), &image).unwrap();
     }
-    let data = ["-o", "data_file=data.raw,data_file_raw=on"];
-    qemu(
-        path,
-        &[
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            data[0],
-            data[1],
-            "external.qcow2",
-            "1M",
-        ],
-    );
-    let extended = ["-o", "extended_l2=on,cluster_size=128k"];
-    qemu(
-        path,
-        &[
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            extended[0],
-            extended[1],
-            "sub.qcow2",
-            "1M",
-        ],
-    );
+    let external = "-o data_file=data.raw,data_file_raw=on external.qcow2";
+    let subclusters = "-o extended_l2=on,cluster_size=128k sub.qcow2";
+    for image in [external, subclusters] {
+        qemu(path, &format!("create -q -f qcow2 {image} 1M"));
+    }
     for (image, words) in [
         ("aes.qcow2", "AES"),
         ("luks.qcow2", "LUKS"),
         ("external.qcow2", "in another file"),
         ("sub.qcow2", "subclusters"),
     ] {
-        let (code, told) = cvol(path, &["convert", image, "out.raw"]);
+        let (code, told) = cvol(path, &format!("convert {image} out.raw"));
         assert_eq!(code, 7, "{image}: {told}");
         assert!(told.contains(words), "{image}: {told}");
     }
