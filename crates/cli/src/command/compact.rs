@@ -88,11 +88,9 @@ impl Arguments {
             scan_zeros: self.scan_zeros,
             keep_clusters: self.keep_clusters,
         };
-        let reporter = context.reporter("compacting");
-        let compacted = context
-            .engine
-            .compact(&compact, &|progress| reporter.report(progress))?;
-        drop(reporter);
+        let compacted = context.watched("compacting", |engine, report| {
+            engine.compact(&compact, report)
+        })?;
         context
             .output
             .report(&document(&compacted), || text(&compacted))?;

@@ -61,12 +61,9 @@ impl Arguments {
             replace: self.conversion.force,
             source_date_epoch: values::source_date_epoch()?,
         };
-        let converted = {
-            let reporter = context.reporter("converting");
-            context
-                .engine
-                .convert_image(&request, &|progress| reporter.report(progress))?
-        };
+        let converted = context.watched("converting", |engine, report| {
+            engine.convert_image(&request, report)
+        })?;
         match context.output.form() {
             Form::Json => context
                 .output

@@ -116,12 +116,8 @@ impl Arguments {
             keep_going: self.keep_going,
             access_rules: self.acl_file,
         };
-        let copied = {
-            let reporter = context.reporter("copying");
-            context
-                .engine
-                .copy_in(&request, &|progress| reporter.report(progress))?
-        };
+        let copied =
+            context.watched("copying", |engine, report| engine.copy_in(&request, report))?;
         let document = document_in(copied);
         let counts = (document.files, document.directories, document.symlinks);
         tell(context, &document, &document.notes, counts, document.bytes)
@@ -151,12 +147,9 @@ impl Arguments {
             target: PathBuf::from(self.target),
             absolute_links: self.absolute_links,
         };
-        let copied = {
-            let reporter = context.reporter("copying");
-            context
-                .engine
-                .copy_out(&request, &|progress| reporter.report(progress))?
-        };
+        let copied = context.watched("copying", |engine, report| {
+            engine.copy_out(&request, report)
+        })?;
         let left_out = copied.left_out.iter();
         let notes: Vec<String> = left_out.map(|path| format!("{path}: left out")).collect();
         let counts = (copied.files, copied.directories, copied.symlinks);

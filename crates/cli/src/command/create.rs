@@ -314,12 +314,9 @@ impl Arguments {
             let prompt = format!("password for volume {}: ", request.name);
             request.password = Some(self.password.read(&prompt, true)?);
         }
-        let made = {
-            let reporter = context.reporter("creating");
-            context
-                .engine
-                .create_volume(&request, &|progress| reporter.report(progress))?
-        };
+        let made = context.watched("creating", |engine, report| {
+            engine.create_volume(&request, report)
+        })?;
         let output = context.output;
         match output.form() {
             Form::Json => output.print_json(&document(&made))?,

@@ -88,12 +88,9 @@ pub(super) fn show(
     after: &ImageReference,
     files: bool,
 ) -> std::result::Result<(), Failure> {
-    let found = {
-        let reporter = context.reporter("comparing");
-        context
-            .engine
-            .compare(before, after, files, &|progress| reporter.report(progress))?
-    };
+    let found = context.watched("comparing", |engine, report| {
+        engine.compare(before, after, files, report)
+    })?;
     match (context.output.form(), &found.files) {
         (Form::Json, _) => {
             let document = document(before.to_string(), after.to_string(), &found);

@@ -55,12 +55,9 @@ impl Arguments {
             mend: self.fix,
             deep: self.deep,
         };
-        let diagnosis = {
-            let reporter = context.reporter("looking");
-            context
-                .engine
-                .examine_store(request, &|progress| reporter.report(progress))?
-        };
+        let diagnosis = context.watched("looking", |engine, report| {
+            engine.examine_store(request, report)
+        })?;
         context
             .output
             .report(&document(&diagnosis), || text(&diagnosis))?;

@@ -109,12 +109,9 @@ impl Arguments {
             compression,
             keep_going: self.keep_going,
         };
-        let exported = {
-            let reporter = context.reporter("exporting");
-            context
-                .engine
-                .export_volume(request, &|progress| reporter.report(progress))?
-        };
+        let exported = context.watched("exporting", |engine, report| {
+            engine.export_volume(request, report)
+        })?;
         tell(context, &self.output, to_stdout, &exported)?;
         Ok(Outcome::Done)
     }

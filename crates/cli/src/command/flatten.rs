@@ -42,16 +42,10 @@ impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         let subject = self.which.resolve(&self.subject)?;
         let name = subject.to_string();
-        let copied: ByteCount = {
-            let reporter = context.reporter("copying");
-            let report = |progress| reporter.report(progress);
-            match &subject {
-                ImageReference::File(path) => context.engine.flatten_image(path, &report)?.copied,
-                ImageReference::Volume(name) => {
-                    context.engine.flatten_volume(name, &report)?.copied
-                }
-            }
-        };
+        let copied: ByteCount = context.watched("copying", |engine, report| match &subject {
+            ImageReference::File(path) => Ok(engine.flatten_image(path, report)?.copied),
+            ImageReference::Volume(name) => Ok(engine.flatten_volume(name, report)?.copied),
+        })?;
         match context.output.form() {
             Form::Json => context.output.print_json(&Document {
                 name,

@@ -79,11 +79,9 @@ struct FindingDocument<'a> {
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
         let image = self.which.resolve(&self.subject)?;
-        let reporter = context.reporter("checking");
-        let checked = context
-            .engine
-            .check_volume(&image, &|progress| reporter.report(progress))?;
-        drop(reporter);
+        let checked = context.watched("checking", |engine, report| {
+            engine.check_volume(&image, report)
+        })?;
         context
             .output
             .report(&document(&checked), || text(&checked))?;

@@ -40,14 +40,9 @@ struct Document {
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
-        let merged = {
-            let reporter = context.reporter("merging");
-            context
-                .engine
-                .merge_image(&self.child, self.keep, &|progress| {
-                    reporter.report(progress)
-                })?
-        };
+        let merged = context.watched("merging", |engine, report| {
+            engine.merge_image(&self.child, self.keep, report)
+        })?;
         let parent = merged.parent.to_string_lossy();
         match context.output.form() {
             Form::Json => context.output.print_json(&Document {

@@ -52,7 +52,7 @@ pub(crate) mod umount;
 pub(crate) mod values;
 pub(crate) mod vm;
 
-use engine::Engine;
+use engine::{Engine, ProgressFn};
 
 use crate::arguments::Verb;
 use crate::failure::Failure;
@@ -81,9 +81,14 @@ pub(crate) enum Outcome {
 pub(crate) type Result = std::result::Result<Outcome, Failure>;
 
 impl Context {
-    /// A progress bar for the work named `label`.
-    pub(crate) fn reporter(&self, label: &'static str) -> Reporter {
-        Reporter::new(label, self.show_progress)
+    /// Has the engine work with a progress bar named `label`, which is gone when the work is done.
+    pub(crate) fn watched<T>(
+        &self,
+        label: &'static str,
+        work: impl FnOnce(&Engine, ProgressFn<'_>) -> engine::Result<T>,
+    ) -> engine::Result<T> {
+        let reporter = Reporter::new(label, self.show_progress);
+        work(&self.engine, &|progress| reporter.report(progress))
     }
 }
 

@@ -48,12 +48,9 @@ impl Arguments {
             parent: self.on,
             trust: self.trust,
         };
-        let rebased = {
-            let reporter = context.reporter("rebasing");
-            context
-                .engine
-                .rebase_image(&request, &|progress| reporter.report(progress))?
-        };
+        let rebased = context.watched("rebasing", |engine, report| {
+            engine.rebase_image(&request, report)
+        })?;
         let (child, parent) = (
             request.child.to_string_lossy(),
             request.parent.to_string_lossy(),

@@ -94,11 +94,8 @@ impl Arguments {
             image_only: self.image_only,
             dry_run: self.dry_run,
         };
-        let reporter = context.reporter("resizing");
-        let resized = context
-            .engine
-            .resize(&request, &|progress| reporter.report(progress))?;
-        drop(reporter);
+        let resized =
+            context.watched("resizing", |engine, report| engine.resize(&request, report))?;
         context
             .output
             .report(&document(&resized), || text(&resized))?;

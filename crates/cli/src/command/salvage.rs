@@ -78,12 +78,9 @@ impl Arguments {
             target: self.conversion.target,
             replace: self.conversion.force,
         };
-        let salvaged = {
-            let reporter = context.reporter("salvaging");
-            context
-                .engine
-                .salvage_image(&request, &|progress| reporter.report(progress))?
-        };
+        let salvaged = context.watched("salvaging", |engine, report| {
+            engine.salvage_image(&request, report)
+        })?;
         let is_whole = salvaged.report.is_whole();
         match context.output.form() {
             Form::Json => context

@@ -196,12 +196,9 @@ impl Remove {
         let mut removed = Vec::new();
         let mut failures = OnTheWay::new(context.output.form());
         for name in self.names {
-            let outcome = {
-                let reporter = context.reporter("merging");
-                context
-                    .engine
-                    .remove_snapshot(&name, &|progress| reporter.report(progress))
-            };
+            let outcome = context.watched("merging", |engine, report| {
+                engine.remove_snapshot(&name, report)
+            });
             match outcome {
                 Ok(outcome) => {
                     if context.output.form() != Form::Json {
