@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::conversion::Conversion;
 use super::{Context, Outcome, Result, values};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 
 /// Convert an image file, or the image of a volume, to another format
 #[derive(Debug, clap::Args)]
@@ -64,15 +64,11 @@ impl Arguments {
         let converted = context.watched("converting", |engine, report| {
             engine.convert_image(&request, report)
         })?;
-        match context.output.form() {
-            Form::Json => context
-                .output
-                .print_json(&document(source_name, &converted))?,
-            Form::Quiet => context
-                .output
-                .print_name(&converted.target.to_string_lossy())?,
-            Form::Text => context.output.print(&text(&converted))?,
-        }
+        let target = converted.target.to_string_lossy();
+        let document = document(source_name, &converted);
+        context
+            .output
+            .report_as(&target, &document, || text(&converted))?;
         Ok(Outcome::Done)
     }
 }

@@ -6,7 +6,7 @@ use engine::{ByteCount, CreateChild};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result, values};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 
 /// Make a differencing image on a parent image
 #[derive(Debug, clap::Args)]
@@ -62,24 +62,26 @@ impl Arguments {
             source_date_epoch: values::source_date_epoch()?,
         };
         let info = context.engine.create_child(&request)?;
-        let image = request.child.to_string_lossy().into_owned();
-        match context.output.form() {
-            Form::Json => context.output.print_json(&Document {
-                image,
-                parent: request.parent.to_string_lossy().into_owned(),
-                format: info.format.to_string(),
-                virtual_size: info.virtual_size.get(),
-                file_length: info.file_length.get(),
-            })?,
-            Form::Quiet => context.output.print_name(&image)?,
-            Form::Text => context.output.print(&format!(
-                "{}: {} image of {}, on {}\n",
-                terminal::escape(&image),
-                info.format,
-                quantity::bytes(info.virtual_size.get()),
-                terminal::escape(&request.parent.to_string_lossy()),
-            ))?,
-        }
+        let document = Document {
+            image: request.child.to_string_lossy().into_owned(),
+            parent: request.parent.to_string_lossy().into_owned(),
+            format: info.format.to_string(),
+            virtual_size: info.virtual_size.get(),
+            file_length: info.file_length.get(),
+        };
+        context
+            .output
+            .report_as(&document.image, &document, || text(&document))?;
         Ok(Outcome::Done)
     }
+}
+
+fn text(made: &Document) -> String {
+    format!(
+        "{}: {} image of {}, on {}\n",
+        terminal::escape(&made.image),
+        made.format,
+        quantity::bytes(made.virtual_size),
+        terminal::escape(&made.parent),
+    )
 }

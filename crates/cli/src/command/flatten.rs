@@ -6,7 +6,7 @@ use engine::{ByteCount, ImageReference};
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 use crate::reference::ImageOrVolume;
 
 /// Let an image file or a volume stand alone, with all that it has from others copied into it
@@ -46,18 +46,21 @@ impl Arguments {
             ImageReference::File(path) => Ok(engine.flatten_image(path, report)?.copied),
             ImageReference::Volume(name) => Ok(engine.flatten_volume(name, report)?.copied),
         })?;
-        match context.output.form() {
-            Form::Json => context.output.print_json(&Document {
-                name,
-                copied: copied.get(),
-            })?,
-            Form::Quiet => context.output.print_name(&name)?,
-            Form::Text => context.output.print(&format!(
-                "{}: stands alone, {} copied\n",
-                terminal::escape(&name),
-                quantity::bytes(copied.get()),
-            ))?,
-        }
+        let document = Document {
+            name,
+            copied: copied.get(),
+        };
+        context
+            .output
+            .report_as(&document.name, &document, || text(&document))?;
         Ok(Outcome::Done)
     }
+}
+
+fn text(done: &Document) -> String {
+    format!(
+        "{}: stands alone, {} copied\n",
+        terminal::escape(&done.name),
+        quantity::bytes(done.copied),
+    )
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 
 /// Merge a differencing image into its parent
 #[derive(Debug, clap::Args)]
@@ -43,22 +43,24 @@ impl Arguments {
         let merged = context.watched("merging", |engine, report| {
             engine.merge_image(&self.child, self.keep, report)
         })?;
-        let parent = merged.parent.to_string_lossy();
-        match context.output.form() {
-            Form::Json => context.output.print_json(&Document {
-                child: self.child.to_string_lossy().into_owned(),
-                parent: parent.into_owned(),
-                copied: merged.copied.get(),
-                removed: !self.keep,
-            })?,
-            Form::Quiet => context.output.print_name(&parent)?,
-            Form::Text => context.output.print(&format!(
-                "{}: took in {} of {}\n",
-                terminal::escape(&parent),
-                quantity::bytes(merged.copied.get()),
-                terminal::escape(&self.child.to_string_lossy()),
-            ))?,
-        }
+        let document = Document {
+            child: self.child.to_string_lossy().into_owned(),
+            parent: merged.parent.to_string_lossy().into_owned(),
+            copied: merged.copied.get(),
+            removed: !self.keep,
+        };
+        context
+            .output
+            .report_as(&document.parent, &document, || text(&document))?;
         Ok(Outcome::Done)
     }
+}
+
+fn text(done: &Document) -> String {
+    format!(
+        "{}: took in {} of {}\n",
+        terminal::escape(&done.parent),
+        quantity::bytes(done.copied),
+        terminal::escape(&done.child),
+    )
 }

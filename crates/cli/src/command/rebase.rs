@@ -6,7 +6,7 @@ use engine::RebaseImage;
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 
 /// Give a differencing image another parent
 #[derive(Debug, clap::Args)]
@@ -51,24 +51,23 @@ impl Arguments {
         let rebased = context.watched("rebasing", |engine, report| {
             engine.rebase_image(&request, report)
         })?;
-        let (child, parent) = (
-            request.child.to_string_lossy(),
-            request.parent.to_string_lossy(),
-        );
-        match context.output.form() {
-            Form::Json => context.output.print_json(&Document {
-                child: child.into_owned(),
-                parent: parent.into_owned(),
-                copied: rebased.copied.get(),
-            })?,
-            Form::Quiet => context.output.print_name(&child)?,
-            Form::Text => context.output.print(&format!(
-                "{}: stands on {}, {} copied\n",
-                terminal::escape(&child),
-                terminal::escape(&parent),
-                quantity::bytes(rebased.copied.get()),
-            ))?,
-        }
+        let document = Document {
+            child: request.child.to_string_lossy().into_owned(),
+            parent: request.parent.to_string_lossy().into_owned(),
+            copied: rebased.copied.get(),
+        };
+        context
+            .output
+            .report_as(&document.child, &document, || text(&document))?;
         Ok(Outcome::Done)
     }
+}
+
+fn text(done: &Document) -> String {
+    format!(
+        "{}: stands on {}, {} copied\n",
+        terminal::escape(&done.child),
+        terminal::escape(&done.parent),
+        quantity::bytes(done.copied),
+    )
 }

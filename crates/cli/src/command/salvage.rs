@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::conversion::Conversion;
 use super::{Context, Outcome, Result, values};
 use crate::output::json::RangeDocument;
-use crate::output::{Form, quantity, terminal};
+use crate::output::{quantity, terminal};
 
 /// Most lost ranges that are printed without --json.
 const MAX_PRINTED: usize = 100;
@@ -81,25 +81,20 @@ impl Arguments {
         let salvaged = context.watched("salvaging", |engine, report| {
             engine.salvage_image(&request, report)
         })?;
-        let is_whole = salvaged.report.is_whole();
-        match context.output.form() {
-            Form::Json => context
-                .output
-                .print_json(&document(source_name, salvaged))?,
-            Form::Quiet => context
-                .output
-                .print_name(&salvaged.target.to_string_lossy())?,
-            Form::Text => context.output.print(&text(&salvaged))?,
-        }
-        Ok(match is_whole {
+        let target = salvaged.target.to_string_lossy();
+        let document = document(source_name, &salvaged);
+        context
+            .output
+            .report_as(&target, &document, || text(&salvaged))?;
+        Ok(match salvaged.report.is_whole() {
             true => Outcome::Done,
             false => Outcome::ProblemsFound,
         })
     }
 }
 
-fn document(source: String, salvaged: SalvagedImage) -> Document {
-    let report = salvaged.report;
+fn document(source: String, salvaged: &SalvagedImage) -> Document {
+    let report = &salvaged.report;
     Document {
         source,
         target: salvaged.target.to_string_lossy().into_owned(),
@@ -117,8 +112,12 @@ fn document(source: String, salvaged: SalvagedImage) -> Document {
             })
             .collect(),
         doubtful: report.doubtful.iter().map(RangeDocument::of).collect(),
-        parent_error: salvaged.parent_error,
-        mended_in_memory: salvaged.fixes.into_iter().map(|fix| fix.message).collect(),
+        parent_error: salvaged.parent_error.clone(),
+        mended_in_memory: salvaged
+            .fixes
+            .iter()
+            .map(|fix| fix.message.clone())
+            .collect(),
     }
 }
 

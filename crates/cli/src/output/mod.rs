@@ -79,6 +79,19 @@ impl Output {
         }
     }
 
+    /// The same for a result with a name, which is printed under `--quiet`.
+    pub(crate) fn report_as<T: Serialize>(
+        self,
+        name: &str,
+        document: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match self.form {
+            Form::Quiet => self.print_name(name),
+            _ => self.report(document, text),
+        }
+    }
+
     /// Says something on standard error that is no failure; silent under `--quiet` and `--json`.
     pub(crate) fn note(self, text: &str) {
         if self.form == Form::Text {
