@@ -51,7 +51,7 @@ impl ComputeCore for Double {
                 .unwrap_or_else(PoisonError::into_inner),
             WaitTime::For(time) => {
                 ended
-                    .wait_timeout_while(state, time, goes_on)
+                    .wait_timeout_while(state, self.shared.wait(time), goes_on)
                     .unwrap_or_else(PoisonError::into_inner)
                     .0
             }
@@ -64,11 +64,12 @@ impl ComputeCore for Double {
     }
 
     fn open_compute_system(&self, id: &str) -> Result<SystemHandle, HResult> {
-        let code = self.answer(&format!("HcsOpenComputeSystem {id}"), |host| {
-            match host.machines.contains_key(id) {
-                true => Ok(()),
-                false => Err(refusal(SYSTEM_NOT_FOUND, "no such system")),
-            }
+        let code = self.answer(id, &format!("HcsOpenComputeSystem {id}"), |host| match host
+            .machines
+            .contains_key(id)
+        {
+            true => Ok(()),
+            false => Err(refusal(SYSTEM_NOT_FOUND, "no such system")),
         });
         if !code.is_success() {
             return Err(code);
@@ -156,17 +157,14 @@ impl ComputeCore for Double {
     }
 
     fn get_service_properties(&self, query: &str) -> CoreResult {
-        let mut told = None;
-        let code = self.answer(&format!("HcsGetServiceProperties {query}"), |host| {
-            told = Some(asked::service(host, query)?);
-            Ok(())
-        });
-        (code, told.filter(|_| code.is_success()))
+        self.tell("", &format!("HcsGetServiceProperties {query}"), |host| {
+            asked::service(host, query).map(Some)
+        })
     }
 
     /// The list of who may open a file is that of the file: the machine may be yet to be made.
     fn grant_vm_access(&self, id: &str, path: &str) -> HResult {
-        self.answer(&format!("HcsGrantVmAccess {id} {path}"), |host| {
+        self.answer(id, &format!("HcsGrantVmAccess {id} {path}"), |host| {
             if !host.has_file(path) {
                 return Err(refusal(FILE_NOT_FOUND, format!("{path} is not there")));
             }
@@ -183,7 +181,7 @@ impl ComputeCore for Double {
     }
 
     fn revoke_vm_access(&self, id: &str, path: &str) -> HResult {
-        self.answer(&format!("HcsRevokeVmAccess {id} {path}"), |host| {
+        self.answer(id, &format!("HcsRevokeVmAccess {id} {path}"), |host| {
             if !host.has_file(path) {
                 return Err(refusal(FILE_NOT_FOUND, format!("{path} is not there")));
             }

@@ -20,6 +20,8 @@ pub enum Control {
     SetHost(HostModel),
     /// Have a call from now on, counted from 1, go wrong.
     Trouble(u64, Trouble),
+    /// What was to go wrong does not.
+    ForgetTroubles,
     /// From now on every operation takes so many milliseconds.
     Delay(u64),
     /// Let the operations that hang come to their end.
@@ -66,6 +68,7 @@ impl Double {
                 let call = state.calls + call;
                 state.troubles.insert(call, trouble);
             }
+            Control::ForgetTroubles => state.troubles.clear(),
             Control::Delay(milliseconds) => state.delay = Duration::from_millis(milliseconds),
             Control::LetGo => owed = state.let_go(),
             Control::Disconnect => owed = state.disconnect(),

@@ -34,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) ended: Condvar,
     pub(crate) hardware: Box<dyn Hardware>,
     log: Option<PathBuf>,
+    longest_wait: Duration,
 }
 
 pub(crate) struct State {
@@ -59,6 +60,8 @@ pub struct Setting {
     pub troubles: BTreeMap<u64, Trouble>,
     /// How long every operation takes.
     pub delay: Duration,
+    /// The longest that an operation is waited for, where whoever waits sets an end: `None` for his own.
+    pub longest_wait: Option<Duration>,
     /// A file for a line a call, and what was broken and left open at the end.
     pub log: Option<PathBuf>,
 }
@@ -102,6 +105,7 @@ impl Double {
             ended: Condvar::new(),
             hardware: setting.hardware.unwrap_or_else(|| Box::new(NoHardware)),
             log: setting.log,
+            longest_wait: setting.longest_wait.unwrap_or(Duration::MAX),
         };
         Self {
             shared: Arc::new(shared),
@@ -173,35 +177,38 @@ impl Double {
         }
     }
 
-    /// A call that answers at once.
+    /// A call that answers at once, about this machine, if any, with a code alone.
     pub(crate) fn answer(
         &self,
+        id: &str,
         what: &str,
         work: impl FnOnce(&mut HostModel) -> Result<(), Refusal>,
     ) -> HResult {
+        self.tell(id, what, |host| work(host).map(|()| None)).0
+    }
+
+    /// A call that answers at once, with a document where it was met.
+    pub(crate) fn tell(
+        &self,
+        id: &str,
+        what: &str,
+        work: impl FnOnce(&mut HostModel) -> Result<Option<String>, Refusal>,
+    ) -> CoreResult {
         let mut state = self.state();
-        let trouble = state.next_trouble(what);
-        let code = match trouble {
-            Some(Trouble::Fail(code)) => HResult(code),
-            Some(Trouble::FailAfter(code)) => {
-                let _ = state.keep.with(work);
-                HResult(code)
-            }
-            Some(Trouble::Disconnect) => {
-                let owed = state.disconnect();
-                self.shared.log_line(what, SERVICE_DISCONNECT);
-                drop(state);
-                self.shared.ended.notify_all();
-                deliver(&self.shared, owed);
-                return SERVICE_DISCONNECT;
-            }
-            _ => match state.keep.with(work) {
-                Ok(()) => HResult::OK,
-                Err(refusal) => refusal.code,
-            },
-        };
-        self.shared.log_line(what, code);
-        code
+        // What answers at once is not waited for.
+        let trouble = state.next_trouble(what).filter(|trouble| {
+            !matches!(
+                trouble,
+                Trouble::Hang | Trouble::HangUndone | Trouble::Late(_)
+            )
+        });
+        let work = |host: &mut HostModel, _: &dyn Hardware, _: &str| work(host);
+        let (told, owed) = self.shared.work(&mut state, id, trouble, work);
+        self.shared.log_line(what, told.0);
+        drop(state);
+        self.shared.ended.notify_all();
+        deliver(&self.shared, owed);
+        told
     }
 
     /// Writes to the log what was broken and what is open, as when the library is unloaded. Where the
@@ -219,6 +226,11 @@ impl Double {
 }
 
 impl Shared {
+    /// How long somebody waits who said so long.
+    pub(crate) fn wait(&self, time: Duration) -> Duration {
+        time.min(self.longest_wait)
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,20 +258,7 @@ impl Shared {
         trouble: Option<Trouble>,
         work: Work,
     ) -> Vec<Owed> {
-        let mut owed = Vec::new();
-        if trouble == Some(Trouble::Disconnect) {
-            owed.extend(state.disconnect());
-        }
-        let hardware = &*self.hardware;
-        let (outcome, exited) = state.keep.with(|host| {
-            let before = states(host);
-            let outcome = attempt(host, hardware, id, trouble, work);
-            (outcome, exited(&before, host))
-        });
-        let result: CoreResult = match outcome {
-            Ok(document) => (HResult::OK, document),
-            Err(refusal) => (refusal.code, Some(refusal.document())),
-        };
+        let (result, mut owed) = self.work(state, id, trouble, work);
         self.log_line(&format!("{} {}", call.name, call.detail), result.0);
         let hangs = matches!(trouble, Some(Trouble::Hang | Trouble::HangUndone));
         if let Some(operation) = state.handles.operations.get_mut(&call.operation.0)
@@ -272,8 +271,35 @@ impl Shared {
             };
         }
         owed.extend(state.owed_for_operation(call.operation));
-        owed.extend(state.owed_for_exits(&exited));
         owed
+    }
+
+    /// Does the work of a call on the host: what it comes to, and who is owed a call for what else
+    /// happened.
+    fn work(
+        &self,
+        state: &mut State,
+        id: &str,
+        trouble: Option<Trouble>,
+        work: impl FnOnce(&mut HostModel, &dyn Hardware, &str) -> Result<Option<String>, Refusal>,
+    ) -> (CoreResult, Vec<Owed>) {
+        let mut owed = Vec::new();
+        if trouble == Some(Trouble::Disconnect) {
+            owed.extend(state.disconnect());
+        }
+        let hardware = &*self.hardware;
+        let (outcome, exited) = state.keep.with(|host| {
+            let before = states(host);
+            let outcome = attempt(host, hardware, id, trouble, work);
+            (outcome, exited(&before, host))
+        });
+        owed.extend(state.owed_for_exits(&exited));
+        let told = match (trouble, outcome) {
+            (Some(Trouble::Answer(code, answer)), Ok(_)) => (HResult(code), answer.text()),
+            (_, Ok(document)) => (HResult::OK, document),
+            (_, Err(refusal)) => (refusal.code, Some(refusal.document())),
+        };
+        (told, owed)
     }
 }
 
@@ -283,8 +309,12 @@ fn attempt(
     hardware: &dyn Hardware,
     id: &str,
     trouble: Option<Trouble>,
-    work: Work,
+    work: impl FnOnce(&mut HostModel, &dyn Hardware, &str) -> Result<Option<String>, Refusal>,
 ) -> Result<Option<String>, Refusal> {
+    let end = |machine: &str| {
+        let machine = machine.to_owned();
+        hardware.ask(&crate::hardware::BrokerRequest::End { machine });
+    };
     match trouble {
         Some(Trouble::Fail(code)) => Err(refusal(HResult(code), "made to fail")),
         Some(Trouble::FailAfter(code)) => {
@@ -296,11 +326,19 @@ fn attempt(
         Some(Trouble::Stop) => {
             if let Some(machine) = host.machines.get_mut(id) {
                 machine.stop();
-                let machine = id.to_owned();
-                hardware.ask(&crate::hardware::BrokerRequest::End { machine });
+                end(id);
             }
             work(host, hardware, id)
         }
+        Some(Trouble::Vanish) => {
+            if host.machines.remove(id).is_some() {
+                end(id);
+            }
+            work(host, hardware, id)
+        }
+        // Not done, and told by whoever called.
+        Some(Trouble::Answer(code, _)) if !HResult(code).is_success() => Ok(None),
+        Some(Trouble::Answer(..)) => work(host, hardware, id),
         Some(Trouble::Hang | Trouble::Late(_)) | None => work(host, hardware, id),
     }
 }

@@ -6,6 +6,7 @@
 //! | `HCS_DOUBLE_BROKER` | where a broker listens, as `127.0.0.1:PORT`, that changes a machine of QEMU |
 //! | `HCS_DOUBLE_TROUBLE` | what goes wrong at which call of this process, as `{"3":{"Fail":2147942405}}` |
 //! | `HCS_DOUBLE_DELAY_MS` | how long every operation takes |
+//! | `HCS_DOUBLE_WAIT_MS` | the longest that an operation is waited for, where whoever waits sets an end |
 //! | `HCS_DOUBLE_LOG` | a file for a line a call, and at the end what was broken and left open |
 #![allow(unsafe_code, non_snake_case, unreachable_pub)]
 
@@ -54,12 +55,13 @@ fn setting() -> Setting {
     });
     let troubles = text("HCS_DOUBLE_TROUBLE");
     let troubles = troubles.and_then(|text| serde_json::from_str(&text).ok());
-    let delay = text("HCS_DOUBLE_DELAY_MS").and_then(|text| text.parse().ok());
+    let time = |name: &str| text(name)?.parse().ok().map(Duration::from_millis);
     Setting {
         shared_host: text("HCS_DOUBLE_STATE").map(PathBuf::from),
         hardware: broker,
         troubles: troubles.unwrap_or_else(BTreeMap::new),
-        delay: Duration::from_millis(delay.unwrap_or_default()),
+        delay: time("HCS_DOUBLE_DELAY_MS").unwrap_or_default(),
+        longest_wait: time("HCS_DOUBLE_WAIT_MS"),
         log: text("HCS_DOUBLE_LOG").map(PathBuf::from),
         ..Setting::default()
     }

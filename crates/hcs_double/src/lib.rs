@@ -46,4 +46,4 @@ pub use handles::OperationKind;
 pub use hardware::{Broker, BrokerAnswer, BrokerRequest, Hardware};
 pub use host::{AccessList, DiskModel, Guest, HostModel, MachineModel, MachineState, SmbModel};
 pub use systems::OperationFacts;
-pub use trouble::Trouble;
+pub use trouble::{Answer, Trouble};

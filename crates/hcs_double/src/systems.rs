@@ -175,7 +175,7 @@ impl Double {
 
     /// `HcsGrantVmGroupAccess`: all machines may read a file.
     pub fn grant_group_access(&self, path: &str) -> HResult {
-        self.answer(&format!("HcsGrantVmGroupAccess {path}"), |host| {
+        self.answer("", &format!("HcsGrantVmGroupAccess {path}"), |host| {
             check_is_there(host, path)?;
             let limit = host.access_limit;
             let list = host.access.entry(path.to_lowercase()).or_default();
@@ -189,7 +189,7 @@ impl Double {
 
     /// `HcsRevokeVmGroupAccess`.
     pub fn revoke_group_access(&self, path: &str) -> HResult {
-        self.answer(&format!("HcsRevokeVmGroupAccess {path}"), |host| {
+        self.answer("", &format!("HcsRevokeVmGroupAccess {path}"), |host| {
             check_is_there(host, path)?;
             let key = path.to_lowercase();
             if let Some(list) = host.access.get_mut(&key) {
@@ -206,6 +206,7 @@ impl Double {
     /// is empty indeed.
     pub fn create_state_file(&self, path: &str) -> HResult {
         self.answer(
+            "",
             &format!("HcsCreateEmptyStateFile {path}"),
             |host| match &mut host.files {
                 Some(files) => {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::guest::SchemaVersion;
@@ -16,7 +16,7 @@ use super::compute_core::ComputeCore;
 use super::requests::{disk_change, disk_removal, share_change};
 use super::result::fault_of;
 use super::schema::ModifySettingRequest;
-use super::system::{HcsSystem, SystemState};
+use super::system::{HcsSystem, Operation, SystemState};
 
 /// How long the service is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,6 +29,14 @@ pub struct HcsMachine {
     version: SchemaVersion,
     patience: Duration,
     lists: Option<Arc<dyn AccessLists>>,
+    /// Changes that were given up and may come yet.
+    given_up: Mutex<Vec<GivenUp>>,
+}
+
+/// A change that was given up, and how long it is still waited for before the next is begun.
+struct GivenUp {
+    operation: Operation,
+    patience: Duration,
 }
 
 impl HcsMachine {
@@ -40,6 +48,7 @@ impl HcsMachine {
             version,
             patience: PATIENCE,
             lists: None,
+            given_up: Mutex::default(),
         }
     }
 
@@ -61,8 +70,37 @@ impl HcsMachine {
     fn modify(&self, what: &str, request: &ModifySettingRequest) -> Result<(), Fault> {
         let request = serde_json::to_string(request)
             .map_err(|error| Fault::new(FaultKind::Invalid, what).because(error))?;
+        self.wait_for_changes(what)?;
         let system = HcsSystem::open(&self.core, &self.id)?;
-        system.modify(what, &request, self.patience)
+        let changed = system.change(what, &request, self.patience);
+        changed.map_err(|unchanged| {
+            let given_up = unchanged.unended.map(|operation| GivenUp {
+                operation,
+                patience: self.patience,
+            });
+            self.given_up().extend(given_up);
+            unchanged.fault
+        })
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, Vec<GivenUp>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing is asked while a change that was given up may come yet: that nothing is there to be taken
+    /// away would not say that nothing will be. It is waited for once more; later it is only looked at.
+    fn wait_for_changes(&self, what: &str) -> Result<(), Fault> {
+        let mut given_up = self.given_up();
+        given_up.retain_mut(|change| {
+            let patience = std::mem::take(&mut change.patience);
+            !change.operation.ends_within(patience)
+        });
+        if given_up.is_empty() {
+            return Ok(());
+        }
+        let id = &self.id;
+        let told = format!("cannot {what}: an earlier request to {id} has not ended");
+        Err(Fault::new(FaultKind::Unanswered, told))
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::guest::SchemaVersion;
 use crate::sides::{Fault, FaultKind};
 
-use super::compute_core::{ComputeCore, OperationHandle, SystemHandle, WaitTime};
+use super::compute_core::{ComputeCore, CoreResult, OperationHandle, SystemHandle, WaitTime};
 use super::result::{HResult, fault_of};
 
 /// The most systems that are listed.
@@ -115,15 +115,27 @@ impl HcsSystem {
     /// # Errors
     /// As the service says; `Unanswered` after `patience`.
     pub fn modify(&self, what: &str, request: &str, patience: Duration) -> Result<(), Fault> {
+        let changed = self.change(what, request, patience);
+        changed.map_err(|unchanged| unchanged.fault)
+    }
+
+    /// As [`HcsSystem::modify`]; a request that did not end in time can be waited for further.
+    pub(super) fn change(
+        &self,
+        what: &str,
+        request: &str,
+        patience: Duration,
+    ) -> Result<(), Unchanged> {
         let open = &self.open;
         let begin = |operation| {
             open.core
                 .modify_compute_system(open.handle, operation, request)
         };
         let modified = run(&open.core, Some(open), what, patience, begin);
-        modified
-            .map(drop)
-            .map_err(|failed| self.judge(failed, patience))
+        modified.map(drop).map_err(|mut failed| Unchanged {
+            unended: failed.unended.take(),
+            fault: self.judge(failed, patience),
+        })
     }
 
     /// A machine that is not in a state for something may be no more.
@@ -197,7 +209,11 @@ impl HcsSystem {
         };
         let told = run(&open.core, Some(open), &what, patience, begin);
         let told = told.map_err(|failed| failed.fault)?;
-        read(&what, told.as_deref())
+        let properties = read(&what, told.as_deref())?;
+        match properties.is_object() {
+            true => Ok(properties),
+            false => Err(nonsense(&what)),
+        }
     }
 }
 
@@ -221,7 +237,7 @@ pub fn list_systems(
     let begin = |operation| core.enumerate_compute_systems(operation, "{}");
     let told = run(core, None, WHAT, patience, begin).map_err(|failed| failed.fault)?;
     let document = read(WHAT, told.as_deref())?;
-    let entries = document.as_array().map_or(&[][..], Vec::as_slice);
+    let entries = document.as_array().ok_or_else(|| nonsense(WHAT))?;
     let mut systems = Vec::new();
     for value in entries.iter().take(MAX_SYSTEMS) {
         let entry = Entry::deserialize(value).map_err(|error| nonsense(WHAT).because(error))?;
@@ -246,6 +262,9 @@ pub fn newest_schema(core: &dyn ComputeCore) -> Result<SchemaVersion, Fault> {
         return Err(fault_of(WHAT, code, told.as_deref()));
     }
     let document = read(WHAT, told.as_deref())?;
+    if !document.is_object() {
+        return Err(nonsense(WHAT));
+    }
     let versions = document["Properties"][0]["SupportedSchemaVersions"].as_array();
     let version = |value: &Value| {
         let number = |name: &str| value[name].as_u64().and_then(|n| u32::try_from(n).ok());
@@ -286,16 +305,27 @@ fn read(what: &str, told: Option<&str>) -> Result<Value, Fault> {
     serde_json::from_str(told).map_err(|error| nonsense(what).because(error))
 }
 
+/// A change that was not made, or is not known to be.
+pub(super) struct Unchanged {
+    pub(super) fault: Fault,
+    /// The operation, where it is under way.
+    pub(super) unended: Option<Operation>,
+}
+
 /// A call that was not met.
 struct Failed {
     code: HResult,
     fault: Fault,
+    unended: Option<Operation>,
 }
 
 impl Failed {
     fn new(what: &str, code: HResult, document: Option<&str>) -> Self {
-        let fault = fault_of(what, code, document);
-        Self { code, fault }
+        Self {
+            code,
+            fault: fault_of(what, code, document),
+            unended: None,
+        }
     }
 }
 
@@ -308,57 +338,104 @@ fn run(
     begin: impl FnOnce(OperationHandle) -> HResult,
 ) -> Result<Option<String>, Failed> {
     let Some(handle) = core.create_operation() else {
-        let fault = Fault::new(FaultKind::Failed, format!("cannot {what}: out of memory"));
-        let code = HResult(0x8007_000E);
-        return Err(Failed { code, fault });
+        return Err(Failed {
+            code: HResult(0x8007_000E),
+            fault: Fault::new(FaultKind::Failed, format!("cannot {what}: out of memory")),
+            unended: None,
+        });
     };
-    let operation = Operation {
+    let mut operation = Operation {
         core: Arc::clone(core),
         system: system.cloned(),
         handle,
+        is_under_way: false,
+        is_answered: false,
     };
     let begun = begin(handle);
     if !begun.is_success() {
         return Err(Failed::new(what, begun, None));
     }
-    let (code, document) = core.wait_for_operation_result(handle, WaitTime::For(patience));
-    if code.normalised() == HResult::OPERATION_TIMEOUT {
-        operation.leave_to_its_end();
-    }
+    let (code, document) = operation.wait(patience);
     if code.is_success() {
-        Ok(document)
-    } else {
-        Err(Failed::new(what, code, document.as_deref()))
+        return Ok(document);
     }
+    let mut failed = Failed::new(what, code, document.as_deref());
+    failed.unended = operation.may_come().then_some(operation);
+    Err(failed)
 }
 
 /// An operation with what it works on, which stays open as long as it does.
-struct Operation {
+pub(super) struct Operation {
     core: Arc<dyn ComputeCore>,
     system: Option<Arc<OpenSystem>>,
     handle: OperationHandle,
+    /// As far as its code tells: one that ended so itself is taken for it, and not closed too early.
+    is_under_way: bool,
+    /// Whether there was a document, which one that is waited for has not.
+    is_answered: bool,
 }
 
 impl Operation {
-    /// Waits for its end in a thread of its own, and closes it then.
-    fn leave_to_its_end(self) {
-        // Where no thread can be had, nothing is closed: that costs memory, closing costs the process.
-        let waiting = std::mem::ManuallyDrop::new(self);
-        let core = Arc::clone(&waiting.core);
-        let handle = waiting.handle;
-        let builder = thread::Builder::new().name("hcs-operation".to_owned());
-        let started = builder.spawn(move || {
-            core.wait_for_operation_result(handle, WaitTime::Forever);
-            drop(std::mem::ManuallyDrop::into_inner(waiting));
-        });
-        drop(started);
+    /// Waits for its end, so long.
+    fn wait(&mut self, patience: Duration) -> CoreResult {
+        let wait = WaitTime::For(patience);
+        let told = self.core.wait_for_operation_result(self.handle, wait);
+        self.is_under_way = told.0.normalised() == HResult::OPERATION_TIMEOUT;
+        self.is_answered = told.1.is_some();
+        told
+    }
+
+    /// Whether its work may be done yet.
+    fn may_come(&self) -> bool {
+        self.is_under_way && !self.is_answered
+    }
+
+    /// Whether it has ended, however, after it was waited for so long.
+    pub(super) fn ends_within(&mut self, patience: Duration) -> bool {
+        self.wait(patience);
+        !self.may_come()
     }
 }
 
 impl Drop for Operation {
     fn drop(&mut self) {
+        let end = End {
+            core: Arc::clone(&self.core),
+            system: self.system.take(),
+            handle: self.handle,
+        };
+        if self.is_under_way {
+            end.leave_to_its_end();
+        } else {
+            end.close();
+        }
+    }
+}
+
+/// The end of an operation: it is closed, and after it the system, where this was the last use of it.
+struct End {
+    core: Arc<dyn ComputeCore>,
+    system: Option<Arc<OpenSystem>>,
+    handle: OperationHandle,
+}
+
+impl End {
+    fn close(self) {
         self.core.close_operation(self.handle);
-        // And after it the system, where this was the last use of it.
-        drop(self.system.take());
+        drop(self.system);
+    }
+
+    /// Waits for it in a thread of its own, and closes then.
+    fn leave_to_its_end(self) {
+        // Where no thread can be had, nothing is closed: that costs memory, closing costs the process.
+        let waiting = std::mem::ManuallyDrop::new(self);
+        let builder = thread::Builder::new().name("hcs-operation".to_owned());
+        let started = builder.spawn(move || {
+            let end = std::mem::ManuallyDrop::into_inner(waiting);
+            end.core
+                .wait_for_operation_result(end.handle, WaitTime::Forever);
+            end.close();
+        });
+        drop(started);
     }
 }

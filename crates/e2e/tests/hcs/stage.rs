@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use attach::hcs::{ComputeCore, CoreResult, HResult, OperationHandle, SystemHandle, WaitTime};
 use computecore::{
-    Control, Double, FileModel, Guest, HostModel, MachineModel, MachineState, Report, Trouble,
+    Control, Double, FileModel, Guest, HostModel, MachineModel, MachineState, Report, Setting,
+    Trouble,
 };
 use engine::{
     AttachMounts, Attachment, Config, CreateVolume, DetachOutcome, DetachWhat, Engine,
@@ -25,9 +25,6 @@ pub(crate) const ID: &str = "0f0e0d0c-0b0a-4908-8706-050403020100";
 pub(crate) const NAME: &str = "app";
 /// The newest documents that the double takes.
 const MINOR: u32 = 7;
-
-/// The double, which is waited for as long as a test has time.
-struct Hurried(Arc<Double>);
 
 /// Everything, ready to attach.
 pub(crate) struct Stage {
@@ -50,11 +47,16 @@ impl Stage {
     /// A machine that is not known yet.
     pub(crate) fn bare(system: Guest) -> Self {
         let folder = TempDir::new().unwrap();
-        let double = Arc::new(Double::new(HostModel {
-            newest_minor: MINOR,
-            files: Some(BTreeMap::new()),
-            machines: BTreeMap::from([(ID.to_owned(), MachineModel::running(system))]),
-            ..HostModel::default()
+        let double = Arc::new(Double::with(Setting {
+            host: HostModel {
+                newest_minor: MINOR,
+                files: Some(BTreeMap::new()),
+                machines: BTreeMap::from([(ID.to_owned(), MachineModel::running(system))]),
+                ..HostModel::default()
+            },
+            // As long as a test has time.
+            longest_wait: Some(Duration::from_millis(20)),
+            ..Setting::default()
         }));
         let kind = match system {
             Guest::Linux => GuestKind::Linux,
@@ -71,7 +73,7 @@ impl Stage {
             machines.remove(ID).unwrap_or_else(gone)
         };
         let config = Config::with_root(folder.path().join("store"));
-        let engine = Engine::new(config).with_compute_core(Arc::new(Hurried(Arc::clone(&double))));
+        let engine = Engine::new(config).with_compute_core(Arc::<Double>::clone(&double));
         Self {
             engine,
             guest: PlayedGuest::start(kind, Arc::new(look)),
@@ -235,13 +237,38 @@ impl Stage {
         self.control(&Control::SetHost(host));
     }
 
+    /// Whether the machine is there and runs.
+    pub(crate) fn is_running(&self) -> bool {
+        let machines = self.report().host.machines;
+        let machine = machines.get(ID);
+        machine.is_some_and(|machine| machine.state == MachineState::Running)
+    }
+
     /// The machine is stopped where it is not, and started again: without anything that it had.
     pub(crate) fn restart(&self) {
-        self.change(|machine| {
-            machine.stop();
-            machine.state = MachineState::Running;
-        });
+        let mut host = self.report().host;
+        let machine = MachineModel::running(self.system);
+        host.machines.insert(ID.to_owned(), machine);
+        self.control(&Control::SetHost(host));
         self.guest.restart();
+    }
+
+    /// Nothing more goes wrong.
+    pub(crate) fn forget_troubles(&self) {
+        self.control(&Control::ForgetTroubles);
+    }
+
+    /// No operation is under way any more: the threads that wait for their ends close them.
+    pub(crate) fn wait_for_ends(&self) -> Report {
+        let mut report = self.report();
+        for _ in 0..1000 {
+            if report.open == 0 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            report = self.report();
+        }
+        report
     }
 
     /// Nothing is left of any attachment: on the host, in the machine, in the guest, in the store.
@@ -267,14 +294,7 @@ impl Stage {
     /// No rule of the service was broken, and all is closed, which a thread may have yet to do.
     #[track_caller]
     pub(crate) fn check_clean(&self, context: &str) {
-        let mut report = self.report();
-        for _ in 0..1000 {
-            if report.open == 0 {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-            report = self.report();
-        }
+        let report = self.wait_for_ends();
         assert_eq!((report.open, report.misuse), (0, Vec::new()), "{context}");
     }
 }
@@ -309,55 +329,4 @@ pub(crate) fn spelled(path: &Path) -> String {
         return path;
     }
     format!("Z:{}", path.replace('/', "\\"))
-}
-
-impl ComputeCore for Hurried {
-    fn create_operation(&self) -> Option<OperationHandle> {
-        self.0.create_operation()
-    }
-    fn close_operation(&self, operation: OperationHandle) {
-        self.0.close_operation(operation);
-    }
-    fn wait_for_operation_result(&self, operation: OperationHandle, wait: WaitTime) -> CoreResult {
-        let wait = match wait {
-            WaitTime::For(time) => WaitTime::For(time.min(Duration::from_millis(20))),
-            WaitTime::Forever => wait,
-        };
-        self.0.wait_for_operation_result(operation, wait)
-    }
-    fn open_compute_system(&self, id: &str) -> Result<SystemHandle, HResult> {
-        self.0.open_compute_system(id)
-    }
-    fn close_compute_system(&self, system: SystemHandle) {
-        self.0.close_compute_system(system);
-    }
-    fn modify_compute_system(
-        &self,
-        system: SystemHandle,
-        operation: OperationHandle,
-        request: &str,
-    ) -> HResult {
-        self.0.modify_compute_system(system, operation, request)
-    }
-    fn get_compute_system_properties(
-        &self,
-        system: SystemHandle,
-        operation: OperationHandle,
-        query: &str,
-    ) -> HResult {
-        self.0
-            .get_compute_system_properties(system, operation, query)
-    }
-    fn enumerate_compute_systems(&self, operation: OperationHandle, query: &str) -> HResult {
-        self.0.enumerate_compute_systems(operation, query)
-    }
-    fn get_service_properties(&self, query: &str) -> CoreResult {
-        self.0.get_service_properties(query)
-    }
-    fn grant_vm_access(&self, id: &str, path: &str) -> HResult {
-        self.0.grant_vm_access(id, path)
-    }
-    fn revoke_vm_access(&self, id: &str, path: &str) -> HResult {
-        self.0.revoke_vm_access(id, path)
-    }
 }

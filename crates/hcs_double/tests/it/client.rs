@@ -6,7 +6,7 @@ use attach::hcs::{
     HcsSystem, OperationHandle, SystemHandle, SystemState, WaitTime, list_systems, newest_schema,
 };
 use attach::{FaultKind, SchemaVersion};
-use computecore::{Control, Guest, MachineState, Trouble};
+use computecore::{Answer, Control, Guest, MachineState, Trouble};
 
 use crate::stage::{ID, Stage};
 
@@ -107,6 +107,66 @@ fn every_call_that_fails_is_a_fault_of_its_kind_and_leaves_nothing_open() {
         stage.trouble(1, Trouble::Fail(code));
         assert_eq!(newest_schema(&*stage.core).unwrap_err().kind(), kind);
         stage.check_clean();
+    }
+}
+
+#[test]
+fn what_is_no_document_is_told_as_nonsense_and_takes_no_change_back() {
+    let stage = Stage::new(Guest::Linux);
+    let system = HcsSystem::open(&stage.core, ID).unwrap();
+    for answer in [
+        Answer::Nothing,
+        Answer::Empty,
+        Answer::Half,
+        Answer::Other,
+        Answer::Huge,
+    ] {
+        let told = || stage.trouble(1, Trouble::Answer(0, answer));
+        told();
+        let listed = list_systems(&stage.core, PATIENCE);
+        told();
+        let state = system.state(PATIENCE);
+        told();
+        let schema = newest_schema(&*stage.core);
+        let kinds = [
+            listed.map(drop).unwrap_err().kind(),
+            state.unwrap_err().kind(),
+            schema.unwrap_err().kind(),
+        ];
+        assert_eq!(kinds, [FaultKind::Nonsense; 3], "{answer:?}");
+        // A change that was made is made, whatever is told beside.
+        told();
+        system.modify("ask the guest", ASK_GUEST, PATIENCE).unwrap();
+        // One that was refused is refused with its code.
+        stage.trouble(1, Trouble::Answer(0x8037_011B, answer));
+        let fault = system.modify("ask the guest", ASK_GUEST, PATIENCE);
+        let fault = fault.unwrap_err();
+        assert_eq!(fault.kind(), FaultKind::Denied, "{answer:?}");
+        assert!(fault.to_string().len() < 1000, "{answer:?}");
+    }
+    drop(system);
+    stage.check_clean();
+}
+
+#[test]
+fn a_machine_that_is_no_more_between_two_calls_is_gone() {
+    for call in 1..=3 {
+        for trouble in [Trouble::Vanish, Trouble::Stop] {
+            let stage = Stage::new(Guest::Linux);
+            stage.trouble(call, trouble);
+            let told = HcsSystem::open(&stage.core, ID).and_then(|system| {
+                system.modify("ask the guest", ASK_GUEST, PATIENCE)?;
+                system.state(PATIENCE)
+            });
+            match told {
+                Err(fault) => assert_eq!(fault.kind(), FaultKind::Gone, "{trouble:?} at {call}"),
+                Ok(state) => {
+                    let expected = (SystemState::Stopped, Trouble::Stop);
+                    assert_eq!((state, trouble), expected, "at {call}");
+                }
+            }
+            stage.check_clean();
+        }
     }
 }
 

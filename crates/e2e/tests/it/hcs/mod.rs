@@ -6,6 +6,7 @@
 
 mod attaching;
 mod broker;
+mod detaching;
 mod listing;
 mod served;
 mod stage;
