@@ -1056,7 +1056,7 @@ Invoke-Item 'cvol attaches nothing where no agent answers at the socket of the h
 }
 
 # ---------------------------------------------------------------------------------------------------
-# 5. Shares: what a Windows guest is told to run, run here.
+# 5. Shares: what a Windows guest is told to run, run here; logins that are tried.
 
 Invoke-Item 'the commands for a Windows guest map a share and take it away again' {
     if (-not $isElevated) { Skip-Item 'not run as an administrator' }
@@ -1098,6 +1098,86 @@ Invoke-Item 'the commands for a Windows guest map a share and take it away again
             Remove-SmbGlobalMapping -Force -ErrorAction SilentlyContinue
         Remove-SmbShare -Name $share -Force -ErrorAction SilentlyContinue
         Remove-TestUser $user
+    }
+}
+
+# A share of this host for a user of its own, while a script runs.
+function Use-TestShare([scriptblock] $Body) {
+    if (-not $isElevated) { Skip-Item 'not run as an administrator' }
+    if ($null -eq (Get-Command New-SmbShare -ErrorAction SilentlyContinue)) { Skip-Item 'New-SmbShare is missing' }
+    $suffix = [guid]::NewGuid().ToString('N').Substring(0, 8)
+    $script:ShareUser = "cvol$suffix"
+    $script:SharePassword = 'Aa1!' + [guid]::NewGuid().ToString('N')
+    $script:Share = "cvol-$suffix"
+    $shared = Join-Path $script:Work "share-$suffix"
+    [void] (New-Item -ItemType Directory -Force (Join-Path $shared 'folder'))
+    New-TestUser $script:ShareUser $script:SharePassword
+    try {
+        [void] (New-SmbShare -Name $script:Share -Path $shared -ReadAccess $script:ShareUser -EncryptData $true)
+        & icacls.exe $shared /grant "$($script:ShareUser):(OI)(CI)RX" | Out-Null
+        & $Body
+    }
+    finally {
+        Remove-SmbShare -Name $script:Share -Force -ErrorAction SilentlyContinue
+        Remove-TestUser $script:ShareUser
+    }
+}
+
+# Makes a volume on a share with the login tried, which has to end with this code; what it says.
+function Confirm-Login([string] $Source, [int] $Code, [string] $What, [string] $Password = $script:SharePassword) {
+    $name = 'login-' + [guid]::NewGuid().ToString('N').Substring(0, 8)
+    $words = @('create', $name, '--type', 'smb', '--source', $Source, '--username', $script:ShareUser, '--password-fd', '0')
+    $ran = Invoke-Program $script:CvolProgram $words "$Password`r`n"
+    if ($ran.Code -eq 0) { [void] (Invoke-Cvol @('rm', $name)) }
+    Confirm-That ($ran.Code -eq $Code) "${What}: it ended with $($ran.Code): $($ran.Errors)"
+    Confirm-That (-not $ran.Errors.Contains($Password)) "${What}: it tells the password"
+    return $ran.Errors
+}
+
+Invoke-Item 'cvol tries a login at a share before it keeps a volume, and leaves no connection' {
+    Use-TestShare {
+        $share = $script:Share
+        [void] (Confirm-Login "//localhost/$share" 0 'the right password')
+        [void] (Confirm-Login "//localhost/$share/folder" 0 'a folder of the share')
+        $left = (& net.exe use) -join "`n"
+        Confirm-That (-not $left.Contains($share)) "a connection is left: $left"
+        $told = Confirm-Login "//localhost/$share" 9 'a wrong password' 'not the password'
+        Confirm-That ($told -match 'password is wrong') "a wrong password: it says $told"
+        [void] (Confirm-Login "//localhost/$share/none" 3 'a folder that is not there')
+        [void] (Confirm-Login "//localhost/$share-none" 3 'a share that is not there')
+        [void] (Confirm-Login "//cvol-checklist.invalid/$share" 8 'a server that is not there')
+        $account = [ADSI] "WinNT://$env:COMPUTERNAME/$($script:ShareUser),user"
+        $account.UserFlags.Value = $account.UserFlags.Value -bor 2
+        $account.SetInfo()
+        $told = Confirm-Login "//localhost/$share" 9 'a disabled account'
+        Confirm-That ($told -match 'disabled') "a disabled account: it says $told"
+    }
+}
+
+Invoke-Item 'cvol refuses a login at a server that lets the user into no share' {
+    Use-TestShare {
+        Revoke-SmbShareAccess -Name $script:Share -AccountName $script:ShareUser -Force | Out-Null
+        [void] (Confirm-Login "//localhost/$($script:Share)" 9 'a share for others')
+    }
+}
+
+Invoke-Item 'a session of the same user at a server is told as such, and left as it is' {
+    Use-TestShare {
+        if ($null -eq (Get-Command New-SmbMapping -ErrorAction SilentlyContinue)) { Skip-Item 'New-SmbMapping is missing' }
+        $share = $script:Share
+        $other = 'o' + $script:ShareUser
+        New-TestUser $other $script:SharePassword
+        try {
+            Grant-SmbShareAccess -Name $share -AccountName $other -AccessRight Read -Force | Out-Null
+            [void] (New-SmbMapping -RemotePath "\\127.0.0.1\$share" -UserName "$env:COMPUTERNAME\$other" -Password $script:SharePassword)
+            $told = Confirm-Login "//127.0.0.1/$share" 5 'a session as somebody else'
+            Confirm-That ($told -match 'connected') "it says: $told"
+            Confirm-That ($null -ne (Get-SmbMapping -RemotePath "\\127.0.0.1\$share" -ErrorAction SilentlyContinue)) 'the connection is gone'
+        }
+        finally {
+            Remove-SmbMapping -RemotePath "\\127.0.0.1\$share" -Force -ErrorAction SilentlyContinue
+            Remove-TestUser $other
+        }
     }
 }
 

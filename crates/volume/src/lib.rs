@@ -31,6 +31,7 @@ mod labels;
 mod layer;
 mod lifecycle;
 mod name;
+mod network;
 mod platform;
 mod progress;
 mod record;
@@ -73,6 +74,9 @@ pub use mkfs::{
     SecurityDescriptor, TreeError, VolumeFinding, VolumeReport,
 };
 pub use name::{MAX_NAME_LENGTH, NameError, NameProblem, VolumeName, fuzz_name};
+pub use network::{NetworkCalls, NetworkConnection, NetworkRefusal};
+#[cfg(windows)]
+pub use platform::network_of_system;
 pub use platform::{file_rules, plain_path, set_file_rules};
 pub use progress::{OnProgress, Progress, Stage, ignore_progress};
 pub use record::{VolumeId, VolumeRecord, parse_id};

@@ -27,6 +27,7 @@ const MAY_BE_UNSAFE: &[&str] = &[
     "crates/virtdisk_double/src/",
     "crates/virtdisk_double/tests/it/loaded.rs",
     "crates/volume/src/platform/windows_access.rs",
+    "crates/volume/src/platform/windows_network.rs",
     "crates/volume/src/platform/windows_secret.rs",
 ];
 

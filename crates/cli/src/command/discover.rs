@@ -21,7 +21,7 @@ Without a server, those are listed that answer on the local network within a few
 They say themselves who they are: what is listed is a hint, not a proof.
 
 With a server, it is logged in there, signed and encrypted; guests are not used. `smbclient` of Samba does it,
-and has to be installed.
+and has to be installed; from Windows, shares are not listed yet.
 
 Examples:
   cvol discover

@@ -329,3 +329,23 @@ fn a_password_that_does_not_open_is_told_and_kept_again() {
     assert_eq!(none.code, 7, "{}", none.stderr);
     assert_eq!(scratch.run(&["secret", "set", "nobody"]).code, 3);
 }
+
+/// Wine has no client for SMB servers, and a Windows finds none under this name.
+#[cfg(windows)]
+#[test]
+fn a_login_that_cannot_be_tried_names_the_way_around_and_keeps_nothing() {
+    let scratch = Scratch::new();
+    let words = [
+        "create",
+        "nas",
+        "--type=smb",
+        "--source=//cvol-test.invalid/data",
+        "--username=ann",
+        "--password-fd=0",
+    ];
+    let ran = with_password(&scratch, &words, "canary-5e");
+    assert!([7, 8].contains(&ran.code), "{}: {}", ran.code, ran.stderr);
+    assert!(ran.stderr.contains("--no-check"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("canary-5e"), "{}", ran.stderr);
+    assert_eq!(scratch.json(&["ls"]), json!([]));
+}

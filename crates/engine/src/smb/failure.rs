@@ -9,9 +9,39 @@ pub enum SmbFailure {
     /// The program that speaks to servers is not there.
     #[error("smbclient, which speaks to SMB servers, is not on this machine")]
     NoClient,
-    /// This system has none.
-    #[error("speaking to SMB servers from here is not supported on this system")]
+    /// Nothing here lists shares.
+    #[error("listing the shares of an SMB server is not supported on this system")]
     System,
+    /// Windows has no client for SMB servers, or it does not run.
+    #[error("this Windows has no client for SMB servers that works (code {code})")]
+    NoNetwork {
+        /// What Windows says.
+        code: u32,
+    },
+    /// Windows finds servers at one port.
+    #[error("Windows tries no login at another port than 445, and {port} is one")]
+    Port {
+        /// The port.
+        port: u16,
+    },
+    /// Whoever asks is connected already.
+    #[error(
+        "this user of Windows is connected to the server {server} already{}, and has one session there at \
+         a time",
+        as_whom(.other.as_deref())
+    )]
+    Session {
+        /// The server.
+        server: String,
+        /// As whom, where that is told.
+        other: Option<String>,
+    },
+    /// Windows failed.
+    #[error("Windows could not try the login: {reason}")]
+    Windows {
+        /// What it says.
+        reason: String,
+    },
     /// The program cannot be given this password.
     #[error("smbclient cannot be given a password that begins with a blank")]
     Password,
@@ -113,6 +143,8 @@ impl SmbFailure {
         match self {
             Self::NoClient
             | Self::System
+            | Self::NoNetwork { .. }
+            | Self::Port { .. }
             | Self::Password
             | Self::OldProtocol { .. }
             | Self::Unencrypted { .. } => ErrorKind::Unsupported,
@@ -120,7 +152,9 @@ impl SmbFailure {
                 ErrorKind::Denied
             }
             Self::NoShare { .. } | Self::NoPath { .. } => ErrorKind::NotFound,
+            Self::Session { .. } => ErrorKind::InUse,
             Self::Client { .. }
+            | Self::Windows { .. }
             | Self::Unreachable { .. }
             | Self::Late { .. }
             | Self::Network { .. } => ErrorKind::Io,
@@ -134,8 +168,17 @@ impl SmbFailure {
                 "install the package smbclient (`apt-get install smbclient`), or leave the trial out \
                  with `--no-check`"
             }
-            Self::System | Self::Password | Self::Client { .. } => {
+            Self::System => "ask for them on the server, or from Linux",
+            Self::Password | Self::Client { .. } | Self::Windows { .. } | Self::Port { .. } => {
                 "leave the trial out with `--no-check`: the guest logs in by itself"
+            }
+            Self::NoNetwork { .. } => {
+                "start the service Workstation (`Start-Service LanmanWorkstation`), or leave the trial out \
+                 with `--no-check`: the guest logs in by itself"
+            }
+            Self::Session { .. } => {
+                "`net use` shows the connections and `net use \\\\SERVER\\SHARE /delete` ends one; or name \
+                 the server in another way, such as its address, or leave the trial out with `--no-check`"
             }
             Self::Unreachable { .. } | Self::Late { .. } => {
                 "check the name, the port and the network; `--no-check` makes the volume without asking \
@@ -158,6 +201,11 @@ impl SmbFailure {
             Self::Network { .. } => "name a server: `cvol discover //SERVER --username NAME`",
         }
     }
+}
+
+/// As whom somebody is connected, where that is told.
+fn as_whom(other: Option<&str>) -> String {
+    other.map_or_else(String::new, |other| format!(" (as {other})"))
 }
 
 /// The shares that are there, the first few by name.

@@ -1,16 +1,19 @@
 //! SMB servers as a volume needs them: whether one lets a user in, which shares it has, and which are near.
 //!
-//! The server is spoken to by Samba's own `smbclient` (ADR 23): it is given the login through a pipe, never
-//! in an argument or an environment. What it says is read in `words`, its run is bounded in `client`.
+//! On Unix the server is spoken to by Samba's own `smbclient` (ADR 23): it is given the login through a pipe,
+//! never in an argument or an environment. What it says is read in `words`, its run is bounded in `client`.
+//! On Windows it is spoken to by the system itself, in the order and with the meanings of `network`.
 
 #[cfg(unix)]
 #[path = "client.rs"]
 mod client;
 #[cfg(windows)]
-#[path = "no_client.rs"]
+#[path = "windows_client.rs"]
 mod client;
 mod failure;
 mod nearby;
+#[cfg(any(windows, test))]
+mod network;
 #[cfg(unix)]
 mod words;
 
@@ -78,10 +81,6 @@ pub struct ListShares {
 }
 
 /// Where and as whom somebody logs in.
-#[cfg_attr(
-    windows,
-    allow(dead_code, reason = "servers are not spoken to from Windows yet")
-)]
 struct Login<'a> {
     server: &'a str,
     port: Option<u16>,

@@ -1,17 +1,22 @@
-//! Windows: servers are not spoken to from here yet.
+//! Windows: its own client for SMB servers tries logins. The shares of a server are not listed from here yet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Login, ServerShare, SmbFailure};
+use super::{Login, ServerShare, SmbFailure, network};
 
-/// Not possible here.
+/// Logs in and looks for a share and a path in it.
 pub(super) fn enter(
-    _login: &Login<'_>,
-    _share: &str,
-    _path: &str,
-    _limit: Duration,
+    login: &Login<'_>,
+    share: &str,
+    path: &str,
+    limit: Duration,
 ) -> Result<(), SmbFailure> {
-    Err(SmbFailure::System)
+    let visit = network::Visit::new(login, share, path)?;
+    match volume::network_of_system() {
+        Ok(calls) => network::enter(Arc::new(calls), visit, limit),
+        Err(refusal) => Err(visit.failure(&refusal)),
+    }
 }
 
 /// Not possible here.

@@ -13,6 +13,8 @@ pub use unix::{file_rules, plain_path, set_file_rules};
 pub use windows::plain_path;
 #[cfg(windows)]
 pub use windows_access::{file_rules, set_file_rules};
+#[cfg(windows)]
+pub use windows_network::network_of_system;
 
 #[cfg(target_os = "linux")]
 mod keyring;
@@ -24,6 +26,8 @@ mod no_keyring;
 pub(crate) use no_keyring::read_keyring;
 #[cfg(windows)]
 mod windows_access;
+#[cfg(windows)]
+mod windows_network;
 #[cfg(windows)]
 mod windows_secret;
 #[cfg(windows)]
