@@ -10,7 +10,7 @@ use crate::windows::Target;
 use crate::{process, setup, workspace};
 
 pub(crate) const HELP: &str = "\
-usage: cargo xtask capi-install --prefix DIR [--windows] [--debug | --from DIR]
+usage: cargo xtask capi-install --prefix DIR [--windows] [--debug | --from DIR | --uninstall]
 
 Builds the library containerv_volume and puts it below DIR as compilers and their tools look for it:
 
@@ -25,6 +25,7 @@ Builds the library containerv_volume and puts it below DIR as compilers and thei
                  .def), and the static library for mingw
   --debug        build without optimisations, which is quicker
   --from DIR     build nothing; the built libraries are in DIR
+  --uninstall    remove what is installed below DIR, of any version, and the folders that are empty then
 
 Nothing that is installed names DIR, so that the folder can be moved.
 ";
@@ -42,9 +43,13 @@ pub(crate) fn run(mut arguments: Arguments) -> Outcome {
     let windows = arguments.flag("--windows");
     let debug = arguments.flag("--debug");
     let from = arguments.option("--from")?;
+    let uninstalls = arguments.flag("--uninstall");
     arguments.finish()?;
     let prefix = prefix.ok_or_else(|| Failure::usage("--prefix DIR says where to"))?;
     let prefix = PathBuf::from(prefix);
+    if uninstalls {
+        return uninstall(&prefix);
+    }
     let built = match from {
         Some(folder) => PathBuf::from(folder),
         None if windows => build_for_windows(&Target::prepare(false)?, !debug)?,
@@ -126,6 +131,61 @@ pub(crate) fn install_for_windows(prefix: &Path, built: &Path) -> Outcome {
     )
 }
 
+/// Removes what is installed for Linux or Windows. What else is there stays.
+fn uninstall(prefix: &Path) -> Outcome {
+    let mut count = 0;
+    for (folder, is_ours) in INSTALLED {
+        let place = prefix.join(folder);
+        for file in files_in(&place)? {
+            let name = file.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(is_ours) {
+                remove(&file)?;
+                count += 1;
+            }
+        }
+        // Those that others have something in are not empty, and stay.
+        let mut emptied = place.as_path();
+        while emptied != prefix && std::fs::remove_dir(emptied).is_ok() {
+            emptied = emptied.parent().unwrap_or(prefix);
+        }
+    }
+    println!(
+        "capi-install: {count} files of containerv_volume were removed from {}",
+        prefix.display()
+    );
+    Ok(())
+}
+
+/// The files and links in a folder; none where it is not there.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::io("reading", folder, &error)),
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let paths: Result<Vec<PathBuf>, _> = paths.collect();
+    let mut paths = paths.map_err(|error| Failure::io("reading", folder, &error))?;
+    paths.retain(|path| path.is_symlink() || path.is_file());
+    Ok(paths)
+}
+
+/// A folder, and which files in it are of this library.
+type Installed = (&'static str, fn(&str) -> bool);
+
+const INSTALLED: [Installed; 5] = [
+    ("lib/cmake/containerv_volume", |name| {
+        name.starts_with("containerv_volume-config")
+    }),
+    ("lib/pkgconfig", |name| name == "containerv_volume.pc"),
+    ("include", |name| name == "containerv_volume.h"),
+    ("bin", |name| name == "containerv_volume.dll"),
+    ("lib", |name| {
+        let name = name.strip_prefix("lib").unwrap_or(name);
+        name.starts_with("containerv_volume.")
+    }),
+];
+
 fn header(prefix: &Path) -> Outcome {
     copy(
         &workspace::root().join("crates/capi/include/containerv_volume.h"),
@@ -183,14 +243,20 @@ fn descriptions(
     workspace::write(&package.join("containerv_volume-config.cmake"), targets)?;
     let version = format!(
         "set(PACKAGE_VERSION \"{VERSION}\")\n\
-         if(PACKAGE_VERSION VERSION_LESS PACKAGE_FIND_VERSION)\n\
+         # Before 1.0 each minor version is one of its own, and later each major version.\n\
+         string(REGEX MATCH \"^(0\\\\.)?[0-9]+\" _own \"${{PACKAGE_VERSION}}\")\n\
+         string(REGEX MATCH \"^(0\\\\.)?[0-9]+\" _wanted \"${{PACKAGE_FIND_VERSION}}\")\n\
+         if(PACKAGE_VERSION VERSION_LESS PACKAGE_FIND_VERSION OR\n   \
+         (PACKAGE_FIND_VERSION AND NOT _own STREQUAL _wanted))\n\
          \x20 set(PACKAGE_VERSION_COMPATIBLE FALSE)\n\
          else()\n\
          \x20 set(PACKAGE_VERSION_COMPATIBLE TRUE)\n\
          \x20 if(PACKAGE_VERSION VERSION_EQUAL PACKAGE_FIND_VERSION)\n\
          \x20   set(PACKAGE_VERSION_EXACT TRUE)\n\
          \x20 endif()\n\
-         endif()\n"
+         endif()\n\
+         unset(_own)\n\
+         unset(_wanted)\n"
     );
     workspace::write(
         &package.join("containerv_volume-config-version.cmake"),

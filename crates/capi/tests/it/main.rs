@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod documented;
 mod header;
 mod programs;
 #[allow(dead_code, reason = "what is shared is not all needed here")]

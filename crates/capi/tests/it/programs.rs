@@ -37,23 +37,29 @@ fn workspace() -> PathBuf {
 fn prefix() -> &'static Path {
     static PREFIX: OnceLock<PathBuf> = OnceLock::new();
     PREFIX.get_or_init(|| {
-        let built = std::env::current_exe().unwrap();
-        let built = built.parent().unwrap();
         let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).join("capi-prefix");
-        let mut install = Command::new(env!("CARGO"));
-        install.args(["run", "--quiet", "--package", "xtask", "--manifest-path"]);
-        install.arg(workspace().join("Cargo.toml"));
-        // Its own target folder is that of this build.
-        install
-            .arg("--target-dir")
-            .arg(built.ancestors().nth(2).unwrap());
-        install
-            .args(["--", "capi-install", "--prefix"])
-            .arg(&prefix);
-        install.arg("--from").arg(built);
-        succeed(&mut install);
+        succeed(capi_install(&prefix).arg("--from").arg(built()));
         prefix
     })
+}
+
+/// Where the libraries lie that were built with the tests.
+fn built() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    program.parent().unwrap().to_owned()
+}
+
+/// `cargo xtask capi-install` for this folder.
+fn capi_install(prefix: &Path) -> Command {
+    let mut install = Command::new(env!("CARGO"));
+    install.args(["run", "--quiet", "--package", "xtask", "--manifest-path"]);
+    install.arg(workspace().join("Cargo.toml"));
+    // Its own target folder is that of this build.
+    install
+        .arg("--target-dir")
+        .arg(built().ancestors().nth(2).unwrap());
+    install.args(["--", "capi-install", "--prefix"]).arg(prefix);
+    install
 }
 
 fn succeed(command: &mut Command) -> String {
@@ -306,5 +312,74 @@ fn cmake_finds_the_installed_library() {
         for name in ["with_shared", "with_static"] {
             assert!(run(&build.join(name), &[]).contains("data is ready"));
         }
+    }
+}
+
+/// Programs that were compiled for a version before 1.0 are of no other minor version.
+#[test]
+fn cmake_takes_no_version_that_programs_were_not_compiled_for() {
+    if tools::needs(&["cmake", "cc"]) {
+        for (wanted, is_taken) in [
+            ("", true),
+            ("0.1", true),
+            ("0.1.0", true),
+            ("0.0.9", false),
+            ("0.2", false),
+            ("1.0", false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let project = format!(
+                "cmake_minimum_required(VERSION 3.16)\nproject(consumer C)\n\
+                 find_package(containerv_volume {wanted} REQUIRED)\n"
+            );
+            std::fs::write(folder.path().join("CMakeLists.txt"), project).unwrap();
+            let mut configure = Command::new("cmake");
+            configure.arg("-S").arg(folder.path());
+            configure.arg("-B").arg(folder.path().join("build"));
+            configure.arg(format!("-DCMAKE_PREFIX_PATH={}", prefix().display()));
+            let output = configure.output().unwrap();
+            assert_eq!(
+                output.status.success(),
+                is_taken,
+                "{wanted}: {}",
+                said(&output)
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_installed_below_a_name_with_a_blank_serves_and_is_taken_away_again() {
+    if tools::needs(&["cc", "pkg-config"]) {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("a prefix");
+        succeed(capi_install(&prefix).arg("--from").arg(built()));
+        let program = folder.path().join("volumes");
+        let mut compile = Command::new("sh");
+        // What pkg-config says is for a shell to read, blanks and all.
+        compile.arg("-c").arg(
+            "eval cc -std=c99 \"\\\"$1\\\"\" -o \"\\\"$2\\\"\" \
+             \"$(pkg-config --cflags --libs containerv_volume)\"",
+        );
+        let examples = workspace().join("examples/c/volumes.c");
+        compile.arg("sh").arg(examples).arg(&program);
+        compile.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+        succeed(&mut compile);
+        let mut run = Command::new(&program);
+        run.arg(folder.path().join("store"));
+        run.env("LD_LIBRARY_PATH", prefix.join("lib"));
+        assert!(succeed(&mut run).contains("data is ready"));
+
+        std::fs::write(prefix.join("include/other.h"), "").unwrap();
+        succeed(capi_install(&prefix).arg("--uninstall"));
+        let left = |folder: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(folder).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name());
+            names.map(|name| name.into_string().unwrap()).collect()
+        };
+        assert_eq!(left(&prefix), ["include"]);
+        assert_eq!(left(&prefix.join("include")), ["other.h"]);
+        // And again, where there is nothing.
+        succeed(capi_install(&prefix).arg("--uninstall"));
     }
 }
