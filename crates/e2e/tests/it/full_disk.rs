@@ -24,6 +24,23 @@ impl SmallFileSystem {
         None
     }
 
+    /// An ext4 with blocks of 1 KiB in a file of the folder `beside`.
+    fn of_small_blocks(beside: &Path) -> Option<Self> {
+        let image = beside.join("ext4");
+        let file = std::fs::File::create(&image).unwrap();
+        file.set_len(64 << 20).unwrap();
+        drop(file);
+        tools::run("mkfs.ext4", &[&"-q", &"-b", &"1024", &"-m", &"0", &image]);
+        let folder = tempfile::tempdir().unwrap();
+        let output = tools::output("mount", &[&"-o", &"loop", &image, &folder.path()]);
+        if output.status.success() {
+            return Some(Self(folder));
+        }
+        assert!(!tools::in_ci(), "this test mounts a file and needs root");
+        eprintln!("skipped: mounting a file needs root");
+        None
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
@@ -123,4 +140,67 @@ fn a_host_without_any_space_is_named_as_such() {
     drop(file);
     std::fs::remove_file(&filler).unwrap();
     cvol.ok(&["fsck", "data"]);
+}
+
+/// On a host that its own volumes had filled, every command failed: also the one that removes volumes.
+#[test]
+fn a_host_that_volumes_filled_can_be_asked_and_told_to_remove_some() {
+    let Some(host) = SmallFileSystem::new("40m") else {
+        return;
+    };
+    let cvol = Cvol::under(host.path());
+    cvol.ok(&["create", "one", "--size", "64M"]);
+    cvol.ok(&["create", "two", "--size", "64M"]);
+    cvol.ok(&["snapshot", "create", "two@old"]);
+    let filler = host.path().join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 512]).is_ok() {}
+    drop(file);
+    // Twice: what the first took is there for the second.
+    for _ in 0..2 {
+        assert!(cvol.ok(&["ls"]).contains("two"));
+    }
+    cvol.ok(&["rm", "one"]);
+    cvol.ok(&["snapshot", "rm", "two@old"]);
+    assert!(!cvol.ok(&["ls"]).contains("one"));
+    cvol.ok(&["rm", "two"]);
+    assert_eq!(cvol.volume_folders(), [""; 0]);
+    drop(cvol);
+}
+
+/// The memory that processes share with the database had no space where blocks are smaller than pages:
+/// a host that filled up in the middle killed the command with SIGBUS.
+#[test]
+fn a_full_disk_of_small_blocks_is_an_error_and_no_signal() {
+    if !tools::needs(&["mkfs.ext4"]) {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(host) = SmallFileSystem::of_small_blocks(scratch.path()) else {
+        return;
+    };
+    let cvol = Cvol::under(host.path());
+    cvol.ok(&["create", "data", "--size", "64M"]);
+    // The room that a store keeps for itself would hide what is tried here.
+    std::fs::remove_file(cvol.root().join("reserve")).unwrap();
+    let filler = host.path().join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 1024]).is_ok() {}
+    file.sync_all().unwrap();
+    for _ in 0..120 {
+        let length = file.metadata().unwrap().len();
+        file.set_len(length - 2048).unwrap();
+        file.sync_all().unwrap();
+        let output = cvol.output(&["resize", "data", "+1M"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            matches!(output.status.code(), Some(0 | 8)),
+            "{}: {error}",
+            output.status
+        );
+    }
+    drop(file);
+    std::fs::remove_file(&filler).unwrap();
+    cvol.ok(&["fsck", "data"]);
+    drop(cvol);
 }

@@ -31,8 +31,12 @@ mod windows_network;
 #[cfg(windows)]
 mod windows_secret;
 #[cfg(windows)]
+mod windows_space;
+#[cfg(windows)]
 pub(crate) use windows::*;
 #[cfg(windows)]
 pub(crate) use windows_access::{create_root, make_private, open_to};
 #[cfg(windows)]
 pub(crate) use windows_secret::{protect, read_keyring, unprotect};
+#[cfg(windows)]
+pub(crate) use windows_space::space;

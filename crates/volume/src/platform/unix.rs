@@ -16,6 +16,8 @@ use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, SFlag, fstatat};
 use secrecy::zeroize::Zeroizing;
 
+use crate::store::reserve::HostSpace;
+
 /// Bytes in the unit of `st_blocks`.
 const STAT_BLOCK: u64 = 512;
 
@@ -141,6 +143,16 @@ pub(crate) fn sizes_below(folder: &Dir, name: &str, file: &str) -> io::Result<Op
         let length = u64::try_from(found.st_size).unwrap_or(0);
         (blocks.saturating_mul(STAT_BLOCK), length)
     }))
+}
+
+/// What the host of a folder has left for whoever asks.
+pub(crate) fn space(folder: &Path) -> io::Result<HostSpace> {
+    let found = rustix::fs::statvfs(folder)?;
+    // Of what is free, ext4 keeps a part for itself, which root does not get either.
+    Ok(HostSpace {
+        left: found.f_bavail.saturating_mul(found.f_frsize),
+        block: found.f_frsize,
+    })
 }
 
 /// Whether an error may pass by itself within moments: never here.

@@ -72,6 +72,20 @@ impl Database {
             .map_err(failed("reading its version"))
     }
 
+    /// Changes nothing, in a transaction, by which all of the memory that processes share is written.
+    ///
+    /// SQLite makes sure of the space of each page of it with one byte. Where blocks of the host are
+    /// smaller than a page, a host that is full at the wrong moment would kill the process with a
+    /// signal when the rest of a page is written first.
+    pub(crate) fn touch_shared_memory(&mut self) -> Result<()> {
+        self.write("making sure of its memory", |transaction| {
+            transaction
+                .connection
+                .pragma_update(None, "user_version", SCHEMA_VERSION)
+                .map_err(failed("making sure of its memory"))
+        })
+    }
+
     /// Makes the schema and fills it with `volumes`, in one transaction.
     pub(crate) fn initialise(&mut self, volumes: &[Rescue]) -> Result<()> {
         let mode: String = self
@@ -385,15 +399,20 @@ pub(super) fn bad_row(reason: impl Into<String>) -> VolumeError {
 pub(super) fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> VolumeError + Copy {
     move |source| match source.sqlite_error_code() {
         // On a host without any space this comes first, and SQLite calls it a failure of the disk.
-        _ if is_short_of_space(&source) => VolumeError::Host {
-            doing: "making room beside",
-            path: DATABASE.to_owned(),
-            source: std::io::ErrorKind::StorageFull.into(),
-        },
+        _ if is_short_of_space(&source) => short_of_space(),
         Some(rusqlite::ErrorCode::DatabaseBusy) => VolumeError::DatabaseBusy {
             seconds: BUSY_TIMEOUT.as_secs(),
         },
         _ => VolumeError::Database { doing, source },
+    }
+}
+
+/// That a host has not the space that opening the database takes.
+pub(super) fn short_of_space() -> VolumeError {
+    VolumeError::Host {
+        doing: "making room beside",
+        path: DATABASE.to_owned(),
+        source: std::io::ErrorKind::StorageFull.into(),
     }
 }
 

@@ -5,6 +5,7 @@
 //!   root/                0700
 //!     state.db           the database (with -wal and -shm while it is open)
 //!     store.lock         held while the database is made
+//!     reserve            room for the database on a host without any space; see `reserve.rs`
 //!     secret.key         the key of kept passwords (`crate::secret`), with its lock
 //!     locks/OPERATION    held by the process behind an operation while it lives
 //!     volumes/
@@ -34,6 +35,8 @@ use crate::secret::{KEY_FILE, LOCK_FILE};
 pub(crate) const DATABASE: &str = "state.db";
 /// The lock of whoever makes the database.
 pub(crate) const STORE_LOCK: &str = "store.lock";
+/// The file whose space the database gets on a host without any.
+pub(crate) const RESERVE: &str = "reserve";
 /// The folder of volumes.
 pub(crate) const VOLUMES: &str = "volumes";
 /// The folder of operation locks.
@@ -430,6 +433,7 @@ fn check_may_become_store(root: &Dir, shown: &str) -> Result<()> {
     let ours = |name: &String| {
         [
             STORE_LOCK,
+            RESERVE,
             VOLUMES,
             LOCKS,
             MACHINES,

@@ -25,6 +25,7 @@ mod private;
 pub(crate) mod rebuild;
 mod recover;
 pub(crate) mod rescue;
+pub(crate) mod reserve;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use crate::record::VolumeRecord;
 use crate::secret::KeySource;
 use database::Database;
 use folder::{DATABASE, Folders, STORE_LOCK};
+use reserve::Reserve;
 use schema::SCHEMA_VERSION;
 
 pub use examine::{StoreClass, StoreCure, StoreFinding};
@@ -52,6 +54,8 @@ pub struct Store {
     /// Where the key of kept passwords is.
     pub(crate) key_source: KeySource,
     recovered: Recovered,
+    /// The last field: it takes space again when the database is closed and has given back its own.
+    _reserve: Reserve,
 }
 
 /// What opening the store finished of the work of dead processes.
@@ -87,6 +91,7 @@ impl Store {
     /// is damaged, `Io`.
     pub fn open(root: &Path) -> Result<Self> {
         let folders = Folders::open(root)?;
+        let reserve = Reserve::prepare(&folders)?;
         let mut notices = Vec::new();
         let database = match open_database(&folders) {
             Ok(Some(database)) => database,
@@ -109,6 +114,7 @@ impl Store {
             notices,
             key_source: KeySource::default(),
             recovered: Recovered::default(),
+            _reserve: reserve,
         };
         store.recover()?;
         Ok(store)
@@ -170,7 +176,11 @@ fn open_database(folders: &Folders) -> Result<Option<Database>> {
         Some(_) => {}
     }
     let mut database = Database::open(folders.path())?;
-    match database.version()? {
+    let version = database.version()?;
+    if version == SCHEMA_VERSION && reserve::has_small_blocks(folders) {
+        database.touch_shared_memory()?;
+    }
+    match version {
         0 => Ok(None),
         older if (1..SCHEMA_VERSION).contains(&older) => {
             database.upgrade()?;
