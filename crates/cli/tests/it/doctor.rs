@@ -161,6 +161,37 @@ fn a_damaged_image_is_repaired_and_its_backup_told() {
     scratch.ok(&["check", "data"]);
 }
 
+/// The backup of a repair stayed when its layer went: a stray file, for people to judge, for ever.
+#[test]
+fn what_a_repair_kept_goes_with_its_layer() {
+    let scratch = store();
+    scratch.ok(&["snapshot", "create", "data@one"]);
+    let folder = folder_of(&scratch, "data");
+    let layers = || {
+        let mut names = names_in(&folder);
+        names.retain(|name| name.ends_with(".vhdx") && name != "image.vhdx");
+        names
+    };
+    let [head] = &layers()[..] else {
+        panic!("one layer above the first");
+    };
+    let image = folder.join(head);
+    let mut bytes = std::fs::read(&image).unwrap();
+    bytes[192 * 1024..192 * 1024 + 64].fill(0);
+    std::fs::write(&image, &bytes).unwrap();
+    finds(&scratch, &["--fix"], "image", "mended");
+    let backup = format!("{head}.repair-backup");
+    std::fs::copy(folder.join(&backup), folder.join(format!("{backup}.1"))).unwrap();
+    scratch.ok(&["snapshot", "restore", "data@one"]);
+    assert!(!image.exists());
+    is_sound(&scratch);
+    assert_eq!(names_in(&folder).len(), 3, "{:?}", names_in(&folder));
+    // As an older version left it.
+    std::fs::write(folder.join(&backup), b"old").unwrap();
+    finds(&scratch, &["--fix"], "repair-backup", "note");
+    assert_eq!(scratch.json(&["doctor"])["sound"], true);
+}
+
 #[test]
 fn a_damaged_file_system_is_found_by_a_deep_look_alone() {
     let scratch = store();

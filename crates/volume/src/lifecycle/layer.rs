@@ -8,6 +8,7 @@ use super::change::JOURNAL_SUFFIX;
 use super::claim::Opener;
 use super::create::unix_milliseconds;
 use super::open::{explain, lock_file, lock_image};
+use super::repair::BACKUP_SUFFIX;
 use crate::error::{Result, VolumeError};
 use crate::faults;
 use crate::layer::{LayerRecord, SnapshotName, SnapshotRecord, SnapshotState, VolumeRef};
@@ -232,7 +233,7 @@ impl Store {
         Ok(state.size)
     }
 
-    /// Removes the files of a layer, durably. They may be gone already.
+    /// Removes the files of a layer, durably, with what repairs of it kept. They may be gone already.
     pub(crate) fn remove_layer_files(
         &self,
         layer: &LayerRecord,
@@ -244,6 +245,12 @@ impl Store {
         };
         let file = layer.file_name(format);
         folder::remove_file(&folder, &format!("{file}{JOURNAL_SUFFIX}"))?;
+        let backups = format!("{file}{BACKUP_SUFFIX}");
+        for name in folder::names(&folder, &self.shown_layer(layer.id))? {
+            if name.starts_with(&backups) {
+                folder::remove_file(&folder, &name)?;
+            }
+        }
         folder::remove_file(&folder, &file)?;
         // Before the row goes: a file without a row would never be found again.
         platform::sync_folder(&folder)

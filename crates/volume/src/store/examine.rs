@@ -366,8 +366,13 @@ impl Look<'_> {
                 self.mend(StoreClass::PendingChange, name, message, |store| {
                     store.complete_pending(&volume)
                 });
-            } else if image(BACKUP_SUFFIX).is_some() {
-                let message = format!("{file} holds what a repair replaced; remove it in time");
+            } else if file.contains(BACKUP_SUFFIX) {
+                let whose = match image(BACKUP_SUFFIX) {
+                    Some(()) => "",
+                    None => " in an image that is gone",
+                };
+                let message =
+                    format!("{file} holds what a repair replaced{whose}; remove it in time");
                 self.add(
                     StoreClass::RepairBackup,
                     name,
