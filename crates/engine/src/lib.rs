@@ -136,7 +136,7 @@ pub use session::{
     StepStage, Watch,
 };
 pub use smb::{ListShares, NEARBY_LIMIT, NearbyServer, ServerShare, ShareKind, SmbFailure};
-pub use target::write_file;
+pub use target::write_picture;
 pub use vdisk::{
     CheckReport, Finding, Fix, Holder, ImageFormat, ImageInfo, ImageKind, LostRange, MapRun,
     ParentInfo, ParentPath, Provisioning, RepairPlan, SalvageOptions, SalvageReport, Severity,

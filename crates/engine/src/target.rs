@@ -4,8 +4,8 @@
 //! leaves behind.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use blockio::{FileStorage, replace_file, write_file_atomically};
@@ -13,6 +13,9 @@ use vdisk::{CreateOptions, ImageDisk, ImageFormat};
 
 use crate::error::{Error, Result};
 use crate::image::ImageReference;
+
+/// How a picture begins.
+const PICTURE_START: &[u8] = b"<svg ";
 
 /// A file to be made.
 #[derive(Clone, Copy)]
@@ -84,11 +87,21 @@ impl Target<'_> {
     }
 }
 
-/// Makes `bytes` the whole content of a file, in one step.
+/// Makes a picture (SVG) the whole content of a file, in one step. What is there already is replaced
+/// only where it is one: a name that was mistyped may be that of an image.
 ///
 /// # Errors
-/// `InvalidArgument` where the path names no file, `NotFound`, `NoSpace`, `Io`.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+/// `InvalidArgument` where the path names no file, or one that is no picture; `NotFound`, `NoSpace`,
+/// `Io`.
+pub fn write_picture(path: &Path, picture: &str) -> Result<()> {
+    if fs::symlink_metadata(path).is_ok() && !is_picture(path) {
+        return Err(Error::InvalidRequest {
+            message: format!(
+                "{} exists already, and is no picture that could be replaced",
+                path.display()
+            ),
+        });
+    }
     let Some(name) = path.file_name() else {
         return Err(Error::InvalidRequest {
             message: format!("{} names no file", path.display()),
@@ -98,8 +111,16 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    write_file_atomically(folder, name, bytes)
+    write_file_atomically(folder, name, picture.as_bytes())
         .map_err(Error::image("write", path.display().to_string()))
+}
+
+/// Whether a file begins as pictures of ours do, or holds nothing.
+fn is_picture(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let length = u64::try_from(PICTURE_START.len()).unwrap_or(u64::MAX);
+    let read = File::open(path).and_then(|file| file.take(length).read_to_end(&mut start));
+    read.is_ok() && (start.is_empty() || start == PICTURE_START)
 }
 
 /// A file that is removed on drop unless it took its place.

@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     used: bool,
 
-    /// Draw a picture into this file
+    /// Draw a picture into this file; of what exists, pictures alone are replaced
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
@@ -88,7 +88,7 @@ impl Arguments {
             .map_image(&image, self.image.format, self.used)?;
         if let Some(path) = &self.svg {
             let title = name.rsplit(['/', '\\']).next().unwrap_or(&name);
-            engine::write_file(path, svg::picture(&map, title).as_bytes())?;
+            engine::write_picture(path, &svg::picture(&map, title))?;
         }
         context
             .output

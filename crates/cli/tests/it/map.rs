@@ -44,3 +44,27 @@ fn the_picture_of_the_documents_is_what_the_command_draws() {
         "docs/map.svg is not what is drawn: CVOL_BLESS=1 writes it anew"
     );
 }
+
+/// `cvol map disk.vhdx --svg disk.vhdx` put the picture in the place of the image.
+#[test]
+fn a_picture_replaces_pictures_alone() {
+    let scratch = Scratch::new();
+    scratch.write("disk.raw", &[7; 4096]);
+    scratch.ok(&["convert", "disk.raw", "disk.vhdx"]);
+    let image = std::fs::read(scratch.path("disk.vhdx")).unwrap();
+    scratch.write("notes.txt", b"mine");
+    for (target, content) in [("disk.vhdx", &image[..]), ("notes.txt", b"mine")] {
+        let refused = scratch.run(&["map", "disk.vhdx", "--svg", target]);
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("exists already"),
+            "{}",
+            refused.stderr
+        );
+        assert!(std::fs::read(scratch.path(target)).unwrap() == content);
+    }
+    scratch.write("map.svg", b"");
+    for _ in 0..2 {
+        scratch.ok(&["map", "disk.vhdx", "--svg", "map.svg"]);
+    }
+}
