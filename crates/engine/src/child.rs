@@ -3,7 +3,7 @@
 //! Invariant: the child appears under its name whole and durable, or not at all, and the parent is
 //! opened for reading alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use blockio::ByteCount;
 use vdisk::{ChildOptions, IdSource, ImageFormat, ImageInfo};
@@ -59,6 +59,7 @@ impl Engine {
                 feature: format!("a raw image such as {parent_name} as a parent"),
             });
         }
+        refuse_other_name(&request.child, of_parent.format)?;
         let names = parents::names(&request.child, &request.parent)
             .map_err(Error::host("look at", &request.parent))?;
         let options = ChildOptions {
@@ -75,6 +76,26 @@ impl Engine {
             made.close().map_err(Error::image("write", &name))?;
             Ok(info)
         })
+    }
+}
+
+/// Refuses a name that says another format than the child will have: Windows goes by the name.
+fn refuse_other_name(child: &Path, format: ImageFormat) -> Result<()> {
+    let says = child.extension().and_then(|extension| {
+        let is = |known: &&str| extension.eq_ignore_ascii_case(known);
+        let vhdx = ["vhdx", "avhdx"].iter().find(|known| is(known));
+        let vhd = ["vhd", "avhd"].iter().find(|known| is(known));
+        let vhdx = vhdx.map(|_| ImageFormat::Vhdx);
+        vhdx.or(vhd.map(|_| ImageFormat::Vhd))
+    });
+    match says {
+        Some(said) if said != format => Err(Error::InvalidRequest {
+            message: format!(
+                "{} is the name of a {said} image, and a child of a {format} image is one",
+                child.display()
+            ),
+        }),
+        _ => Ok(()),
     }
 }
 

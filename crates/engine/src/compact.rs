@@ -150,7 +150,7 @@ fn describe(name: String, dry_run: bool, compacted: &Compacted) -> CompactedImag
 /// Refuses to write an image that differencing images beside it were made on. Those that lie elsewhere are
 /// not known; a VHDX child of an image that was written since notices it, a VHD child does not.
 pub(crate) fn refuse_parent(image: &Path, what: &'static str) -> Result<()> {
-    let Some(child) = child_beside(image)? else {
+    let Some(child) = child_beside(image, None)? else {
         return Ok(());
     };
     Err(Error::Unsupported {
@@ -161,13 +161,14 @@ pub(crate) fn refuse_parent(image: &Path, what: &'static str) -> Result<()> {
     })
 }
 
-/// A differencing image in the folder of `image` that was made on it.
-fn child_beside(image: &Path) -> Result<Option<PathBuf>> {
+/// A differencing image in the folder of `image` that was made on it, and is not the one `but`.
+pub(crate) fn child_beside(image: &Path, but: Option<&Path>) -> Result<Option<PathBuf>> {
     // What cannot be read is told by the verb itself.
     let Ok(own) = info_of(image) else {
         return Ok(None);
     };
     let canonical = fs::canonicalize(image).map_err(Error::host("open", image))?;
+    let but = but.and_then(|but| fs::canonicalize(but).ok());
     let Some(folder) = canonical.parent() else {
         return Ok(None);
     };
@@ -178,7 +179,7 @@ fn child_beside(image: &Path) -> Result<Option<PathBuf>> {
             let mut known = CHILD_EXTENSIONS.iter();
             known.any(|known| extension.eq_ignore_ascii_case(known))
         });
-        if !is_image || path == canonical || !path.is_file() {
+        if !is_image || path == canonical || Some(&path) == but.as_ref() || !path.is_file() {
             continue;
         }
         // A neighbour that is in use or no image is nobody's child as far as can be told.

@@ -116,7 +116,7 @@ pub use machine::{
     GuestChannel, GuestChannelError, KnownMachine, MachineEndpoints, MachineFailure,
 };
 pub use map::{ImageMap, MapLayer};
-pub use merge::{MergedImage, RebaseImage};
+pub use merge::{MergeImage, MergedImage, RebaseImage};
 pub use mount_words::WordError;
 pub use mounts::{
     DocumentKind, Guest, Hypervisor, MachinePlatform, MountFailure, PlanDocument, Problem,

@@ -10,9 +10,21 @@ use blockio::{ByteCount, FileAccess, FileStorage};
 use vdisk::{ImageFormat, MergeSummary, ParentNames, PullLevels, RebaseCheck};
 
 use crate::Engine;
+use crate::compact::child_beside;
 use crate::error::{Error, Result};
 use crate::parents::{self, PathGate};
 use crate::progress::{ProgressFn, of_image};
+
+/// A differencing image that is to be merged into its parent.
+#[derive(Clone, Debug)]
+pub struct MergeImage {
+    /// The image.
+    pub child: PathBuf,
+    /// Whether it is kept.
+    pub keep_child: bool,
+    /// Whether other images that stand on the parent may be lost by it.
+    pub lose_others: bool,
+}
 
 /// A differencing image that was merged into its parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,29 +49,41 @@ pub struct RebaseImage {
 
 impl Engine {
     /// Merges a differencing image into its parent, which then reads as the child did; the child is
-    /// removed unless it is to be kept. What else stands on the parent is lost by it.
+    /// removed unless it is to be kept. What else stands on the parent is lost by it, so it is refused
+    /// where such an image lies beside the parent, unless the caller says otherwise.
     ///
     /// # Errors
-    /// `NotFound`, `InUse`, `Damaged` (also where they do not belong together), `InvalidArgument` (no
+    /// `NotFound`, `InUse`, `Unsupported` (another image stands on the parent), `Damaged` (also where they do not belong together), `InvalidArgument` (no
     /// differencing image; a child larger than its parent), `NoSpace`, `Interrupted`, `Io`.
     pub fn merge_image(
         &self,
-        child: &Path,
-        keep_child: bool,
+        request: &MergeImage,
         progress: ProgressFn<'_>,
     ) -> Result<MergedImage> {
+        let child = request.child.as_path();
         let name = child.display().to_string();
         let failed = || Error::image("merge", &name);
         let (storage, gate, format) = self.open_child(child)?;
         let state = vdisk::link_state(&storage, format).map_err(failed())?;
         let named = state.parent.ok_or_else(|| no_parent(&name))?;
         let path = gate.find(format, &named).map_err(failed())?;
+        if !request.lose_others
+            && let Some(other) = child_beside(&path, Some(child))?
+        {
+            return Err(Error::Unsupported {
+                feature: format!(
+                    "merging into {}, on which {} stands as well (without --force),",
+                    path.display(),
+                    other.display()
+                ),
+            });
+        }
         complete_change(&path, format, &gate.of(&path))?;
         let parent = gate.open_for_writing(&path).map_err(failed())?;
         let summary =
             vdisk::merge_into_parent(Box::new(storage), parent, format, &of_image(progress))
                 .map_err(failed())?;
-        if !keep_child {
+        if !request.keep_child {
             fs::remove_file(child).map_err(Error::host("remove", child))?;
         }
         Ok(MergedImage {

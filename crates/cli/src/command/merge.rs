@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use engine::MergeImage;
 use serde::Serialize;
 
 use super::{Context, Outcome, Result};
@@ -11,8 +12,9 @@ use crate::output::{quantity, terminal};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The parent then reads as the child did, and the child is removed, as `Merge-VHD` of Windows does.
-Whatever else stands on the parent is lost: it is made of what the parent was. Children of the child
-get the parent as theirs with `cvol rebase --trust`. A merge that was stopped or died is done again by
+Whatever else stands on the parent is lost, since it is made of what the parent was: where such an image
+lies beside the parent, --force is needed. Children of the child get the parent as theirs with `cvol
+rebase --trust`. A merge that was stopped or died is done again by
 the same command; until then the child reads as before, and the parent alone is neither old nor new.
 
 The snapshots of a volume are merged by `cvol snapshot rm`.
@@ -28,6 +30,10 @@ pub(crate) struct Arguments {
     /// Do not remove the child
     #[arg(long)]
     keep: bool,
+
+    /// Merge although other images stand on the parent, which are lost by it
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Serialize)]
@@ -40,8 +46,13 @@ struct Document {
 
 impl Arguments {
     pub(crate) fn run(self, context: &Context) -> Result {
+        let request = MergeImage {
+            child: self.child.clone(),
+            keep_child: self.keep,
+            lose_others: self.force,
+        };
         let merged = context.watched("merging", |engine, report| {
-            engine.merge_image(&self.child, self.keep, report)
+            engine.merge_image(&request, report)
         })?;
         let document = Document {
             child: self.child.to_string_lossy().into_owned(),

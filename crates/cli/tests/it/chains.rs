@@ -194,6 +194,36 @@ fn a_child_is_merged_into_its_parent_or_stands_alone() {
     }
 }
 
+/// The other child of the parent was lost without a word; of a VHD it then read other bytes.
+#[test]
+fn a_parent_of_another_image_beside_it_takes_nothing_in_unless_forced() {
+    for extension in ["vhdx", "vhd"] {
+        let scratch = Scratch::new();
+        let (parent, child, _) = base_and_child(&scratch, extension);
+        let other = format!("images/second.{extension}");
+        scratch.ok(&["diff-create", &parent, &other]);
+        let before = std::fs::read(scratch.path(&parent)).unwrap();
+        let refused = scratch.run(&["merge", &child]);
+        assert_eq!(refused.code, 7, "{}", refused.stderr);
+        assert!(refused.stderr.contains("second."), "{}", refused.stderr);
+        assert!(std::fs::read(scratch.path(&parent)).unwrap() == before);
+        scratch.ok(&["merge", "--force", &child]);
+        assert!(!scratch.path(&child).exists());
+    }
+}
+
+#[test]
+fn a_child_has_the_name_of_its_format() {
+    let scratch = Scratch::new();
+    let (parent, _, _) = base_and_child(&scratch, "vhd");
+    let refused = scratch.run(&["diff-create", &parent, "images/odd.VHDX"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(!scratch.path("images/odd.VHDX").exists());
+    for name in ["images/odd.avhd", "images/odd.snapshot"] {
+        scratch.ok(&["diff-create", &parent, name]);
+    }
+}
+
 /// `cp` into a parent once went through: a VHD child, which cannot notice, then showed other bytes.
 #[test]
 fn a_parent_of_images_beside_it_is_not_written() {
