@@ -127,6 +127,12 @@ fn check_blocks(
     header: &Header,
 ) -> Result<(), ImageError> {
     let layout = &header.layout;
+    if header.has_stray_parent(found.footer.kind) {
+        let at = found.footer.header_offset;
+        // A child that took in all of its parents keeps their name in its header.
+        let message = "header names a parent, but the footer says that the disk has none";
+        report.note(sparse::RULE, Some(at), message);
+    }
     let bat = Bat::load(storage, layout)?;
     report.total_blocks = found.footer.size.get().div_ceil(layout.block_size);
     report.allocated_blocks = u64::try_from(bat.allocated().count()).unwrap_or(u64::MAX);

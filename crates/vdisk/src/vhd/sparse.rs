@@ -13,6 +13,7 @@ use super::format::{
     HEADER_COOKIE, HEADER_LEN, NO_OFFSET, RawHeader, RawLocator, SECTOR, VERSION, checksum,
 };
 use crate::error::ImageError;
+use crate::info::ImageKind;
 
 /// The rule that errors name.
 pub(crate) const RULE: &str = "VHD dynamic disk header";
@@ -47,6 +48,14 @@ pub(crate) struct Header {
     pub(crate) parent_id: Uuid,
     pub(crate) parent_name: [u8; 512],
     pub(crate) locators: [RawLocator; 8],
+}
+
+impl Header {
+    /// Whether a disk of `kind` is read without a parent although its header names one: what is in none
+    /// of its blocks then reads as zeros.
+    pub(crate) fn has_stray_parent(&self, kind: ImageKind) -> bool {
+        kind != ImageKind::Differencing && !self.parent_id.is_nil()
+    }
 }
 
 impl Layout {

@@ -55,6 +55,10 @@ pub(crate) fn check(storage: &dyn Storage) -> Result<CheckReport, ImageError> {
     check_log(&structure, &mut report);
     let view = View::new(storage, structure.overlay.take());
     check_region_tables(&view, &mut report)?;
+    if structure.metadata.has_stray_locator {
+        let message = "image names a parent, but its flags say that it has none";
+        report.error("MS-VHDX 2.6.2.1", None, message);
+    }
     let bat = match Bat::new(structure.regions.bat, &structure.geometry) {
         Ok(bat) => bat,
         Err(error) => {

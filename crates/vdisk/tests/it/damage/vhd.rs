@@ -91,6 +91,7 @@ pub(crate) const DAMAGES: &[Damage] = &[
     damage("reserved bit of the features", Clean, |f| footers(f, 8, &[0; 4]), "lack the reserved bit", Harmless),
     damage("fixed, footer's checksum", Fixed, |f| flip(f, end(f) + 200), "footer checksum is", Repaired),
     damage("fixed, data cut out", Fixed, |f| { let bytes: [u8; 512] = get(f, end(f)); let at = end(f) - 4096; cut(f, at); put(f, at, &bytes); }, "fixed disk of", Named),
+    damage("child, called a disk without a parent", Child, |f| footers(f, 60, &3_u32.to_be_bytes()), "names a parent, but the footer says", Harmless),
     damage("child, locator outside", Child, |f| header(f, 576 + 16, &(1_u64 << 40).to_be_bytes()), "locator points outside", Named),
     damage("child, block behind the footer", Child, |f| set(f, 1, 1 << 28), "past the data area", Named),
     damage("child, footer gone", Child, |f| cut(f, end(f)), "no good footer at the end", Repaired),

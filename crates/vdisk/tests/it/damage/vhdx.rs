@@ -137,6 +137,7 @@ pub(crate) const DAMAGES: &[Damage] = &[
     damage("bitmap outside the file", Child, |f| set(f, BITMAP, 1 << 45 | 6), "points outside the file", Named),
     damage("bitmap on the table", Child, |f| set(f, BITMAP, BAT | 6), "shares space", Named),
     damage("bitmap on a block", Child, |f| set(f, BITMAP, entry(f, 0) & !7 | 6), "claims space at", Named),
+    damage("child, called a disk without a parent", Child, |f| put(f, ITEMS + 4, &[0; 4]), "names a parent, but its flags say", Named),
     damage("child, block outside the file", Child, |f| set(f, 1, 1 << 45 | 6), "points outside the file", GivenUp),
     damage("flag of a child cleared", Child, |f| put(f, ITEMS + 4, &[0; 4]), "though it names one", Named),
     damage("parent locator, too many pairs", Child, |f| put(f, LOCATOR + 18, &[0xff; 2]), "too many pairs", Named),
