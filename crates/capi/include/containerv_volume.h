@@ -928,8 +928,9 @@ int containerv_volume_setup(struct containerv_options *options,
  * May be called again as often as one likes: what is not there any more is no error. What
  * `containerv_volume_prepare` made is removed by `containerv_volume_release` afterwards.
  *
- * Fails with EINVAL (the name), EBUSY (the guest uses it, somebody is at work on the machine), EIO. What
- * was not taken away is still written down, and the call can be made again.
+ * Fails with EINVAL (the name), EBUSY (the guest uses it, somebody is at work on the machine), ENOTSUP (a
+ * machine of HCS where there is no such service), EIO. What was not taken away is still written down, and the
+ * call can be made again.
  */
 CONTAINERV_VOLUME_API
 int containerv_volume_cleanup(struct containerv_volume_manager *manager,

@@ -1,6 +1,7 @@
 //! Why a call failed: in words, as a code of the header, and as `errno`.
 
 use std::error::Error as _;
+use std::io;
 
 use engine::ErrorKind;
 
@@ -21,6 +22,8 @@ pub(crate) enum Failure {
     Handle(&'static str),
     /// Something is where a call may not be made.
     Busy(&'static str),
+    /// The host did not do something with a file.
+    File { what: String, source: io::Error },
     /// A fault of ours: what the panic said.
     Panic(String),
     /// Told before, of the same options: the first of their errors.
@@ -58,6 +61,8 @@ impl Failure {
             Self::Argument(_) => Code::CV_VOLUME_INVALID_ARGUMENT,
             Self::Handle(_) => Code::CV_VOLUME_BAD_HANDLE,
             Self::Busy(_) => Code::CV_VOLUME_IN_USE,
+            Self::File { source, .. } if is_in_use(source) => Code::CV_VOLUME_IN_USE,
+            Self::File { .. } => Code::CV_VOLUME_IO,
             Self::Panic(_) => Code::CV_VOLUME_INTERNAL,
             Self::Kept(told) => told.code,
         }
@@ -82,6 +87,7 @@ impl Failure {
             Self::Argument(message) => message.clone(),
             Self::Handle(what) => format!("it is no {what}, or one that was closed before"),
             Self::Busy(message) => (*message).to_owned(),
+            Self::File { what, source } => format!("{what}: {source}"),
             Self::Panic(message) => format!("a fault of the library: {message}"),
             Self::Kept(told) => told.text.clone(),
         }
@@ -93,6 +99,14 @@ impl Failure {
             text: self.text(),
         }
     }
+}
+
+/// Whether somebody has the file open, as Windows says it.
+fn is_in_use(error: &io::Error) -> bool {
+    /// ERROR_SHARING_VIOLATION.
+    const SHARING_VIOLATION: i32 = 32;
+    let is_shared = cfg!(windows) && error.raw_os_error() == Some(SHARING_VIOLATION);
+    is_shared || error.kind() == io::ErrorKind::ResourceBusy
 }
 
 impl From<engine::Error> for Failure {

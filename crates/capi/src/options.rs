@@ -4,6 +4,7 @@
 //! no volume is missing later without a word: every later use of the options fails with it.
 
 use std::ffi::{c_char, c_int};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -27,8 +28,17 @@ pub(crate) struct Options {
     /// What a volume is whose type is not said.
     driver: Kind,
     first_error: Option<Told>,
-    /// Volumes that were made for the container and are removed after it.
-    pub(crate) made: Vec<String>,
+    /// What was made for the container and is removed after it.
+    pub(crate) made: Vec<Made>,
+}
+
+/// Something that was made for a container. A volume and an image may have one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// A volume of the store.
+    Volume(String),
+    /// An image, by its whole path: the program may work in another folder by then.
+    Image(PathBuf),
 }
 
 impl Options {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{c_char, c_int};
-use std::path::Path;
+use std::path::{self, Path};
 use std::ptr;
 
 use engine::{
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 use crate::manager::Manager;
+use crate::options::Made;
 use crate::out::Out;
 use crate::request::{Kind, Request};
 use crate::types::{EnumValue, containerv_guest_value, containerv_options};
@@ -309,7 +310,12 @@ pub(crate) fn prepare(options: *mut containerv_options) -> Result<()> {
             _ => make_image(&manager, request, made_by)?,
         };
         if is_new && !request.persistent {
-            handles::lock(&options).made.push(request.source.clone());
+            let source = &request.source;
+            let made = match request.kind {
+                Kind::Named => Made::Volume(source.clone()),
+                _ => Made::Image(path::absolute(source).unwrap_or_else(|_| source.into())),
+            };
+            handles::lock(&options).made.push(made);
         }
     }
     Ok(())
@@ -325,19 +331,26 @@ pub(crate) fn release(options: *mut containerv_options) -> Result<()> {
             options.made.clone(),
         )
     };
-    for source in made {
-        let removed = match crate::request::is_path(&source) {
-            true => remove_image(&source),
-            false => manager
-                .with(|engine| engine.remove_volume(&source, false))
+    for made in made {
+        let removed = match &made {
+            Made::Image(path) => remove_image(path),
+            Made::Volume(name) => manager
+                .with(|engine| engine.remove_volume(name, false))
                 .map(drop),
         };
         match removed {
             Err(Failure::Engine(error)) if error.kind() == ErrorKind::NotFound => {}
             outcome => outcome?,
         }
-        tracing::info!(source, "removed what was made for the container");
-        handles::lock(&options).made.retain(|kept| *kept != source);
+        match &made {
+            Made::Image(path) => {
+                tracing::info!(image = %path.display(), "removed what was made for the container");
+            }
+            Made::Volume(volume) => {
+                tracing::info!(volume, "removed what was made for the container");
+            }
+        }
+        handles::lock(&options).made.retain(|kept| *kept != made);
     }
     Ok(())
 }
@@ -367,11 +380,12 @@ fn is_made<T>(outcome: Result<T>) -> Result<bool> {
     }
 }
 
-fn remove_image(path: &str) -> Result<()> {
-    match std::fs::remove_file(Path::new(path)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::argument(format!("cannot remove {path}: {error}")))
-        }
+fn remove_image(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Failure::File {
+            what: format!("cannot remove {}", path.display()),
+            source,
+        }),
         _ => Ok(()),
     }
 }

@@ -311,7 +311,7 @@ pub(crate) fn kind_of_word(word: &str) -> Option<Kind> {
 }
 
 /// Whether it is a path rather than the name of a volume, which has neither of these.
-pub(crate) fn is_path(text: &str) -> bool {
+fn is_path(text: &str) -> bool {
     text.contains(['/', '\\', ':'])
 }
 

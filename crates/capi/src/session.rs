@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
+use crate::options::Made;
 use crate::out::{self, Out};
 use crate::plan::{self, guest_of};
 use crate::request::{Kind, Request};
@@ -72,8 +73,9 @@ pub unsafe extern "C" fn containerv_volume_setup(
 /// May be called again as often as one likes: what is not there any more is no error. What
 /// `containerv_volume_prepare` made is removed by `containerv_volume_release` afterwards.
 ///
-/// Fails with EINVAL (the name), EBUSY (the guest uses it, somebody is at work on the machine), EIO. What
-/// was not taken away is still written down, and the call can be made again.
+/// Fails with EINVAL (the name), EBUSY (the guest uses it, somebody is at work on the machine), ENOTSUP (a
+/// machine of HCS where there is no such service), EIO. What was not taken away is still written down, and the
+/// call can be made again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn containerv_volume_cleanup(
     manager: *mut containerv_volume_manager,
@@ -241,6 +243,7 @@ fn setup(options: *mut containerv_options, machine: &Reached) -> Result<Attachme
     });
     match attached {
         Ok(attached) => {
+            let shares = shares.into_iter().map(Made::Volume);
             handles::lock(&options).made.extend(shares);
             Ok(attached)
         }

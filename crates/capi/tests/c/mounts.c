@@ -1,5 +1,15 @@
 /* What a container is to have: told, planned for Windows and Linux guests, made and removed. */
+#ifndef _WIN32
+#define _POSIX_C_SOURCE 200809L
+#endif
 #include "check.h"
+
+#ifdef _WIN32
+#include <direct.h>
+#define chdir _chdir
+#else
+#include <unistd.h>
+#endif
 
 /* Stands for the struct that containerv has of its own, and that nobody here looks into. */
 struct containerv_options {
@@ -155,6 +165,40 @@ static void what_is_missing_is_made_and_what_is_not_to_stay_goes(const char *fol
     free(image);
 }
 
+/* An image beside the program has no path that tells it from the name of a volume. */
+static void an_image_goes_and_a_volume_of_its_name_stays(const char *folder)
+{
+    struct containerv_options *options = containerv_volume_options_new(NULL);
+    struct containerv_windows_mount_options windows;
+    struct containerv_volume_info info;
+    struct containerv_mount mount;
+    char name[] = "same.vhdx", target[] = "/same";
+    char *image = path_in(folder, name);
+    FILE *file;
+
+    CHECK(options != NULL && chdir(folder) == 0);
+    CHECK(containerv_volume_create(name, 16) == 0);
+    memset(&mount, 0, sizeof mount);
+    memset(&windows, 0, sizeof windows);
+    mount.what = name;
+    mount.where = target;
+    windows.type = WINDOWS_VOLUME_VHD;
+    windows.size_mb = 16;
+    CHECK(containerv_volume_options_add_mount(options, &mount, &windows) == 0);
+    CHECK(containerv_volume_prepare(options) == 0);
+    file = fopen(image, "rb");
+    CHECK(file != NULL);
+    fclose(file);
+    CHECK(chdir("..") == 0);
+    CHECK(containerv_volume_release(options) == 0);
+    CHECK(fopen(image, "rb") == NULL);
+    CHECK(containerv_volume_inspect(name, &info) == 0);
+    containerv_volume_info_free(&info);
+    CHECK(containerv_volume_delete(name) == 0);
+    CHECK(containerv_volume_options_delete(options) == 0);
+    free(image);
+}
+
 static void named_volumes_may_stand_for_other_things(void)
 {
     struct containerv_options *options = containerv_volume_options_new(NULL);
@@ -199,6 +243,7 @@ int main(int argc, char **argv)
     plans_tell_all_mounts();
     options_of_the_program_are_a_name();
     what_is_missing_is_made_and_what_is_not_to_stay_goes(folder);
+    an_image_goes_and_a_volume_of_its_name_stays(folder);
     named_volumes_may_stand_for_other_things();
     what_a_machine_cannot_do_is_named();
     CHECK(containerv_volume_set_root(NULL) == 0);
