@@ -192,10 +192,14 @@ fn compile(program: &Program, number: usize, installed: &Installed) -> Result<Pa
 
 /// What it said.
 fn run_one(program: &Program, mut command: Command) -> Result<String, Failure> {
-    let work = workspace::empty_scratch("windows/capi-work")?;
+    // Not below the checkout: sockets of machines lie in it, whose paths are bounded.
+    let work = std::env::temp_dir().join(format!("cvol-capi-{}", std::process::id()));
+    workspace::remove_tree(&work)?;
+    std::fs::create_dir_all(&work).map_err(|error| Failure::io("making", &work, &error))?;
     let said = workspace::empty_scratch("windows/capi-said")?;
     command.arg(in_windows(&work)).args(program.arguments);
     let output = process::output_within(&mut command, &said, LIMIT)?;
+    workspace::remove_tree(&work)?;
     let text = String::from_utf8_lossy(&output.stdout);
     if output.status.success() && text.contains(program.says) {
         return Ok(text.into_owned());
