@@ -32,6 +32,7 @@ mod slots;
 mod unattended_guest;
 pub mod virtdisk;
 pub mod vm_access;
+mod wide_text;
 
 pub use guest::{GuestSystem, Hypervisor, Platform, SchemaVersion, UnknownWord};
 pub use guest_client::{
@@ -52,3 +53,4 @@ pub use sides::{
 };
 pub use slots::{Place, PlacedDisk, Slot, SlotError, SlotLayout, Slots};
 pub use unattended_guest::UnattendedGuest;
+pub use wide_text::{text_of_units, wide_text};

@@ -110,7 +110,7 @@ unsafe fn give(text: Option<String>, place: *mut *mut u16) -> HResult {
     let given = match text {
         None => ptr::null_mut(),
         Some(text) => {
-            let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
+            let units = attach::wide_text(&text);
             // SAFETY: it allocates so many bytes, or gives null.
             let memory = unsafe { LocalAlloc(LMEM_FIXED, units.len() * 2) }.cast::<u16>();
             if memory.is_null() {

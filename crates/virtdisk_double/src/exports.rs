@@ -83,7 +83,7 @@ unsafe fn read(text: Text) -> String {
         // SAFETY: as above.
         units.push(unsafe { *text.add(units.len()) });
     }
-    String::from_utf16_lossy(&units)
+    attach::text_of_units(&units)
 }
 
 /// Writes a text with its zero where there is room for so many units.
@@ -91,7 +91,7 @@ unsafe fn read(text: Text) -> String {
 /// # Safety
 /// `place` is null or has room for so many units.
 unsafe fn write(text: &str, place: *mut u16, room: u32) -> Result<(), u32> {
-    let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
+    let units = attach::wide_text(text);
     let fits = usize::try_from(room).is_ok_and(|room| units.len() <= room);
     if place.is_null() || !fits {
         return Err(ERROR_INSUFFICIENT_BUFFER);

@@ -192,10 +192,7 @@ pub extern "system" fn HcsSetComputeSystemCallback(
 }
 
 fn tell(event: &Event, callback: EventCallback, context: usize) {
-    let data: Option<Vec<u16>> = event
-        .data
-        .as_ref()
-        .map(|text| text.encode_utf16().chain([0]).collect());
+    let data = event.data.as_deref().map(attach::wide_text);
     let mut raw = RawEvent {
         kind: event.kind.number(),
         data: data.as_ref().map_or(ptr::null(), |units| units.as_ptr()),

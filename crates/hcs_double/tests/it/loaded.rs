@@ -40,7 +40,7 @@ pub(crate) fn open() -> (Arc<dyn ComputeCore>, Ask) {
     // SAFETY: the double exports this function with this signature.
     let control: Control = unsafe { std::mem::transmute(found) };
     let ask = move |request: &str| {
-        let request: Vec<u16> = request.encode_utf16().chain([0]).collect();
+        let request = attach::wide_text(request);
         let mut text: *mut u16 = std::ptr::null_mut();
         // SAFETY: the request ends with a zero, and the library writes one pointer.
         let code = unsafe { control(request.as_ptr(), &raw mut text) };

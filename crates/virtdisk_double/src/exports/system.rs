@@ -262,7 +262,7 @@ pub unsafe extern "system" fn VirtdiskDoubleHost(host: Text) -> *mut u16 {
         misused("volumes, searches or work are left open");
     }
     let text = serde_json::to_string(&double().host()).unwrap_or_default();
-    let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
+    let units = attach::wide_text(&text);
     // SAFETY: it allocates so many bytes, or gives null.
     let memory = unsafe { LocalAlloc(LMEM_FIXED, units.len() * 2) }.cast::<u16>();
     if !memory.is_null() {

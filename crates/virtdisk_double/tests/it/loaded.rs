@@ -67,7 +67,7 @@ impl Stage {
     }
 
     fn ask(&self, host: &str) -> HostModel {
-        let host: Vec<u16> = host.encode_utf16().chain([0]).collect();
+        let host = attach::wide_text(host);
         // SAFETY: the text ends with a zero; what the double gives out does too, and is ours to free.
         let text = unsafe {
             let text = (self.control)(host.as_ptr());

@@ -28,6 +28,18 @@ const ERROR_DIR_NOT_EMPTY: i32 = 145;
 /// ERROR_DELETE_PENDING.
 const ERROR_DELETE_PENDING: i32 = 303;
 
+/// A text for the system, with the zero that ends it.
+pub(super) fn wide_text(text: &str) -> Vec<u16> {
+    text.encode_utf16().chain([0]).collect()
+}
+
+/// A text of the system: the units up to the first zero, or all of them.
+pub(super) fn text_of_units(units: &[u16]) -> String {
+    let length = units.iter().position(|unit| *unit == 0);
+    let units = units.get(..length.unwrap_or(units.len()));
+    String::from_utf16_lossy(units.unwrap_or_default())
+}
+
 /// Builds folders; their access list comes from the root.
 pub(crate) fn private_folder() -> DirBuilder {
     DirBuilder::new()

@@ -155,7 +155,7 @@ impl Descriptor {
     }
 
     fn parse(rules: &str) -> io::Result<Self> {
-        let rules: Vec<u16> = rules.encode_utf16().chain([0]).collect();
+        let rules = super::windows::wide_text(rules);
         let mut made = Self(null_mut());
         // SAFETY: the text ends with a zero, and the place for the answer lives across the call.
         let done = unsafe {
@@ -321,7 +321,7 @@ unsafe fn take(text: *mut u16) -> String {
     // SAFETY: these units were just read one by one; the memory is freed once.
     unsafe {
         let units = std::slice::from_raw_parts(text, length);
-        let taken = String::from_utf16_lossy(units);
+        let taken = super::windows::text_of_units(units);
         LocalFree(text.cast());
         taken
     }

@@ -19,6 +19,7 @@ use windows_sys::Win32::System::LibraryLoader::{
     GetProcAddress, LOAD_LIBRARY_SEARCH_SYSTEM32, LoadLibraryExW,
 };
 
+use super::windows::{text_of_units, wide_text};
 use crate::network::{NetworkCalls, NetworkConnection, NetworkRefusal};
 
 /// `WNNC_NET_LANMAN` of wnnc.h: the network of SMB servers.
@@ -63,7 +64,7 @@ pub fn network_of_system() -> Result<impl NetworkCalls + 'static, NetworkRefusal
 
 impl Library {
     fn load() -> Option<Self> {
-        let name = wide("mpr.dll");
+        let name = wide_text("mpr.dll");
         // SAFETY: the name ends with a zero, and the reserved handle is none.
         let module: HMODULE =
             unsafe { LoadLibraryExW(name.as_ptr(), null_mut(), LOAD_LIBRARY_SEARCH_SYSTEM32) };
@@ -107,17 +108,13 @@ impl Library {
         }
         NetworkRefusal {
             code,
-            words: Some(text(&words)),
+            words: Some(text_of_units(&words)),
         }
     }
 }
 
 fn refusal(code: u32) -> NetworkRefusal {
     NetworkRefusal { code, words: None }
-}
-
-fn wide(text: &str) -> Vec<u16> {
-    text.encode_utf16().chain([0]).collect()
 }
 
 /// A password for the system, overwritten when it is dropped; never grown, so that no copy is left behind.
@@ -132,32 +129,27 @@ fn room() -> Vec<u16> {
     (0..MAX_TEXT).map(|_| 0).collect()
 }
 
-/// The text that ends with a zero.
-fn text(units: &[u16]) -> String {
-    let length = units.iter().position(|unit| *unit == 0);
-    String::from_utf16_lossy(units.get(..length.unwrap_or(units.len())).unwrap_or(units))
-}
-
 impl NetworkCalls for Library {
     fn smb_provider(&self) -> Result<String, NetworkRefusal> {
         let (mut name, mut length) = (room(), MAX_TEXT);
         // SAFETY: room for a text of the length that is told.
         let code =
             unsafe { (self.get_provider_name)(SMB_NETWORK, name.as_mut_ptr(), &raw mut length) };
-        self.check(code).map(|()| text(&name))
+        self.check(code).map(|()| text_of_units(&name))
     }
 
     fn connected_user(&self, remote: &str) -> Result<String, NetworkRefusal> {
-        let remote = wide(remote);
+        let remote = wide_text(remote);
         let (mut name, mut length) = (room(), MAX_TEXT);
         // SAFETY: a text that ends with a zero, and room for one of the length that is told.
         let code = unsafe { (self.get_user)(remote.as_ptr(), name.as_mut_ptr(), &raw mut length) };
-        self.check(code).map(|()| text(&name))
+        self.check(code).map(|()| text_of_units(&name))
     }
 
     fn connect(&self, connection: &NetworkConnection<'_>) -> Result<(), NetworkRefusal> {
-        let (mut remote, mut provider) = (wide(connection.remote), wide(connection.provider));
-        let user = wide(connection.user);
+        let (mut remote, mut provider) =
+            (wide_text(connection.remote), wide_text(connection.provider));
+        let user = wide_text(connection.user);
         let password = wide_secret(connection.password.expose_secret());
         let resource = NETRESOURCEW {
             dwType: RESOURCETYPE_DISK,
@@ -176,7 +168,7 @@ impl NetworkCalls for Library {
     }
 
     fn is_folder(&self, path: &str) -> Result<bool, NetworkRefusal> {
-        let path = wide(path);
+        let path = wide_text(path);
         // SAFETY: a text that ends with a zero.
         let attributes = unsafe { GetFileAttributesW(path.as_ptr()) };
         if attributes == INVALID_FILE_ATTRIBUTES {
@@ -187,7 +179,7 @@ impl NetworkCalls for Library {
     }
 
     fn disconnect(&self, remote: &str) -> Result<(), NetworkRefusal> {
-        let remote = wide(remote);
+        let remote = wide_text(remote);
         // SAFETY: a text that ends with a zero.
         let code = unsafe { (self.cancel_connection)(remote.as_ptr(), 0, 0) };
         self.check(code)

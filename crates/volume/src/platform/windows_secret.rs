@@ -74,7 +74,7 @@ fn transform(direction: Direction, bytes: &[u8]) -> io::Result<Zeroizing<Vec<u8>
 
 /// The secret of the generic credential `name`. The Credential Manager keeps text as UTF-16.
 pub(crate) fn read_keyring(name: &str) -> io::Result<Zeroizing<Vec<u8>>> {
-    let wide: Vec<u16> = name.encode_utf16().chain([0]).collect();
+    let wide = super::windows::wide_text(name);
     let mut found: *mut CREDENTIALW = ptr::null_mut();
     // SAFETY: the name ends with a zero, and the place for the answer is valid for the call.
     let done = unsafe { CredReadW(wide.as_ptr(), CRED_TYPE_GENERIC, 0, &raw mut found) };

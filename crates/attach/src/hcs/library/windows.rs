@@ -17,6 +17,7 @@ use windows_sys::Win32::System::LibraryLoader::{
 use crate::hcs::compute_core::{ComputeCore, CoreResult, OperationHandle, SystemHandle, WaitTime};
 use crate::hcs::result::HResult;
 use crate::sides::{Fault, FaultKind};
+use crate::wide_text::{text_of_units, wide_text};
 
 /// The only access that systems are opened with.
 const GENERIC_ALL: u32 = 0x1000_0000;
@@ -65,7 +66,7 @@ pub(super) fn load(file: Option<&Path>) -> Result<Arc<dyn ComputeCore>, Fault> {
             let units = file.as_os_str().encode_wide().chain([0]);
             (units.collect(), LOAD_WITH_ALTERED_SEARCH_PATH)
         }
-        None => (wide("computecore.dll"), LOAD_LIBRARY_SEARCH_SYSTEM32),
+        None => (wide_text("computecore.dll"), LOAD_LIBRARY_SEARCH_SYSTEM32),
     };
     // SAFETY: the name ends with a zero, and the reserved handle is none.
     let module = unsafe { LoadLibraryExW(name.as_ptr(), ptr::null_mut(), flags) };
@@ -147,10 +148,6 @@ impl Library {
     }
 }
 
-fn wide(text: &str) -> Vec<u16> {
-    text.encode_utf16().chain([0]).collect()
-}
-
 fn code(code: Code) -> HResult {
     HResult(u32::from_ne_bytes(code.to_ne_bytes()))
 }
@@ -175,7 +172,7 @@ unsafe fn take(text: *mut u16) -> Option<String> {
     }
     // SAFETY: these units were just read one by one.
     let units = unsafe { std::slice::from_raw_parts(text, length) };
-    let taken = String::from_utf16_lossy(units);
+    let taken = text_of_units(units);
     // SAFETY: nobody else frees it, as the caller promises.
     unsafe { LocalFree(text.cast()) };
     Some(taken)
@@ -211,7 +208,7 @@ impl ComputeCore for Library {
     }
 
     fn open_compute_system(&self, id: &str) -> Result<SystemHandle, HResult> {
-        let id = wide(id);
+        let id = wide_text(id);
         let mut handle = ptr::null_mut();
         // SAFETY: the text ends with a zero, and the library writes one handle or none.
         let told =
@@ -234,7 +231,7 @@ impl ComputeCore for Library {
         operation: OperationHandle,
         request: &str,
     ) -> HResult {
-        let request = wide(request);
+        let request = wide_text(request);
         // SAFETY: both handles are open, the text ends with a zero, and no identity is given.
         code(unsafe {
             (self.modify_compute_system)(
@@ -252,7 +249,7 @@ impl ComputeCore for Library {
         operation: OperationHandle,
         query: &str,
     ) -> HResult {
-        let query = wide(query);
+        let query = wide_text(query);
         // SAFETY: both handles are open, and the text ends with a zero.
         code(unsafe {
             (self.get_compute_system_properties)(
@@ -264,13 +261,13 @@ impl ComputeCore for Library {
     }
 
     fn enumerate_compute_systems(&self, operation: OperationHandle, query: &str) -> HResult {
-        let query = wide(query);
+        let query = wide_text(query);
         // SAFETY: the operation is open, and the text ends with a zero.
         code(unsafe { (self.enumerate_compute_systems)(query.as_ptr(), pointer(operation.0)) })
     }
 
     fn get_service_properties(&self, query: &str) -> CoreResult {
-        let query = wide(query);
+        let query = wide_text(query);
         let mut text = ptr::null_mut();
         // SAFETY: the text ends with a zero, and the library writes one pointer or none.
         let told = unsafe { (self.get_service_properties)(query.as_ptr(), &raw mut text) };
@@ -286,7 +283,7 @@ impl ComputeCore for Library {
         let Some(grant) = self.grant_vm_access else {
             return NOT_IMPLEMENTED;
         };
-        let (id, path) = (wide(id), wide(path));
+        let (id, path) = (wide_text(id), wide_text(path));
         // SAFETY: both texts end with a zero.
         code(unsafe { grant(id.as_ptr(), path.as_ptr()) })
     }
@@ -295,7 +292,7 @@ impl ComputeCore for Library {
         let Some(revoke) = self.revoke_vm_access else {
             return NOT_IMPLEMENTED;
         };
-        let (id, path) = (wide(id), wide(path));
+        let (id, path) = (wide_text(id), wide_text(path));
         // SAFETY: both texts end with a zero.
         code(unsafe { revoke(id.as_ptr(), path.as_ptr()) })
     }

@@ -21,6 +21,7 @@ use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
 
 use crate::hcs::HResult;
 use crate::sides::{Fault, FaultKind};
+use crate::wide_text::wide_text;
 
 pub(super) type Handle = *mut c_void;
 pub(super) type Text = *const u16;
@@ -142,7 +143,7 @@ fn load(file: Option<&Path>, library: &str) -> Result<Module, Fault> {
             let units = file.as_os_str().encode_wide().chain([0]);
             (units.collect(), LOAD_WITH_ALTERED_SEARCH_PATH)
         }
-        None => (wide(library), LOAD_LIBRARY_SEARCH_SYSTEM32),
+        None => (wide_text(library), LOAD_LIBRARY_SEARCH_SYSTEM32),
     };
     // SAFETY: the name ends with a zero, and the reserved handle is none.
     let module = unsafe { LoadLibraryExW(name.as_ptr(), ptr::null_mut(), flags) };
@@ -265,10 +266,6 @@ impl Functions {
     pub(super) fn is_double(&self) -> bool {
         self.source.double.is_some()
     }
-}
-
-pub(super) fn wide(text: &str) -> Vec<u16> {
-    text.encode_utf16().chain([0]).collect()
 }
 
 /// What this thread was told last.

@@ -36,7 +36,7 @@ use windows_sys::Win32::System::IO::OVERLAPPED;
 use windows_sys::Win32::System::Ioctl::{FSCTL_DISMOUNT_VOLUME, FSCTL_LOCK_VOLUME};
 use windows_sys::Win32::System::Threading::{CreateEventW, WaitForSingleObject};
 
-use super::functions::{Functions, Handle, last_code, wide};
+use super::functions::{Functions, Handle, last_code};
 use super::storage;
 use crate::hcs::HResult;
 use crate::sides::{Fault, FaultKind};
@@ -44,6 +44,7 @@ use crate::virtdisk::{
     AttachDisk, DiskHandle, DiskInformation, DiskWork, FormatDisk, HostDisks, OpenDisk, WorkHandle,
     WorkProgress,
 };
+use crate::wide_text::{text_of_units, wide_text};
 
 /// The control that tells the disks of a volume (ntddvol.h).
 const IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS: u32 = 0x0056_0000;
@@ -92,12 +93,6 @@ fn pointer(handle: usize) -> Handle {
 
 fn length_of<T: ?Sized>(value: &T) -> u32 {
     u32::try_from(size_of_val(value)).unwrap_or(u32::MAX)
-}
-
-/// The units up to the first zero.
-fn text(units: &[u16]) -> String {
-    let length = units.iter().position(|unit| *unit == 0);
-    String::from_utf16_lossy(units.get(..length.unwrap_or(units.len())).unwrap_or(units))
 }
 
 /// The outcome of a function that says only whether it was met.
@@ -150,7 +145,7 @@ impl WindowsDisks {
 
     /// Opens a volume, whose name is told without the backslash at its end.
     fn open_volume(&self, volume: &str, access: u32) -> Result<Volume<'_>, HResult> {
-        let name = wide(volume.trim_end_matches('\\'));
+        let name = wide_text(volume.trim_end_matches('\\'));
         // SAFETY: the name ends with a zero, and of the rest nothing is given.
         let handle = unsafe {
             (self.functions.create_file)(
@@ -280,7 +275,7 @@ impl HostDisks for WindowsDisks {
                 },
             ),
         };
-        let (kind, name) = (storage_type(image), wide(image));
+        let (kind, name) = (storage_type(image), wide_text(image));
         let access = u32::from_ne_bytes(access.to_ne_bytes());
         let mut handle = ptr::null_mut();
         // SAFETY: the name ends with a zero, the structures live across the call, and the library writes
@@ -345,7 +340,7 @@ impl HostDisks for WindowsDisks {
             (self.functions.get_physical_path)(pointer(disk.0), &raw mut bytes, units.as_mut_ptr())
         };
         match told {
-            0 => Ok(text(&units)),
+            0 => Ok(text_of_units(&units)),
             code => Err(HResult(code)),
         }
     }
@@ -485,12 +480,12 @@ impl HostDisks for WindowsDisks {
                 code => Err(code),
             };
         }
-        let mut volumes = vec![text(&name)];
+        let mut volumes = vec![text_of_units(&name)];
         // SAFETY: as above, with a search that was begun and is ended below.
         while volumes.len() < MAX_VOLUMES
             && unsafe { (functions.find_next_volume)(search, name.as_mut_ptr(), room) } != 0
         {
-            volumes.push(text(&name));
+            volumes.push(text_of_units(&name));
         }
         // SAFETY: the search was begun above and is ended once.
         unsafe { (functions.find_volume_close)(search) };
@@ -520,7 +515,7 @@ impl HostDisks for WindowsDisks {
     }
 
     fn volume_at(&self, place: &str) -> Result<String, HResult> {
-        let place = wide(place);
+        let place = wide_text(place);
         let mut name = [0_u16; VOLUME_NAME];
         let room = u32::try_from(name.len()).unwrap_or(0);
         // SAFETY: the place ends with a zero, and there is room for so many units.
@@ -528,19 +523,19 @@ impl HostDisks for WindowsDisks {
             (self.functions.volume_of_mount_point)(place.as_ptr(), name.as_mut_ptr(), room)
         });
         match code.is_success() {
-            true => Ok(text(&name)),
+            true => Ok(text_of_units(&name)),
             false => Err(code),
         }
     }
 
     fn set_mount_point(&self, place: &str, volume: &str) -> HResult {
-        let (place, volume) = (wide(place), wide(volume));
+        let (place, volume) = (wide_text(place), wide_text(volume));
         // SAFETY: both texts end with a zero.
         met(unsafe { (self.functions.set_mount_point)(place.as_ptr(), volume.as_ptr()) })
     }
 
     fn delete_mount_point(&self, place: &str) -> HResult {
-        let place = wide(place);
+        let place = wide_text(place);
         // SAFETY: the text ends with a zero.
         met(unsafe { (self.functions.delete_mount_point)(place.as_ptr()) })
     }
