@@ -301,6 +301,7 @@ fn copy_one(
         };
         let options = HostTreeOptions {
             keep_going: request.keep_going,
+            split_links: !volume.has_hard_links(),
             ..HostTreeOptions::default()
         };
         let mut tree = HostTree::open(source, options)?;

@@ -218,6 +218,11 @@ impl<'d> VolumeChange<'d> {
         each!(self, change => change.add_tree(directory, source, &mut meter))
     }
 
+    /// Whether a file can have several names.
+    pub fn has_hard_links(&self) -> bool {
+        matches!(self.0, Kind::Ntfs(_))
+    }
+
     /// Makes a directory; with `parents` also those above it, and it may be there already.
     ///
     /// # Errors

@@ -53,6 +53,8 @@ pub struct HostTreeOptions {
     pub keep_going: bool,
     /// Extended attributes `user.*` are delivered as named streams.
     pub xattr_streams: bool,
+    /// Each name of a file with several is a file of its own: for file systems without hard links.
+    pub split_links: bool,
     /// Later times become this one (reproducible builds).
     pub latest_time: Option<NtTime>,
 }
@@ -196,7 +198,7 @@ impl HostTree {
             let what = format!("its name {}", error.reason());
             TreeError::new(TreeErrorKind::Unreadable, self.walk.path(found), what)
         })?;
-        let identity = found.identity();
+        let identity = found.identity().filter(|_| !self.options.split_links);
         let first_name = identity.and_then(|file| self.linked.get(&file).copied());
         let mut look = seen.look;
         let kind = match (seen.kind, first_name) {

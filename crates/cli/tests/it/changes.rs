@@ -148,3 +148,26 @@ fn what_does_not_fit_leaves_the_volume_as_it_was() {
     assert_eq!(scratch.ok(&["ls", "data"]).lines(), ["img", "readme.txt"]);
     scratch.ok(&["rm", "-r", "data:/img"]);
 }
+
+/// The second name of a file was left out of a FAT32 volume, and its data with it.
+#[test]
+fn names_of_one_file_are_files_of_their_own_where_there_are_no_hard_links() {
+    let scratch = Scratch::new();
+    scratch.write("tree/one.txt", b"one file");
+    for name in ["tree/two.txt", "tree/sub/three.txt"] {
+        let name = scratch.path(name);
+        std::fs::create_dir_all(name.parent().unwrap()).unwrap();
+        std::fs::hard_link(scratch.path("tree/one.txt"), name).unwrap();
+    }
+    scratch.ok(&[
+        "create", "data", "--size", "64M", "--fs", "fat32", "--from", "tree",
+    ]);
+    scratch.ok(&["cp", "tree", "data:/again"]);
+    for folder in ["", "/again"] {
+        for name in ["one.txt", "two.txt", "sub/three.txt"] {
+            let path = format!("data:{folder}/{name}");
+            assert_eq!(scratch.ok(&["cat", &path]).stdout, "one file", "{path}");
+        }
+    }
+    scratch.ok(&["fsck", "data"]);
+}

@@ -11,6 +11,7 @@ fn tree(directory: &Path, keep_going: bool) -> HostTree {
     let options = HostTreeOptions {
         keep_going,
         xattr_streams: false,
+        split_links: false,
         latest_time: None,
     };
     HostTree::open(directory, options).unwrap()
@@ -167,6 +168,7 @@ fn later_times_are_cut_for_reproducible_builds() {
     let options = HostTreeOptions {
         keep_going: false,
         xattr_streams: false,
+        split_links: false,
         latest_time: Some(epoch),
     };
     let mut tree = HostTree::open(folder.path(), options).unwrap();

@@ -12,6 +12,8 @@ use mkfs::{NtTime, TreeError, TreeErrorKind, TreeSource};
 use super::CreateRequest;
 use crate::error::{Result, VolumeError};
 use crate::host_tree::{HostNote, HostTree, HostTreeOptions};
+use crate::spec::DiskSpec;
+use crate::spec::kind::FileSystemKind;
 use crate::tar_tree::{TarLayout, TarTree, TarTreeOptions};
 use crate::tree_ahead::TreeAhead;
 
@@ -102,6 +104,8 @@ pub(super) fn open(request: &CreateRequest) -> Result<Option<Source>> {
             let options = HostTreeOptions {
                 keep_going: request.keep_going,
                 xattr_streams: request.xattr_streams,
+                split_links: request.spec.disk().map(DiskSpec::file_system)
+                    == Some(FileSystemKind::Fat32),
                 latest_time,
             };
             HostTree::open(directory, options)
