@@ -1,6 +1,6 @@
 //! The security descriptor definition language ([MS-DTYP] 2.5.1): descriptors as text.
 //!
-//! Read is what the published grammar has, in upper or lower case, without blanks. Entries about
+//! Read is what the published grammar has, in upper or lower case, with blanks between its words. Entries about
 //! types of objects, with conditions or with attributes are told apart and refused: files have no
 //! such types, and a condition is a language of its own. Printed is what Windows prints
 //! (ConvertSecurityDescriptorToStringSecurityDescriptor), except that accounts of a domain are

@@ -26,12 +26,14 @@ pub(super) fn descriptor(text: &str) -> Result<SecurityDescriptor> {
         rest: text,
         column: 1,
     };
-    if text.is_empty() {
+    walk.skip_blanks();
+    if walk.rest.is_empty() {
         return Err(walk.error("the descriptor is empty; write for example D:(A;OICI;FA;;;BA)"));
     }
     let mut parts = Parts::default();
     while !walk.rest.is_empty() {
         part(&mut walk, &mut parts)?;
+        walk.skip_blanks();
     }
     SecurityDescriptor::from_parts(&parts).map_err(|error| SddlError::of_descriptor(&error))
 }
@@ -62,6 +64,12 @@ impl<'a> Walk<'a> {
             self.take(word.len());
         }
         found
+    }
+
+    /// Takes blanks and line breaks: Windows passes over them between words, and people write long
+    /// descriptors in lines.
+    fn skip_blanks(&mut self) {
+        self.take_until(|c| !c.is_ascii_whitespace());
     }
 
     /// Takes up to the first character that meets the condition, or to the end.
@@ -124,6 +132,7 @@ fn part(walk: &mut Walk<'_>, parts: &mut Parts) -> Result<()> {
 
 /// An account that ends where the next part begins.
 fn part_account(walk: &mut Walk<'_>, what: &str) -> Result<Sid> {
+    walk.skip_blanks();
     let start = *walk;
     // An alias is two letters; an identifier ends before the letter of the next part.
     let is_identifier = start
@@ -141,6 +150,7 @@ fn part_account(walk: &mut Walk<'_>, what: &str) -> Result<Sid> {
         let end = start.rest.char_indices().nth(2).map(|(end, _)| end);
         walk.take(end.unwrap_or(start.rest.len()))
     };
+    let text = text.trim_ascii_end();
     if text.is_empty() || text.ends_with(':') {
         return Err(start.error(format!("{what} is missing")));
     }
@@ -185,6 +195,7 @@ fn list(
     let [protected, required, inherited] = flags;
     let mut null = false;
     loop {
+        walk.skip_blanks();
         if walk.skip("NO_ACCESS_CONTROL") {
             null = true;
         } else if walk.skip("AR") {
@@ -206,6 +217,7 @@ fn list(
             return Err(walk.error("the list has too many entries"));
         }
         entries.push(entry(walk, place)?);
+        walk.skip_blanks();
     }
     // What follows is another part, or nothing; anything else is most likely meant for this list.
     let is_part = |rest: &str| rest.as_bytes().get(1) == Some(&b':');
@@ -263,9 +275,10 @@ fn entry(walk: &mut Walk<'_>, place: List) -> Result<Ace> {
 
 /// The text up to the end of a field, and its column.
 fn field<'a>(walk: &mut Walk<'a>) -> Result<(&'a str, usize)> {
+    walk.skip_blanks();
     let column = walk.column;
     let text = walk.take_until(|c| matches!(c, ';' | ')' | '('));
-    Ok((text, column))
+    Ok((text.trim_ascii_end(), column))
 }
 
 fn separator(walk: &mut Walk<'_>, what: &str) -> Result<()> {

@@ -62,6 +62,12 @@ fn many_spellings_say_the_same() {
         ("S:(ML;;NXNW;;;LW)D:", "D:S:(ML;;NWNX;;;LW)"),
         ("O:S-1-0x5-18", "O:SY"),
         ("O:S-1-5-32-544G:BA", "O:BAG:BA"),
+        (" O: BA\tG: S-1-5-18 \n", "O:BAG:SY"),
+        ("O:S-1-5-32-544 G:BA", "O:BAG:BA"),
+        (
+            "D: P AI\r\n ( A ; OICI ; FA ; ; ; BA )\n (D;;GR;;;WD) S: (ML;;NW;;;LW) ",
+            "D:PAI(A;OICI;FA;;;BA)(D;;GR;;;WD)S:(ML;;NW;;;LW)",
+        ),
     ];
     for (text, printed) in cases {
         let descriptor = SecurityDescriptor::from_sddl(text);
@@ -97,8 +103,13 @@ fn what_is_wrong_is_named_with_its_column() {
              below 2^32",
         ),
         (
-            "O:BA ",
-            "column 5: O:, G:, D: or S: should stand here, not ' '",
+            "O:BA x",
+            "column 6: O:, G:, D: or S: should stand here, not 'x'",
+        ),
+        ("O: ", "column 4: an owner is missing"),
+        (
+            " \n",
+            "column 3: the descriptor is empty; write for example D:(A;OICI;FA;;;BA)",
         ),
         (
             "D:X",
