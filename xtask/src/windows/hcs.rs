@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Target;
-use super::programs::{DoubledHost, run_with_service};
+use super::programs::{DoubledHost, Refusal, run_with_service};
 use super::wine::{Wine, in_windows};
 use crate::failure::{Failure, Outcome};
 use crate::{agent, demo, process, setup, test, workspace};
@@ -127,9 +127,10 @@ fn run_one(program: &Program, wine: &Wine, folder: &Path) -> Outcome {
     Err(Failure::new(format!("{name}.c left open: {open:?}")))
 }
 
-/// A host with one machine that runs, kept in a file.
+/// A host with one machine that runs, kept in a file, and the log of what it was asked.
 struct Host {
     file: PathBuf,
+    log: PathBuf,
 }
 
 impl Host {
@@ -137,12 +138,13 @@ impl Host {
         let folder = workspace::empty_scratch("windows/hcs-host")?;
         Ok(Self {
             file: folder.join("host.json"),
+            log: folder.join("log"),
         })
     }
 }
 
 impl DoubledHost for Host {
-    fn equip(&self, command: &mut Command, refused: u32) -> Outcome {
+    fn equip(&self, command: &mut Command, refusal: Option<Refusal>) -> Outcome {
         let host = json!({ "machines": { MACHINE: {
             "guest": "Windows",
             "state": "Running",
@@ -151,14 +153,28 @@ impl DoubledHost for Host {
         }}});
         workspace::write(&self.file, host.to_string())?;
         command.env("HCS_DOUBLE_STATE", in_windows(&self.file));
-        if refused > 0 {
-            let trouble = json!({ refused.to_string(): { "Fail": ACCESS_DENIED } });
+        workspace::write(&self.log, "")?;
+        command.env("HCS_DOUBLE_LOG", in_windows(&self.log));
+        if let Some(Refusal { call, is_done }) = refusal {
+            let kind = if is_done { "FailAfter" } else { "Fail" };
+            let trouble = json!({ call.to_string(): { kind: ACCESS_DENIED } });
             command.env("HCS_DOUBLE_TROUBLE", trouble.to_string());
         }
         Ok(())
     }
 
+    fn calls(&self) -> Result<u32, Failure> {
+        let log = workspace::read_text(&self.log)?;
+        let calls = log.lines().filter(|line| line.starts_with("call:"));
+        u32::try_from(calls.count()).map_err(|_| Failure::new("the log of the double is too long"))
+    }
+
     fn check_empty(&self) -> Outcome {
+        let log = workspace::read_text(&self.log)?;
+        let wrong = |line: &&str| line.starts_with("broken:") || line.starts_with("open:");
+        if let Some(line) = log.lines().find(wrong) {
+            return Err(Failure::new(format!("hyperv.c and the service: {line}")));
+        }
         let text = workspace::read_text(&self.file)?;
         let host: Value = serde_json::from_str(&text)
             .map_err(|error| Failure::new(format!("the host of the double: {error}")))?;

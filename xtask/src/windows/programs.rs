@@ -82,9 +82,6 @@ const WITH_SERVICE: Program = program(&["crates/capi/tests/c/hyperv.c"], "hyperv
 /// What it says where nothing went wrong.
 const WHOLE: &str = "hyperv: ok";
 
-/// More calls of the service than it makes.
-const MOST_CALLS: u32 = 200;
-
 /// The library, installed, and a folder for programs with it.
 struct Installed {
     prefix: PathBuf,
@@ -122,33 +119,49 @@ pub(super) fn run(target: &Target) -> Outcome {
 pub(super) fn run_with_service(target: &Target, wine: &Wine, host: &dyn DoubledHost) -> Outcome {
     let installed = Installed::prepare(target)?;
     let compiled = compile(&WITH_SERVICE, PROGRAMS.len(), &installed)?;
-    let mut undone = 0;
-    for refused in 0..MOST_CALLS {
+    let run = |refusal: Option<Refusal>| -> Result<bool, Failure> {
         let mut command = wine.command(&compiled);
-        host.equip(&mut command, refused)?;
+        host.equip(&mut command, refusal)?;
         let said = run_one(&WITH_SERVICE, command)?;
         host.check_empty()?;
-        match (refused, said.contains(WHOLE)) {
-            (0, false) => return Err(Failure::new(format!("hyperv.c under Wine: {said}"))),
-            (0, true) => {}
-            // The call that was to be refused was never made.
-            (_, true) => {
-                println!("windows: hyperv.c undid {undone} attachments, each with a call refused");
-                return Ok(());
-            }
-            (_, false) => undone += 1,
+        Ok(said.contains(WHOLE))
+    };
+    if !run(None)? {
+        return Err(Failure::new("hyperv.c was undone, and nothing was refused"));
+    }
+    let calls = host.calls()?;
+    let mut undone = 0;
+    for is_done in [false, true] {
+        for call in 1..=calls {
+            // Refused to whoever only looks, a call changes nothing.
+            let is_whole = run(Some(Refusal { call, is_done }))?;
+            undone += u32::from(!is_whole);
         }
     }
-    Err(Failure::new("hyperv.c never ends calling the service"))
+    println!(
+        "windows: hyperv.c left nothing with each of {calls} calls refused, and undid {undone} attachments"
+    );
+    Ok(())
+}
+
+/// A call of the service that is refused, before its work or after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    /// Counted from 1.
+    pub(super) call: u32,
+    pub(super) is_done: bool,
 }
 
 /// A host of the double of the service, for one program after the other.
 pub(super) trait DoubledHost {
-    /// Gives a program a fresh host; the call of this number is refused, 0 for none.
-    fn equip(&self, command: &mut Command, refused: u32) -> Outcome;
+    /// Gives a program a fresh host, which refuses one call or none.
+    fn equip(&self, command: &mut Command, refusal: Option<Refusal>) -> Outcome;
 
     /// Fails where the program left something in it.
     fn check_empty(&self) -> Outcome;
+
+    /// How many calls the last program made.
+    fn calls(&self) -> Result<u32, Failure>;
 }
 
 fn compile(program: &Program, number: usize, installed: &Installed) -> Result<PathBuf, Failure> {
