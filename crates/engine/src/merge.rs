@@ -53,8 +53,9 @@ impl Engine {
     /// where such an image lies beside the parent, unless the caller says otherwise.
     ///
     /// # Errors
-    /// `NotFound`, `InUse`, `Unsupported` (another image stands on the parent), `Damaged` (also where they do not belong together), `InvalidArgument` (no
-    /// differencing image; a child larger than its parent), `NoSpace`, `Interrupted`, `Io`.
+    /// `NotFound`, `InUse`, `Unsupported` (another image stands on the parent), `Damaged` (also where they
+    /// do not belong together), `InvalidArgument` (no differencing image; a child larger than its parent),
+    /// `NoSpace`, `Interrupted`, `Io`.
     pub fn merge_image(
         &self,
         request: &MergeImage,

@@ -88,17 +88,25 @@ pub(super) fn has_small_blocks(folders: &Folders) -> bool {
     platform::space(folders.path()).is_ok_and(|space| space.block < SMALLEST_PAGE)
 }
 
-/// Makes the file where it is missing. As much of it as finds room stays: less helps, too.
+/// Makes the file where it is missing, or was left too short by somebody who died or a host that was full.
+/// As much of it as finds room stays: less helps, too.
 fn keep(root: &cap_std::fs::Dir) {
-    if !matches!(folder::metadata(root, RESERVE), Ok(None)) {
-        return;
+    match folder::metadata(root, RESERVE) {
+        Ok(None) => {}
+        Ok(Some(found)) if usize::try_from(found.len()).is_ok_and(|length| length < LENGTH) => {
+            if folder::remove_file(root, RESERVE).is_err() {
+                return;
+            }
+        }
+        _ => return,
     }
     let Ok(mut file) = folder::create_new(root, RESERVE) else {
         return;
     };
-    // Bytes that are no zeros, and written: a hole would take no space.
+    // Bytes that are no zeros: a hole would take no space. They may be lost with the host's power, so that
+    // nobody waits for them.
     let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(LENGTH).collect();
-    if let Err(error) = file.write_all(&bytes).and_then(|()| file.sync_all()) {
+    if let Err(error) = file.write_all(&bytes) {
         tracing::debug!(%error, "the room that the store keeps for itself is shorter than wanted");
     }
 }
