@@ -11,6 +11,7 @@ use crate::ntfs;
 use crate::random::Random;
 
 use super::stage::{ID, Stage, Windows, in_windows, said};
+use super::troubles;
 
 #[test]
 fn volumes_made_on_windows_come_to_a_machine_and_both_sides_read_the_same() {
@@ -121,46 +122,35 @@ fn attached_and_detached(stage: &Stage) {
     }
 }
 
-/// The library fails at each call in turn: before anything was done, and at the last after it. With
-/// `CVOL_HCS_FAULTS=full` at each after it, and by a service that goes away, too.
+/// Every trouble at each call in turn: the volume is attached whole, or not at all, and what could not be
+/// undone yet the next `cvol detach` undoes.
 fn every_call_failing_in_turn_leaves_nothing(stage: &Stage) {
+    const DETACH: [&str; 4] = ["detach", "--vm", "web", "--all"];
     let words = stage.attach_words(&["source=data,target=/m/data"]);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     stage.ok(&words);
-    let calls = stage.windows().log("call:").len();
-    assert!(calls >= 3, "{:?}", stage.windows().log("call:"));
-    stage.ok(&["detach", "--vm", "web", "--all"]);
-    let is_full = std::env::var("CVOL_HCS_FAULTS").is_ok_and(|value| value == "full");
-    let (before, after) = (Trouble::Fail(0x8037_0105), Trouble::FailAfter(0x8000_FFFF));
-    for call in 1..=calls {
-        let troubles = match is_full {
-            true => vec![before, after, Trouble::Disconnect],
-            false if call == calls => vec![before, after],
-            false => vec![before],
-        };
-        for trouble in troubles {
-            let context = format!("{trouble:?} at {call} of {calls}");
-            let mut command = stage.command(&words);
-            let troubles = std::collections::BTreeMap::from([(call, trouble)]);
-            let troubles = serde_json::to_string(&troubles).unwrap();
-            let output = Windows::run(command.env("HCS_DOUBLE_TROUBLE", troubles));
-            println!("{context}: {}", said(&output));
-            if trouble != Trouble::Disconnect {
-                assert_eq!(
-                    output.status.code(),
-                    Some(8),
-                    "{context}: {}",
-                    said(&output)
-                );
-            }
-            assert_eq!(stage.windows().log("broken:"), [""; 0], "{context}");
+    let calls = stage.windows().log("call:");
+    assert!(calls.len() >= 3, "{calls:?}");
+    stage.ok(&DETACH);
+    let all = troubles::all(&calls);
+    for (call, trouble, context) in &all {
+        let output = stage.run_with(&words, *call, *trouble, context);
+        let is_refused = matches!(trouble, Trouble::Fail(_) | Trouble::FailAfter(_));
+        if is_refused {
+            assert_eq!(
+                output.status.code(),
+                Some(8),
+                "{context}: {}",
+                said(&output)
+            );
+        } else {
             // A service that is there again is asked again, and what was attached then is whole.
-            if output.status.success() {
-                stage.ok(&["detach", "--vm", "web", "--all"]);
-            }
-            stage.check_bare(&context);
+            stage.ok(&DETACH);
         }
+        stage.bring_back();
+        stage.check_bare(context);
     }
+    println!("{} attachments had trouble, and left nothing", all.len());
     stage.windows().ok(&["fsck", "data"]);
 }
 

@@ -10,3 +10,4 @@ mod detaching;
 mod listing;
 mod served;
 mod stage;
+mod troubles;
