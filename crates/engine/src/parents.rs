@@ -122,6 +122,8 @@ impl PathGate {
             match fs::canonicalize(&path) {
                 // Images of one store are all called alike: beside the child that finds the child.
                 Ok(found) if found == self.child && is_guess(name) => {}
+                // An empty name leads to the folder of the image.
+                Ok(found) if found.is_dir() => tried.push(path.display().to_string()),
                 Ok(found) if self.is_allowed(&found) => return Ok(found),
                 Ok(_) => denied = denied.or_else(|| Some(path.display().to_string())),
                 Err(_) => tried.push(path.display().to_string()),
@@ -331,6 +333,15 @@ mod tests {
             matches!(&found, Err(ImageError::ParentMissing { .. })),
             "{found:?}"
         );
+        // An empty name leads to a folder, and none leads nowhere.
+        for (paths, told) in [
+            (&[&name("relative_path", "")][..], "looked at"),
+            (&[], "the image names no file"),
+        ] {
+            let error = find(paths).unwrap_err();
+            assert!(matches!(error, ImageError::ParentMissing { .. }), "{error}");
+            assert!(error.to_string().contains(told), "{error}");
+        }
         // One that says by its place that it is its own parent is one.
         let found = find(&[&name("relative_path", r".\image.vhdx")]);
         assert_eq!(found.unwrap(), fs::canonicalize(image("clone")).unwrap());

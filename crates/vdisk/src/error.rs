@@ -82,7 +82,10 @@ pub enum ImageError {
         parent: String,
     },
     /// The parent of a differencing image is not where the image says.
-    #[error("parent {parent:?} of a differencing image is not there (looked at {})", tried.join(", "))]
+    #[error(
+        "parent {parent:?} of a differencing image is not there ({})",
+        looked_at(tried)
+    )]
     ParentMissing {
         /// The parent as the image names it.
         parent: String,
@@ -157,6 +160,14 @@ pub struct ParentMismatch {
     pub expected: String,
     /// What the parent has.
     pub found: String,
+}
+
+/// Where a parent was looked for, for a message.
+fn looked_at(places: &[String]) -> String {
+    match places {
+        [] => "the image names no file".to_owned(),
+        places => format!("looked at {}", places.join(", ")),
+    }
 }
 
 fn display_offset(offset: Option<ByteOffset>) -> String {

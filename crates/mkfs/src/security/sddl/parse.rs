@@ -66,8 +66,8 @@ impl<'a> Walk<'a> {
         found
     }
 
-    /// Takes blanks and line breaks: Windows passes over them between words, and people write long
-    /// descriptors in lines.
+    /// Takes blanks and line breaks. Windows passes over blanks in several of these places, and people
+    /// write long descriptors in lines.
     fn skip_blanks(&mut self) {
         self.take_until(|c| !c.is_ascii_whitespace());
     }
@@ -326,6 +326,7 @@ fn kind(word: &str, column: usize, place: List) -> Result<AceKind> {
 fn pairs(text: &str, column: usize) -> impl Iterator<Item = (&str, usize)> {
     let mut walk = Walk { rest: text, column };
     std::iter::from_fn(move || {
+        walk.skip_blanks();
         if walk.rest.is_empty() {
             return None;
         }

@@ -65,8 +65,8 @@ fn many_spellings_say_the_same() {
         (" O: BA\tG: S-1-5-18 \n", "O:BAG:SY"),
         ("O:S-1-5-32-544 G:BA", "O:BAG:BA"),
         (
-            "D: P AI\r\n ( A ; OICI ; FA ; ; ; BA )\n (D;;GR;;;WD) S: (ML;;NW;;;LW) ",
-            "D:PAI(A;OICI;FA;;;BA)(D;;GR;;;WD)S:(ML;;NW;;;LW)",
+            "D: P AI\r\n ( A ; OI CI ; FR FW ; ; ; BA )\n (D;;GR;;;WD) S: (ML;;NW;;;LW) ",
+            "D:PAI(A;OICI;0x12019f;;;BA)(D;;GR;;;WD)S:(ML;;NW;;;LW)",
         ),
     ];
     for (text, printed) in cases {
