@@ -14,6 +14,8 @@ pub struct NetworkConnection<'c> {
     pub user: &'c str,
     /// The password.
     pub password: &'c SecretString,
+    /// Whether the server has to encrypt, which not every Windows can be told.
+    pub encrypted: bool,
 }
 
 /// Why a call was not met.
@@ -39,7 +41,7 @@ pub trait NetworkCalls: Send + Sync {
     /// The refusal; `ERROR_NOT_CONNECTED` where nobody is.
     fn connected_user(&self, remote: &str) -> Result<String, NetworkRefusal>;
 
-    /// Connects, encrypted, remembered by nobody, and without asking anybody (`WNetAddConnection2`).
+    /// Connects, remembered by nobody, and without asking anybody (`WNetAddConnection2`).
     ///
     /// # Errors
     /// The refusal.

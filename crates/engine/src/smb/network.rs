@@ -106,17 +106,33 @@ impl Visit {
             Err(refusal) if refusal.code == NOT_CONNECTED => {}
             Err(refusal) => return Err(self.failure(&refusal)),
         }
-        let connection = NetworkConnection {
-            provider: &provider,
-            remote: &self.remote,
-            user: &self.account,
-            password: &self.password,
-        };
-        calls.connect(&connection).map_err(failed)?;
+        self.connect(calls, &provider).map_err(failed)?;
         let found = self.look(calls);
         // One that does not end now is of nobody's device, and ends with the session of the user.
         let _ = calls.disconnect(&self.remote);
         found
+    }
+
+    /// Encrypted; where this Windows cannot be told that, without: guests insist on it themselves, and a login
+    /// shows no password to anybody.
+    fn connect(&self, calls: &dyn NetworkCalls, provider: &str) -> Result<(), NetworkRefusal> {
+        let connection = NetworkConnection {
+            provider,
+            remote: &self.remote,
+            user: &self.account,
+            password: &self.password,
+            encrypted: true,
+        };
+        match calls.connect(&connection) {
+            // ERROR_INVALID_PARAMETER, _INVALID_FLAGS.
+            Err(NetworkRefusal {
+                code: 87 | 1004, ..
+            }) => calls.connect(&NetworkConnection {
+                encrypted: false,
+                ..connection
+            }),
+            connected => connected,
+        }
     }
 
     /// Looks for the folder, where one is named.
@@ -206,8 +222,8 @@ impl Visit {
             return format!("{} (code {code})", self.plain(words));
         }
         match code {
-            // ERROR_NOT_SUPPORTED, _INVALID_PARAMETER.
-            50 | 87 => format!("this Windows or the server may not encrypt (code {code})"),
+            // ERROR_NOT_SUPPORTED.
+            50 => format!("the server may not encrypt (code {code})"),
             _ => match i32::try_from(code) {
                 Ok(code) => io::Error::from_raw_os_error(code).to_string(),
                 Err(_) => format!("code {code}"),

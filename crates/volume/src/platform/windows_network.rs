@@ -159,7 +159,11 @@ impl NetworkCalls for Library {
             lpProvider: provider.as_mut_ptr(),
             ..NETRESOURCEW::default()
         };
-        let flags = CONNECT_TEMPORARY | CONNECT_REQUIRE_PRIVACY;
+        let privacy = match connection.encrypted {
+            true => CONNECT_REQUIRE_PRIVACY,
+            false => 0,
+        };
+        let flags = CONNECT_TEMPORARY | privacy;
         // SAFETY: all texts end with a zero and live until it returns, and none is written into.
         let code = unsafe {
             (self.add_connection)(&raw const resource, password.as_ptr(), user.as_ptr(), flags)

@@ -17,6 +17,8 @@ struct Double {
     refuses: Option<(&'static str, NetworkRefusal)>,
     /// Who is connected already.
     other: Option<&'static str>,
+    /// What it says where a server has to encrypt.
+    no_privacy: Option<u32>,
     is_file: bool,
     takes: Duration,
 }
@@ -62,9 +64,15 @@ impl NetworkCalls for Double {
             provider,
             remote,
             user,
+            encrypted,
             ..
         } = connection;
-        self.ask("connect", &format!("{provider} {remote} {user}"))
+        let how = if *encrypted { "" } else { " plain" };
+        self.ask("connect", &format!("{provider} {remote} {user}{how}"))?;
+        match self.no_privacy.filter(|_| *encrypted) {
+            Some(code) => Err(NetworkRefusal { code, words: None }),
+            None => Ok(()),
+        }
     }
     fn is_folder(&self, path: &str) -> Result<bool, NetworkRefusal> {
         self.ask("folder", path).map(|()| !self.is_file)
@@ -136,6 +144,34 @@ fn a_login_connects_looks_and_disconnects_again() {
     // One that cannot be ended now says nothing about the login.
     let (outcome, _) = try_on(Double::refusing("disconnect", 2401), "");
     assert_eq!(outcome, Ok(()));
+}
+
+#[test]
+fn a_windows_that_cannot_be_told_to_encrypt_tries_the_login_all_the_same() {
+    for code in [87, 1004] {
+        let double = Double {
+            no_privacy: Some(code),
+            ..Double::default()
+        };
+        let (outcome, asked) = try_on(double, "");
+        assert_eq!(outcome, Ok(()), "{code}");
+        let expected = [
+            r"connect SMB \\srv\data CORP\ann",
+            r"connect SMB \\srv\data CORP\ann plain",
+            r"disconnect \\srv\data",
+        ];
+        assert_eq!(asked[2..], expected);
+    }
+    // One that can, and a server that does not: nothing is tried without.
+    let double = Double {
+        no_privacy: Some(50),
+        ..Double::default()
+    };
+    let (outcome, asked) = try_on(double, "");
+    assert_eq!(
+        (outcome.unwrap_err().kind(), asked.len()),
+        (ErrorKind::Io, 3)
+    );
 }
 
 #[test]
@@ -245,7 +281,7 @@ fn each_code_of_windows_has_its_meaning() {
         (
             &[50],
             ErrorKind::Io,
-            "Windows could not try the login: this Windows or the server may not encrypt (code 50)",
+            "Windows could not try the login: the server may not encrypt (code 50)",
         ),
     ] {
         for code in codes {
