@@ -113,7 +113,7 @@ impl Space {
 
     /// Where the footer at the end stands; none where only the copy at 0 is good.
     pub(crate) fn end_footer(&self) -> Option<u64> {
-        (self.limit > 0).then(|| self.file_length.saturating_sub(FOOTER_LEN))
+        (self.limit > 0).then_some(self.limit)
     }
 
     /// Takes `length` bytes behind all blocks for a structure, in front of the footer.
@@ -141,6 +141,10 @@ impl Space {
         self.footer = footer;
         self.floor = floor;
         self.absent = absent;
+        if self.limit > 0 {
+            // A footer of 511 bytes became a whole one.
+            self.file_length = self.limit + FOOTER_LEN;
+        }
         self.start_is_good = true;
     }
 

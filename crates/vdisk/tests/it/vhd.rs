@@ -211,6 +211,45 @@ fn a_footer_of_511_bytes_is_a_footer() {
     assert_eq!((disk.size().get(), &buf), (MIB, b"data"));
 }
 
+/// The footer with the new size was written a byte early, over the last block: the image, resized
+/// without an error, could not be opened any more.
+#[test]
+fn a_resize_puts_a_whole_footer_in_the_place_of_one_of_511_bytes() {
+    let size = 9 * MIB;
+    for new_size in [40 * MIB, 5 * MIB] {
+        let file = File::default();
+        let disk = images::create(&file, ImageFormat::Vhd, Provisioning::Dynamic, size);
+        disk.write_at(&[7; 5000], ByteOffset(4 * MIB)).unwrap();
+        disk.close().unwrap();
+        let mut bytes = bytes_of(&file);
+        // Right behind the block, as Virtual PC had it.
+        let footer = bytes[..511].to_vec();
+        let sector = u64::from(be32(&bytes, 1536 + 4 * 8));
+        let end = usize::try_from((sector + 1) * 512 + 512 * KIB).unwrap();
+        bytes.truncate(end);
+        bytes.extend(footer);
+        let file = File::default();
+        file.write_at(&bytes, ByteOffset(0)).unwrap();
+        let mut disk = images::open(&file, ImageFormat::Vhd);
+        disk.resize(ByteCount(new_size)).unwrap();
+        disk.close().unwrap();
+        let report = vdisk::check(&file, None).unwrap();
+        assert!(report.is_sound(), "{:?}", report.findings());
+        let disk = images::open(&file, ImageFormat::Vhd);
+        // A block more, behind the footer that was.
+        disk.write_at(&[8; 100], ByteOffset(MIB)).unwrap();
+        disk.close().unwrap();
+        let report = vdisk::check(&file, None).unwrap();
+        assert!(report.is_sound(), "{:?}", report.findings());
+        let disk = open_bytes(bytes_of(&file)).unwrap();
+        let mut buf = [0; 5000];
+        disk.read_at(&mut buf, ByteOffset(4 * MIB)).unwrap();
+        assert!(buf == [7; 5000]);
+        disk.read_at(&mut buf[..100], ByteOffset(MIB)).unwrap();
+        assert_eq!((disk.size().get(), &buf[..100]), (new_size, &[8; 100][..]));
+    }
+}
+
 #[test]
 fn the_size_goes_by_the_geometry_for_those_who_made_it_so() {
     let by_creator = |creator: &[u8; 4], cylinders: u16| {
