@@ -212,6 +212,28 @@ fn a_parent_of_another_image_beside_it_takes_nothing_in_unless_forced() {
     }
 }
 
+/// `rebase` and `flatten` asked for a repair first, and the repair found nothing to do.
+#[test]
+fn a_vhd_child_with_a_footer_of_511_bytes_is_rebased_and_flattened() {
+    let scratch = Scratch::new();
+    let (_, child, [of_base, _]) = base_and_child(&scratch, "vhd");
+    let shorten = || {
+        let path = scratch.path(&child);
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        let length = file.metadata().unwrap().len();
+        file.set_len(length - 1).unwrap();
+    };
+    for words in [
+        &["rebase", &child, "images/other.vhd"][..],
+        &["flatten", &child],
+    ] {
+        shorten();
+        scratch.ok(words);
+        scratch.ok(&["check", &child]);
+        assert!(raw_bytes(&scratch, &child) == of_base, "{words:?}");
+    }
+}
+
 #[test]
 fn a_child_has_the_name_of_its_format() {
     let scratch = Scratch::new();

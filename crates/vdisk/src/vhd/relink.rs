@@ -48,11 +48,9 @@ pub(crate) fn relink(
     }
     let found = match found.place {
         Place::End => found,
-        Place::Start => mend_end(storage, &found)?,
-        Place::OldEnd => {
-            let message = "the footer at the end is one of before 2004: repair the image first";
-            return Err(ImageError::damaged(footer::RULE, message));
-        }
+        Place::Start => mend_end(storage, &found, found.file_length.next_multiple_of(SECTOR))?,
+        // The byte that a footer of 511 bytes has less than others.
+        Place::OldEnd => mend_end(storage, &found, found.data_limit)?,
     };
     let start = footer::read(storage, 0, FOOTER_LEN)?;
     if start != found.footer.bytes {
@@ -66,9 +64,8 @@ pub(crate) fn relink(
     }
 }
 
-/// Brings the footer back to the end of a file that a crash left without one.
-fn mend_end(storage: &dyn Storage, found: &Found) -> Result<Found, ImageError> {
-    let end = found.file_length.next_multiple_of(SECTOR);
+/// Brings a whole footer to the end of a file that a crash left without one, or that has a shorter one.
+fn mend_end(storage: &dyn Storage, found: &Found, end: u64) -> Result<Found, ImageError> {
     storage.write_at(&found.footer.bytes, ByteOffset(end))?;
     // Before anything is built on it.
     storage.sync()?;
