@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use blockio::{ByteCount, Disk};
+use blockio::{ByteCount, Disk, SectorSize};
 use vdisk::{CreateOptions, IdSource, ImageFormat, Provisioning};
 
 use crate::Engine;
@@ -50,6 +50,10 @@ pub struct ConvertedImage {
     pub copied: ByteCount,
     /// Length of the file.
     pub file_length: ByteCount,
+    /// Logical sector size of the disk.
+    pub sector_size: SectorSize,
+    /// Whether the file tells that size, or has the one that is taken for granted.
+    pub tells_sector_size: bool,
 }
 
 impl Engine {
@@ -93,6 +97,8 @@ impl Engine {
             virtual_size,
             copied: summary.written,
             file_length: ByteCount(file_length),
+            sector_size: source.logical_sector_size(),
+            tells_sector_size: options.logical_sector == source.logical_sector_size(),
         })
     }
 }
@@ -105,8 +111,11 @@ fn create_options(
     let mut options = CreateOptions::new(source.size());
     options.provisioning = request.provisioning;
     options.block_size = request.block_size;
-    options.logical_sector = source.logical_sector_size();
-    options.physical_sector = source.physical_sector_size();
+    // Raw and qcow2 images say nothing of sectors: whoever attaches one does.
+    if !matches!(request.target_format, ImageFormat::Raw | ImageFormat::Qcow2) {
+        options.logical_sector = source.logical_sector_size();
+        options.physical_sector = source.physical_sector_size();
+    }
     options.unix_time = now();
     if let Some(epoch) = request.source_date_epoch {
         let block_size = request.block_size.map_or(0, ByteCount::get);

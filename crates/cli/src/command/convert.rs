@@ -45,6 +45,7 @@ struct Document {
     virtual_size: u64,
     copied: u64,
     file_length: u64,
+    sector_size: u64,
 }
 
 impl Arguments {
@@ -65,6 +66,14 @@ impl Arguments {
             engine.convert_image(&request, report)
         })?;
         let target = converted.target.to_string_lossy();
+        if !converted.tells_sector_size {
+            context.output.note(&format!(
+                "the disk has sectors of {0} bytes, which a {1} image does not tell: say so where it is attached, \
+                 to QEMU as logical_block_size={0}",
+                converted.sector_size.bytes(),
+                converted.format
+            ));
+        }
         let document = document(source_name, &converted);
         context
             .output
@@ -81,6 +90,7 @@ fn document(source: String, converted: &ConvertedImage) -> Document {
         virtual_size: converted.virtual_size.get(),
         copied: converted.copied.get(),
         file_length: converted.file_length.get(),
+        sector_size: converted.sector_size.bytes(),
     }
 }
 

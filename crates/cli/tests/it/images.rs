@@ -40,6 +40,29 @@ fn every_format_converts_to_every_other_and_back() {
     assert_eq!(back[..disk.len()], disk);
 }
 
+/// A raw or qcow2 image says nothing of sectors, so that one of 4096 bytes is told besides.
+#[test]
+fn a_disk_with_sectors_of_4096_bytes_becomes_a_raw_or_a_qcow2_image() {
+    let scratch = Scratch::new();
+    scratch.ok(&["create", "data", "--size", "16M", "--sector-size", "4096"]);
+    for target in ["a.raw", "b.qcow2"] {
+        let made = scratch.ok(&["convert", "--volume", "data", target]);
+        assert!(made.stderr.contains("4096"), "{}", made.stderr);
+        let made = scratch.json(&["convert", "--force", "--volume", "data", target]);
+        assert_eq!(made["sector_size"], 4096);
+    }
+    let made = scratch.ok(&["convert", "--volume", "data", "c.vhdx"]);
+    assert_eq!(made.stderr, "");
+    for other in ["a.raw", "b.qcow2"] {
+        let differs = scratch.json(&["diff", other, "c.vhdx"]);
+        assert_eq!(differs["changed_bytes"], 0, "{other}");
+    }
+    // A VHD cannot have them, and would be another disk to Windows.
+    let refused = scratch.run(&["convert", "--volume", "data", "d.vhd"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(!scratch.path("d.vhd").exists());
+}
+
 #[test]
 fn an_existing_target_is_replaced_only_by_force() {
     let scratch = Scratch::new();
