@@ -44,6 +44,7 @@ fn assert_whole(cvol: &Cvol) {
             "locks",
             "machines",
             "store.lock",
+            "reserve",
         ];
         assert!(known.contains(&&*name), "stray file {name} in the store");
     }

@@ -1,6 +1,6 @@
 //! What is done to a draft of a damaged VHD so that it can be read.
 
-use blockio::{ByteCount, ByteOffset, Storage};
+use blockio::{ByteCount, ByteOffset, ByteRange, Storage};
 use uuid::Uuid;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -39,7 +39,13 @@ pub(crate) fn salvage(
     };
     match readable(sparse::read_header(draft, &found))? {
         Some(header) if found.footer.kind != ImageKind::Fixed => {
-            suspects(draft, &found, &header.layout)
+            let mut suspects = suspects(draft, &found, &header.layout)?;
+            // A child that is called a disk of its own is read so: what is not in it would be zeros.
+            if header.has_stray_parent(found.footer.kind) {
+                let whole = ByteRange::new(ByteOffset(0), found.footer.size);
+                suspects.doubtful = whole.into_iter().collect();
+            }
+            Ok(suspects)
         }
         _ => Ok(Suspects::default()),
     }
