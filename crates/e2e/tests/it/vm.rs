@@ -303,6 +303,19 @@ fn a_qemu_that_ends_while_it_boots_is_told_with_its_last_words() {
     host.has_nothing();
 }
 
+/// A kernel that panics ends QEMU without an error.
+#[test]
+fn a_guest_that_ends_while_it_boots_is_booted_once_more_and_a_broken_qemu_is_not() {
+    for (code, starts) in [(0, 2), (3, 1)] {
+        let script = format!("echo started >> \"${{0%/*}}/starts\"; exit {code}");
+        let host = Host::with_script(&script);
+        host.ends_with(8, &["vm", "run", "--accel", "tcg", "--", "true"]);
+        let told = fs::read_to_string(host.cvol.work().join("starts")).unwrap();
+        assert_eq!(told.lines().count(), starts, "QEMU ends with {code}");
+        host.has_nothing();
+    }
+}
+
 #[test]
 fn a_guest_that_does_not_answer_is_given_up_and_an_interrupted_boot_too() {
     let pid = "echo $$ > \"${0%/*}/pid\"; exec sleep 1000";

@@ -138,7 +138,11 @@ fn boot(
         } else {
             request.boot_limit.min(KVM_LIMIT)
         };
-        match attempt(vm, request, pieces, program, *accelerator, limit, poll) {
+        let mut booted = attempt(vm, request, pieces, program, *accelerator, limit, poll);
+        if *accelerator == Accelerator::Tcg && has_given_up(&booted) {
+            booted = attempt(vm, request, pieces, program, *accelerator, limit, poll);
+        }
+        match booted {
             Ok(()) => {
                 // It is in the memory of the machine.
                 vm.run.remove_file(INITRAMFS)?;
@@ -156,6 +160,13 @@ fn boot(
         }
     }
     Err(VmFailure::Invalid("there is no way to boot".to_owned()).into())
+}
+
+/// Whether a guest ended by itself while it booted. Where QEMU computes for several processors, a kernel
+/// that changes its own code while it boots falls over itself now and then (an int3 that nobody put there),
+/// about once in a thousand boots; the next one succeeds.
+fn has_given_up(booted: &Result<()>) -> bool {
+    matches!(booted, Err(Error::Vm(VmFailure::Ended { status, .. })) if status.success())
 }
 
 /// That the device can be opened does not yet say that it works.
