@@ -163,8 +163,7 @@ fn boot(
 }
 
 /// Whether a guest ended by itself while it booted. Where QEMU computes for several processors, a kernel
-/// that changes its own code while it boots falls over itself now and then (an int3 that nobody put there),
-/// about once in a thousand boots; the next one succeeds.
+/// that changes its own code while it boots falls over itself now and then: an int3 that nobody put there.
 fn has_given_up(booted: &Result<()>) -> bool {
     matches!(booted, Err(Error::Vm(VmFailure::Ended { status, .. })) if status.success())
 }
