@@ -1,6 +1,8 @@
 //! A host that runs out of space in the middle.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use crate::command::Cvol;
 use crate::{tools, tree};
@@ -27,7 +29,7 @@ impl SmallFileSystem {
     /// An ext4 with blocks of 1 KiB in a file of the folder `beside`.
     fn of_small_blocks(beside: &Path) -> Option<Self> {
         let image = beside.join("ext4");
-        let file = std::fs::File::create(&image).unwrap();
+        let file = File::create(&image).unwrap();
         file.set_len(64 << 20).unwrap();
         drop(file);
         tools::run("mkfs.ext4", &[&"-q", &"-b", &"1024", &"-m", &"0", &image]);
@@ -43,6 +45,14 @@ impl SmallFileSystem {
 
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Leaves no room for another such piece: the file that takes it all, and where it is.
+    fn filled_by(&self, piece: &[u8]) -> (PathBuf, File) {
+        let path = self.path().join("filler");
+        let mut file = File::create(&path).unwrap();
+        while file.write_all(piece).is_ok() {}
+        (path, file)
     }
 }
 
@@ -130,9 +140,7 @@ fn a_host_without_any_space_is_named_as_such() {
     };
     let cvol = Cvol::under(host.path());
     cvol.ok(&["create", "data", "--size", "64M"]);
-    let filler = host.path().join("filler");
-    let mut file = std::fs::File::create(&filler).unwrap();
-    while std::io::Write::write_all(&mut file, &[7; 512]).is_ok() {}
+    let (filler, file) = host.filled_by(&[7; 512]);
     let output = cvol.output(&["ls"]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(8), "{error}");
@@ -152,10 +160,7 @@ fn a_host_that_volumes_filled_can_be_asked_and_told_to_remove_some() {
     cvol.ok(&["create", "one", "--size", "64M"]);
     cvol.ok(&["create", "two", "--size", "64M"]);
     cvol.ok(&["snapshot", "create", "two@old"]);
-    let filler = host.path().join("filler");
-    let mut file = std::fs::File::create(&filler).unwrap();
-    while std::io::Write::write_all(&mut file, &[7; 512]).is_ok() {}
-    drop(file);
+    drop(host.filled_by(&[7; 512]));
     // Twice: what the first took is there for the second.
     for _ in 0..2 {
         assert!(cvol.ok(&["ls"]).contains("two"));
@@ -183,9 +188,7 @@ fn a_full_disk_of_small_blocks_is_an_error_and_no_signal() {
     cvol.ok(&["create", "data", "--size", "64M"]);
     // The room that a store keeps for itself would hide what is tried here.
     std::fs::remove_file(cvol.root().join("reserve")).unwrap();
-    let filler = host.path().join("filler");
-    let mut file = std::fs::File::create(&filler).unwrap();
-    while std::io::Write::write_all(&mut file, &[7; 1024]).is_ok() {}
+    let (filler, file) = host.filled_by(&[7; 1024]);
     file.sync_all().unwrap();
     for _ in 0..120 {
         let length = file.metadata().unwrap().len();
